@@ -1,0 +1,77 @@
+"""What operators have put in force, as one frozen value under one revision.
+
+Every decision is taken under one `Control`, and its record transaction requires that the revision
+still stands. Rows are the store's; `Control` is what the stages read.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from broker.core.calls import Agent
+from broker.core.credentials import Credential
+from broker.core.freezes import Freeze
+from broker.core.manifest import ToolManifest
+from broker.core.schemas import Validator
+from broker.core.scopes import Grant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredTool:
+    """A manifest with its compiled schemas."""
+
+    manifest: ToolManifest
+    arguments: Validator
+    result: Validator | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlRow:
+    """One row in force, as the store has it."""
+
+    kind: str
+    key: str
+    digest: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlRows:
+    """All rows in force and the revision that they are in force under."""
+
+    revision: int
+    rows: tuple[ControlRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """What is in force.
+
+    Attributes:
+        policy_revision: digest of the bundle; empty before the first activation.
+        agents: by id, from the credentials of class agent.
+        credentials: by SHA-256 of the token.
+    """
+
+    revision: int
+    policy_revision: str
+    tools: Mapping[str, RegisteredTool]
+    grants: tuple[Grant, ...]
+    freezes: tuple[Freeze, ...]
+    agents: Mapping[str, Agent]
+    credentials: Mapping[bytes, Credential]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCache:
+    """Compiled tools by revision, so that a new control revision compiles only what changed."""
+
+    by_revision: Mapping[str, RegisteredTool] = field(default_factory=dict)
+
+
+def agents_of(credentials: Iterable[Credential]) -> Mapping[str, Agent]:
+    """The agents that credentials speak of, each with the Person who answers for it."""
+    return {
+        c.subject: Agent(id=c.subject, owner=c.person)
+        for c in credentials
+        if c.credential_class == "agent" and c.person is not None
+    }

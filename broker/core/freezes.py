@@ -1,0 +1,58 @@
+"""A freeze is a kill switch; it holds from the next decision on, at claims and at hand-over."""
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class FreezeKind(enum.StrEnum):
+    """What a freeze stops."""
+
+    TOOL = "tool"
+    AGENT = "agent"
+    PRINCIPAL = "principal"
+    SESSION = "session"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """One kill switch.
+
+    Attributes:
+        name: `freezes/{id}`.
+        subject: the tool's name, the agent's or principal's id, the session's name; empty for all.
+        expires_at: POSIX seconds; 0 for never.
+    """
+
+    name: str
+    kind: FreezeKind
+    subject: str
+    reason: str
+    frozen_by: str
+    created_at: float
+    expires_at: float = 0.0
+
+
+def covering(
+    freezes: Iterable[Freeze],
+    *,
+    tool: str,
+    agent: str,
+    principal: str,
+    session: str,
+    now: float,
+) -> Freeze | None:
+    """The first unexpired freeze that covers this call, or None."""
+    subjects = {
+        FreezeKind.TOOL: tool,
+        FreezeKind.AGENT: agent,
+        FreezeKind.PRINCIPAL: principal,
+        FreezeKind.SESSION: session,
+        FreezeKind.ALL: "",
+    }
+    for freeze in freezes:
+        lifted = freeze.expires_at and freeze.expires_at <= now
+        if not lifted and subjects[freeze.kind] == freeze.subject:
+            return freeze
+    return None

@@ -1,0 +1,134 @@
+"""A hold names, per code, who may review, how many and until when; several codes are conjoined.
+
+`tally` is the whole of it: (hold, reviews) to resolution, with no I/O. Nobody reviews their own
+request or their own agent's. One veto rejects. A Person counts once, under however many names.
+Reviews after a resolution are kept and change nothing.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from broker.core.calls import Agent, Person, Principal
+from broker.core.decision import Discharge, HoldTerms
+from broker.core.lifecycle import HoldState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """One code that stopped the call, in the words shown, and what lifting it takes."""
+
+    code: str
+    message: str
+    terms: HoldTerms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A suspended call and exactly what its reviewers are shown.
+
+    Attributes:
+        name: `holds/{uuid}`.
+        binds: what an approval is for: the digests of the call, the tool's manifest and the
+            facts. If any differs when the call is taken up again, the hold is VOID.
+        decide_by, run_by: the two expiries, POSIX seconds; `run_by` is 0 until approved.
+        summary: what will happen, in a sentence that the manifest's template made.
+        etag: rises with every change; approving needs the one that was shown.
+    """
+
+    name: str
+    invocation: str
+    session: str
+    state: HoldState
+    requirements: tuple[Requirement, ...]
+    call_digest: str
+    tool: str
+    tool_revision: str
+    facts_digest: str
+    policy_revision: str
+    principal: Principal
+    agent: Agent
+    summary: str
+    created_at: float
+    decide_by: float
+    run_by: float = 0.0
+    etag: int = 1
+
+
+class ReviewEffect(enum.StrEnum):
+    """What one Person said."""
+
+    APPROVE = "APPROVE"
+    REJECT = "REJECT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reviewer:
+    """A Person who may approve or reject, by the groups they are in."""
+
+    name: str
+    person: Person
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """One Person's approve or reject of one hold."""
+
+    hold: str
+    reviewer: Reviewer
+    effect: ReviewEffect
+    reason: str
+    etag: int
+    at: float
+    counted: bool = True
+
+
+class Resolution(enum.StrEnum):
+    """Where the reviews leave a hold."""
+
+    OPEN = "OPEN"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+
+
+def ineligible(hold: Hold, reviewer: Reviewer) -> str:
+    """Why this reviewer may not decide on this hold; empty where they may."""
+    if reviewer.person == hold.principal.person:
+        return "Nobody reviews their own request."
+    if reviewer.person == hold.agent.owner:
+        return "Nobody reviews a request of their own agent."
+    if not any(set(r.terms.reviewers) & set(reviewer.groups) for r in hold.requirements):
+        groups = sorted({g for r in hold.requirements for g in r.terms.reviewers})
+        return f"This hold is for reviewers of: {', '.join(groups)}."
+    return ""
+
+
+def tally(hold: Hold, reviews: Sequence[Review]) -> Resolution:
+    """What the counted reviews come to: one veto rejects, every requirement met approves."""
+    counted = [r for r in reviews if r.counted and not ineligible(hold, r.reviewer)]
+    if any(r.effect is ReviewEffect.REJECT for r in counted):
+        return Resolution.REJECTED
+    if all(given(hold, r, counted) >= r.terms.approvals_required for r in hold.requirements):
+        return Resolution.APPROVED
+    return Resolution.OPEN
+
+
+def given(hold: Hold, requirement: Requirement, reviews: Sequence[Review]) -> int:
+    """How many distinct, eligible Persons have approved towards one requirement."""
+    wanted = set(requirement.terms.reviewers)
+    return len(
+        {
+            r.reviewer.person
+            for r in reviews
+            if r.counted
+            and r.effect is ReviewEffect.APPROVE
+            and wanted & set(r.reviewer.groups)
+            and not ineligible(hold, r.reviewer)
+        },
+    )
+
+
+def discharges(hold: Hold) -> tuple[Discharge, ...]:
+    """What an approval of this hold lifts: the codes and terms shown, and nothing else."""
+    return tuple(Discharge(code=r.code, terms=r.terms) for r in hold.requirements)

@@ -1,0 +1,62 @@
+"""Every bound of the system, in one place, with its unit in the name.
+
+A bound that an operator may change is a setting whose default is written here; the others are the
+floor that keeps one caller from costing the rest. All are inclusive maxima unless named `_min`.
+"""
+
+from typing import Final
+
+# What an agent may send (RFC 7493 for the numbers).
+MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
+METADATA_BYTES_MAX: Final = 8 * 1024
+ARGUMENTS_BYTES_MAX: Final = 1024 * 1024
+JSON_DEPTH_MAX: Final = 32
+JSON_NODES_MAX: Final = 10_000
+JSON_NUMBER_CHARACTERS_MAX: Final = 40
+INTEGER_MAX: Final = 2**53 - 1
+REQUEST_ID_CHARACTERS_MAX: Final = 128
+NAME_CHARACTERS_MAX: Final = 200
+WORDS_BYTES_MAX: Final = 64 * 1024
+SCOPES_MAX: Final = 200
+
+# What a tool may say and how long it may take.
+RESULT_BYTES_MAX: Final = 1024 * 1024
+TOOL_MESSAGE_CHARACTERS_MAX: Final = 1_000
+TOOL_DEADLINE_S_MAX: Final = 3_600.0
+
+# What an operator may register.
+SCHEMA_BYTES_MAX: Final = 64 * 1024
+SCHEMA_DEPTH_MAX: Final = 64
+MANIFEST_BYTES_MAX: Final = 256 * 1024
+FACTS_MAX: Final = 20
+FACT_ROWS_MAX: Final = 1_000
+FACT_ITEMS_MAX: Final = 100
+EXCLUSIVE_KEYS_MAX: Final = 50
+COUNTERS_MAX: Final = 20
+
+# Waiting. Every await that leaves the process has one of these, or a manifest's own, smaller one.
+FACT_DEADLINE_S: Final = 0.5
+FACT_DEADLINE_S_MAX: Final = 10.0
+POLICY_DEADLINE_S: Final = 1.0
+STORE_DEADLINE_S: Final = 10.0
+EXCLUSIVE_WAIT_S: Final = 15.0
+HOLD_WAIT_S_MAX: Final = 60.0
+RECORD_ATTEMPTS_MAX: Final = 3
+WORKER_HEARTBEAT_S: Final = 5.0
+CREDENTIAL_RECHECK_S: Final = 3.0
+
+# Lives.
+SESSION_IDLE_S: Final = 1_800.0
+SESSION_LIFE_S_MAX: Final = 86_400.0
+MANDATE_REDEEM_S: Final = 900.0
+HOLD_DECIDE_WITHIN_S: Final = 14_400
+HOLD_RUN_WITHIN_S: Final = 3_600
+CREDENTIAL_LIFE_S: Final = 90 * 86_400.0
+
+# Audit.
+CHECKPOINT_ENTRIES_MAX: Final = 100
+CHECKPOINT_INTERVAL_S: Final = 60.0
+
+# Pages.
+PAGE_SIZE: Final = 50
+PAGE_SIZE_MAX: Final = 500

@@ -1,0 +1,252 @@
+"""A unit of work is a value: conditions, rows and audit entries that commit together or not at all.
+
+The enforcer says what must still be true and what becomes true; the store's one writer applies many
+units in one transaction, each as a savepoint. A change whose condition no longer holds takes its
+own unit out alone and is reported as a `Conflict` by name.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from broker.core.audit import EntryDraft
+from broker.core.calls import Invocation, Session
+from broker.core.holds import Hold, Review
+
+
+class ConflictOn(StrEnum):
+    """Which condition no longer held."""
+
+    CONTROL = "control"
+    SESSION = "session"
+    REQUEST_ID = "request_id"
+    INVOCATION = "invocation"
+    HOLD = "hold"
+    REVIEW = "review"
+    KEY = "key"
+    COUNTER = "counter"
+    MANDATE = "mandate"
+
+
+class Conflict(Exception):
+    """Something that the unit had read has moved; nothing of the unit was written."""
+
+    def __init__(self, on: ConflictOn) -> None:
+        super().__init__(on)
+        self.on = on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequireControl:
+    """The control revision is still this one."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TouchSession:
+    """The session is open and unexpired at `at`; its idle end moves to `idle_expires_at`."""
+
+    name: str
+    at: float
+    idle_expires_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddInvocation:
+    """A new invocation; its (session, request id) must be new."""
+
+    invocation: Invocation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveInvocation:
+    """An invocation that still has `from_etag` becomes this one (whose etag is higher).
+
+    Where `owner` is set it must still be the row's owner.
+    """
+
+    invocation: Invocation
+    from_etag: int
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddHold:
+    """A new hold."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveHold:
+    """A hold that still has `from_etag` becomes this one (whose etag is higher)."""
+
+    hold: Hold
+    from_etag: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddReview:
+    """One Person's say; a Person says it once per hold while it counts (unique)."""
+
+    review: Review
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeKey:
+    """An exclusive key that is free and still has `version` is taken for the invocation."""
+
+    key: str
+    version: int
+    invocation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeKeys:
+    """All keys of the invocation are free again, and their versions rise."""
+
+    invocation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """A counter that still has `version` counts `amount` more for the invocation; version rises."""
+
+    key: str
+    version: int
+    invocation: str
+    amount: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseReservations:
+    """What the invocation reserved is given back; versions rise. Only where nothing was handed over."""
+
+    invocation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountHistory:
+    """One more decision with this effect on this tool in this session."""
+
+    session: str
+    tool: str
+    effect: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mandate:
+    """A host's order for one session; redeemed once."""
+
+    name: str
+    secret_digest: bytes
+    host: str
+    session: Session
+    redeem_by: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddMandate:
+    """A new mandate; `mandate.session` is the session that redeeming it opens."""
+
+    mandate: Mandate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedeemMandate:
+    """A mandate that is unredeemed, unrevoked and in time opens its session. Once."""
+
+    name: str
+    at: float
+    session: Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeMandate:
+    """A mandate that is not redeemed cannot be any more."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendWords:
+    """Words are added to the mandate, and so to its session."""
+
+    mandate: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndSession:
+    """An open session ends as CLOSED or REVOKED."""
+
+    name: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutControl:
+    """A control row comes into force in place of any of the same kind and key; the revision rises.
+
+    Attributes:
+        kind: `tool`, `policy`, `grant`, `freeze`, `credential` or `setting`.
+        digest: names the content; for `tool` and `policy` also a document's digest.
+        body: JSON, RFC 8785.
+    """
+
+    kind: str
+    key: str
+    digest: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropControl:
+    """A control row goes out of force; the revision rises. Absent: Conflict on control."""
+
+    kind: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddDocument:
+    """Content by digest, kept for ever; the same digest twice is no conflict."""
+
+    digest: str
+    kind: str
+    at: float
+    body: bytes
+
+
+Change = (
+    RequireControl
+    | TouchSession
+    | AddInvocation
+    | MoveInvocation
+    | AddHold
+    | MoveHold
+    | AddReview
+    | TakeKey
+    | FreeKeys
+    | Reserve
+    | ReleaseReservations
+    | CountHistory
+    | AddMandate
+    | RedeemMandate
+    | RevokeMandate
+    | AppendWords
+    | EndSession
+    | PutControl
+    | DropControl
+    | AddDocument
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """Changes and what the log says of them; all or nothing, in this order."""
+
+    changes: tuple[Change, ...]
+    entries: tuple[EntryDraft, ...]
