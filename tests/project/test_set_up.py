@@ -1,0 +1,102 @@
+"""Set-up does nothing twice, goes by the locks, and says in one sentence what is missing."""
+
+import ast
+import importlib.util
+import json
+import re
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.project.checkout import ROOT
+
+OLDEST_PYTHON_THAT_GETS_A_SENTENCE = (3, 7)
+
+
+@pytest.fixture
+def install(tmp_path: Path) -> ModuleType:
+    """The installer of a checkout of its own, whose environment is a stamp alone."""
+    (tmp_path / ".venv").mkdir()
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    spec = importlib.util.spec_from_file_location(
+        "installer", tmp_path / "requirements" / "install.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _stamp(root: Path, **made: str) -> None:
+    (root / ".venv" / "set-up.json").write_text(json.dumps({"root": str(root), **made}))
+
+
+def test_an_old_python_can_read_far_enough_to_say_that_it_is_too_old() -> None:
+    source = (ROOT / "requirements" / "install.py").read_text("utf-8")
+
+    ast.parse(source, feature_version=OLDEST_PYTHON_THAT_GETS_A_SENTENCE)
+
+
+def test_an_environment_without_a_stamp_is_not_ready(install: ModuleType) -> None:
+    assert not install.environment_is_ready("run")
+
+
+def test_an_environment_of_the_same_locks_is_ready(install: ModuleType, tmp_path: Path) -> None:
+    _stamp(tmp_path, run=install._digest("run"))
+
+    assert install.environment_is_ready("run")
+    assert not install.environment_is_ready("test")
+
+
+def test_an_environment_for_tests_is_also_ready_to_run(install: ModuleType, tmp_path: Path) -> None:
+    _stamp(tmp_path, test=install._digest("test"))
+
+    assert install.environment_is_ready("run")
+
+
+@pytest.mark.parametrize("changed", ["requirements/server.txt", "pyproject.toml"])
+def test_a_changed_lock_or_project_file_is_installed_again(
+    install: ModuleType, tmp_path: Path, changed: str
+) -> None:
+    _stamp(tmp_path, run=install._digest("run"))
+    with (tmp_path / changed).open("a") as handle:
+        handle.write("# changed\n")
+
+    assert not install.environment_is_ready("run")
+
+
+def test_an_environment_that_was_moved_is_made_again(install: ModuleType, tmp_path: Path) -> None:
+    _stamp(tmp_path, run=install._digest("run"))
+    install.ROOT = tmp_path / "elsewhere"
+    shutil.copytree(tmp_path / "requirements", install.ROOT / "requirements")
+    shutil.copy(tmp_path / "pyproject.toml", install.ROOT)
+
+    assert not install.environment_is_ready("run")
+
+
+def test_the_heading_comes_once_and_only_before_a_step(
+    install: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = install.Screen(lively=False)
+    assert capsys.readouterr().out == ""
+
+    for title in ("Python environment", "OPA 1.22.0"):
+        with screen.step(title) as step:
+            step.note = "a note"
+
+    heading, *steps = capsys.readouterr().out.splitlines()
+    assert heading.startswith("Setting up, once")
+    assert [bool(re.search(r"ready +0 s   a note$", step)) for step in steps] == [True, True]
+
+
+def test_a_failed_command_is_named_with_the_last_of_what_it_said(install: ModuleType) -> None:
+    with pytest.raises(install.SetUpFailedError, match=r"(?s)`sh -c .*` failed\..*no such wheel"):
+        install._run(["sh", "-c", "echo no such wheel; exit 3"])
+
+
+def test_an_unknown_purpose_gets_the_usage(install: ModuleType) -> None:
+    assert install.main(["everything"]) == 2
