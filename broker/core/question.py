@@ -1,0 +1,142 @@
+"""What policy is asked: one closed, versioned JSON document, and everything that a rule may see.
+
+Rules are pure, so whatever they weigh is in here: time, counters and facts too. The document is
+built from values alone and holds nothing of an approval: lifting a hold is the broker's part. A
+fact that failed or is absent has no `value`, so that a rule which needs it is undefined.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+
+from broker.core.arguments import JsonValue
+from broker.core.calls import Caller, Fact, History, ToolCall, Usage
+from broker.core.manifest import ToolManifest
+from broker.core.question_schema import QUESTION_VERSION, WEEKDAYS
+
+
+def question(
+    *,
+    call: ToolCall,
+    manifest: ToolManifest,
+    caller: Caller,
+    scopes_required: Iterable[str],
+    scopes_effective: Iterable[str],
+    facts: Mapping[str, Fact],
+    usage: Mapping[str, Usage],
+    history: Iterable[History] = (),
+    now: float,
+) -> dict[str, JsonValue]:
+    """Build the policy input for one call.
+
+    Args:
+        call: the frozen call.
+        manifest: the revision of the tool that the call was resolved to.
+        caller: principal, agent and session.
+        scopes_required: names of the scopes that the tool needs.
+        scopes_effective: names of the scopes that principal, agent and session all hold.
+        facts: by the manifest's name of each.
+        usage: by counter; `used` counts what came before this call.
+        history: of this session, per tool and effect.
+        now: POSIX seconds, UTC.
+
+    Returns:
+        A JSON value that `question_schema.question_schema()` accepts. It shares the arguments, facts and attributes
+        with what was passed in; neither side changes them.
+    """
+    return {
+        "version": QUESTION_VERSION,
+        "call": {
+            "tool": call.tool,
+            "tool_revision": manifest.revision,
+            "digest": call.digest,
+            "arguments": dict(call.arguments),
+        },
+        "tool": _tool(manifest),
+        **_caller(caller),
+        "scopes": {
+            "required": sorted(set(scopes_required)),
+            "effective": sorted(set(scopes_effective)),
+        },
+        "facts": {name: _fact(fact) for name, fact in facts.items()},
+        "usage": {
+            name: {"used": u.used, "limit": u.limit, "window_s": u.window_s}
+            for name, u in usage.items()
+        },
+        "provenance": {},
+        "history": _history(history),
+        "time": {"now": _instant(now), "weekday": _weekday(now), "zone": "UTC"},
+    }
+
+
+def _tool(manifest: ToolManifest) -> JsonValue:
+    behaviour = manifest.behaviour
+    return {
+        "scopes": sorted(scope.name for scope in manifest.scopes),
+        "behaviour": {
+            "read_only": behaviour.read_only,
+            "destructive": behaviour.destructive,
+            "idempotent": behaviour.idempotent,
+            "open_world": behaviour.open_world,
+        },
+        "targets": [str(pointer) for pointer in manifest.targets],
+        "payload": [str(pointer) for pointer in manifest.payload],
+        "output": {
+            "trust": str(manifest.output.trust),
+            "sensitivity": str(manifest.output.sensitivity),
+        },
+    }
+
+
+def _caller(caller: Caller) -> dict[str, JsonValue]:
+    principal, agent, session = caller.principal, caller.agent, caller.session
+    return {
+        "principal": {
+            "id": principal.id,
+            "groups": list(principal.groups),
+            "attributes": dict(principal.attributes),
+            "assurance": principal.assurance,
+        },
+        "agent": {
+            "id": agent.id,
+            "owner": str(agent.owner),
+            "attributes": dict(agent.attributes),
+        },
+        "session": {
+            "id": session.name,
+            "words": list(session.words),
+            "context": str(session.context),
+            "labels": [],
+            "opened_at": _instant(session.opened_at),
+        },
+    }
+
+
+def _fact(fact: Fact) -> JsonValue:
+    if fact.error:
+        return {"source": fact.source, "error": fact.error}
+    if fact.absent:
+        return {"source": fact.source, "absent": True}
+    return {"source": fact.source, "value": fact.value}
+
+
+def _history(history: Iterable[History]) -> JsonValue:
+    by_tool: dict[str, JsonValue] = {}
+    for entry in history:
+        effects = by_tool.setdefault(entry.tool, {})
+        if isinstance(effects, dict):
+            effects[entry.effect] = {
+                "count": entry.count,
+                "first": _instant(entry.first_at),
+                "last": _instant(entry.last_at),
+            }
+    return by_tool
+
+
+def _instant(epoch_s: float) -> str:
+    """RFC 3339, UTC, milliseconds always: instants compare as text just as they do in time."""
+    moment = dt.datetime.fromtimestamp(epoch_s, tz=dt.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def _weekday(epoch_s: float) -> str:
+    return WEEKDAYS[dt.datetime.fromtimestamp(epoch_s, tz=dt.UTC).weekday()]

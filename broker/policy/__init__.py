@@ -1,0 +1,1 @@
+"""Policy: read, checked, bundled, and asked of a real OPA."""

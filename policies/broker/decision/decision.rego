@@ -1,0 +1,164 @@
+# METADATA
+# title: The decision
+# description: |
+#   Gathers what every rule family says of a call. It combines nothing: the broker takes the
+#   strictest verdict. It adds only denials (a family that is missing or speaks nonsense) and,
+#   where no family speaks, the preset's silence, which is HOLD or DENY and never ALLOW.
+package broker.decision
+
+# METADATA
+# entrypoint: true
+decision := {
+	"revision": data.callbroker.revision,
+	"verdicts": _verdicts,
+	"obligations": _obligations,
+}
+
+# What the families contribute, malformed or not, each under the name of its family.
+_contributed contains {"family": family, "verdict": verdict} if {
+	some family in data.callbroker.families
+	some verdict in data.broker.rules[family].verdicts
+}
+
+_verdicts contains object.union(said.verdict, {"family": said.family}) if {
+	some said in _contributed
+	_well_formed(said.verdict)
+	said.verdict.effect != "HOLD"
+}
+
+_verdicts contains object.union(said.verdict, {"family": said.family, "hold": terms}) if {
+	some said in _contributed
+	_well_formed(said.verdict)
+	said.verdict.effect == "HOLD"
+	terms := object.union(data.callbroker.hold, object.get(said.verdict, "hold", {}))
+}
+
+_verdicts contains {
+	"effect": "DENY",
+	"code": "VERDICT_MALFORMED",
+	"message": "A rule gave an answer that means nothing.",
+	"family": said.family,
+} if {
+	some said in _contributed
+	not _well_formed(said.verdict)
+}
+
+# A family that vanished must not allow by having nothing to say.
+_verdicts contains {
+	"effect": "DENY",
+	"code": "FAMILY_MISSING",
+	"message": "A rule family is missing.",
+	"family": family,
+} if {
+	some family in data.callbroker.families
+	not _present(family)
+}
+
+_verdicts contains {
+	"effect": "DENY",
+	"code": "FAMILY_MISSING",
+	"message": "The rule families are unknown.",
+	"family": "",
+} if not _families_known
+
+_verdicts contains {
+	"effect": "DENY",
+	"code": "OBLIGATION_MALFORMED",
+	"message": "A rule named a duty that means nothing.",
+	"family": family,
+} if {
+	some family in data.callbroker.families
+	some obligation in data.broker.rules[family].obligations
+	not _dutiful(obligation)
+}
+
+_verdicts contains {
+	"effect": "DENY",
+	"code": "OBLIGATION_MALFORMED",
+	"message": "A rule named a duty that means nothing.",
+	"family": family,
+} if {
+	some family in data.callbroker.families
+	type_name(data.broker.rules[family].obligations) != "set"
+}
+
+_verdicts contains {
+	"effect": "HOLD",
+	"code": "SILENCE",
+	"message": "No rule speaks for this call.",
+	"family": "",
+	"hold": data.callbroker.hold,
+} if {
+	not _spoken
+	_silence_holds
+}
+
+_verdicts contains {
+	"effect": "DENY",
+	"code": "SILENCE",
+	"message": "No rule speaks for this call.",
+	"family": "",
+} if {
+	not _spoken
+	not _silence_holds
+}
+
+_obligations contains object.union(obligation, {"family": family}) if {
+	some family in data.callbroker.families
+	some obligation in data.broker.rules[family].obligations
+	_dutiful(obligation)
+}
+
+_spoken if count(_contributed) > 0
+
+_silence_holds if data.callbroker.silence == "HOLD"
+
+_families_known if {
+	is_array(data.callbroker.families)
+	count(data.callbroker.families) > 0
+}
+
+_present(family) if is_set(data.broker.rules[family].verdicts)
+
+# A verdict whose terms the preset cannot complete is malformed: it must not go missing.
+_well_formed(verdict) if {
+	is_object(verdict)
+	object.keys(verdict) - {"effect", "code", "message", "hold"} == set()
+	verdict.effect in {"DENY", "HOLD", "ALLOW"}
+	is_string(verdict.code)
+	regex.match(`^[A-Z][A-Z0-9_]{0,62}$`, verdict.code)
+	is_string(verdict.message)
+	_terms_fit(verdict.effect, object.get(verdict, "hold", {}))
+}
+
+_terms_fit(effect, {}) if effect != "HOLD"
+
+_terms_fit("HOLD", partial) if {
+	is_object(partial)
+	terms := object.union(data.callbroker.hold, partial)
+	object.keys(terms) == {
+		"reviewers",
+		"approvals_required",
+		"decide_within_s",
+		"run_within_s",
+		"step_up",
+	}
+	is_array(terms.reviewers)
+	count(terms.reviewers) > 0
+	every group in terms.reviewers { is_string(group) }
+	_positive(terms.approvals_required)
+	_positive(terms.decide_within_s)
+	_positive(terms.run_within_s)
+	is_boolean(terms.step_up)
+}
+
+_positive(number) if {
+	is_number(number)
+	number > 0
+}
+
+_dutiful(obligation) if {
+	is_object(obligation)
+	is_string(obligation.kind)
+	object.get(obligation, "family", null) == null
+}
