@@ -1,0 +1,178 @@
+"""Asks OPA; each way in which it can fail to answer is DENY or "nothing was decided".
+
+OPA is asked one question at one path with built-in errors strict, once, within a deadline. Late,
+erring, undefined, malformed or of another revision is DENY with a code of its own. Only where there
+is nobody to ask is it PolicyUnavailable. A deadline that passes closes the connection, and that
+stops OPA's evaluation: a rule that loops costs its own call and no more.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+from opa_client.opa_async import AsyncOpaClient
+
+from broker.core.arguments import JsonValue
+from broker.core.decision import Opinion
+from broker.core.errors import PolicyUnavailable
+from broker.core.question_schema import EXAMPLE
+from broker.policy.opinion import denied, opinion_of
+
+CONNECTIONS_MAX: Final = 100
+WARM_UP_DEADLINE_S: Final = 5.0
+_PACKAGE: Final = "broker.decision"
+_RULE: Final = "decision"
+# OPA ignores `=1` in silence, and then a rule whose built-in fails is merely undefined.
+_PARAMETERS: Final = MappingProxyType({"strict-builtin-errors": "true"})
+
+
+class Opa:
+    """The decision point over OPA's Data API. Construct by `over_socket` or `over_url`."""
+
+    def __init__(self, client: "_Client", *, revision: str) -> None:
+        self._client = client
+        self._revision = revision
+
+    @classmethod
+    async def over_socket(cls, path: Path, *, token: str, revision: str) -> Self:
+        """An OPA on a unix socket. Nothing is sent yet."""
+        client = _Client(
+            lambda: aiohttp.UnixConnector(path=str(path), limit=CONNECTIONS_MAX), token=token
+        )
+        await client.__aenter__()
+        return cls(client, revision=revision)
+
+    @classmethod
+    async def over_url(
+        cls, url: str, *, token: str, revision: str, ca_file: Path | None = None
+    ) -> Self:
+        """An OPA that somebody else runs. Nothing is sent yet.
+
+        Args:
+            url: `https://host[:port]`; `http` to this machine alone, as the answer is the decision.
+            token: the bearer token that its `system.authz` admits.
+            revision: of the bundle that it must answer from.
+            ca_file: PEM of the authority to trust instead of the system's.
+
+        Raises:
+            ValueError: not such a URL.
+            OSError: `ca_file` cannot be read.
+        """
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
+            raise ValueError("OPA's URL is https://host[:port], without a path")
+        if not secure and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
+            raise ValueError("an OPA on another machine is reached by https alone")
+        context = ssl.create_default_context(cafile=ca_file) if secure else None
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        client = _Client(
+            lambda: aiohttp.TCPConnector(limit=CONNECTIONS_MAX, ssl=context or False),
+            token=token,
+            host=host,
+            port=parts.port or (443 if secure else 8181),
+            ssl=secure,
+        )
+        await client.__aenter__()
+        return cls(client, revision=revision)
+
+    @property
+    def revision(self) -> str:
+        """Digest of the bundle that must answer."""
+        return self._revision
+
+    async def evaluate(self, question: Mapping[str, JsonValue], *, deadline_s: float) -> Opinion:
+        """What policy says of a call.
+
+        Args:
+            question: the policy input.
+            deadline_s: seconds, from now, waiting for a connection included.
+
+        Returns:
+            The verdicts and obligations, or one DENY: POLICY_LATE, POLICY_ERROR, POLICY_UNDEFINED,
+            POLICY_MALFORMED or POLICY_WRONG_REVISION.
+
+        Raises:
+            PolicyUnavailable: nobody is there, or the connection broke; nothing was decided.
+        """
+        try:
+            async with asyncio.timeout(deadline_s):
+                answer = await self._client.query_rule(
+                    question, _PACKAGE, _RULE, query_params=_PARAMETERS
+                )
+        except TimeoutError:  # before ClientConnectionError: some of aiohttp's are both
+            return self._denied("POLICY_LATE")
+        except aiohttp.ContentTypeError:
+            return self._denied("POLICY_MALFORMED")
+        except aiohttp.ClientResponseError:
+            return self._denied("POLICY_ERROR")
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
+            raise PolicyUnavailable("Policy cannot be asked now.") from error
+        except (aiohttp.ClientError, ValueError, RecursionError):
+            return self._denied("POLICY_MALFORMED")
+        return opinion_of(answer, revision=self._revision)
+
+    async def warm_up(self) -> str:
+        """Ask the question that asks for nothing; the code of what is wrong, empty if nothing is.
+
+        Raises:
+            PolicyUnavailable: nobody is there.
+        """
+        opinion = await self.evaluate(EXAMPLE, deadline_s=WARM_UP_DEADLINE_S)
+        code = opinion.verdicts[0].code
+        return code if code.startswith("POLICY_") else ""
+
+    async def is_alive(self, *, deadline_s: float) -> bool:
+        """Whether OPA answers that it is well."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                return bool(await self._client.check_health())
+        except TimeoutError:
+            return False
+
+    async def close(self) -> None:
+        """Close every connection; evaluations under way end as PolicyUnavailable."""
+        await self._client.close_connection()
+
+    def _denied(self, code: str) -> Opinion:
+        return denied(code, revision=self._revision)
+
+
+class _Client(AsyncOpaClient):  # type: ignore[misc]
+    """The public client with our connector; no retries, redirects or timeout of its own."""
+
+    def __init__(
+        self,
+        connector: Callable[[], aiohttp.BaseConnector],
+        *,
+        token: str,
+        host: str = "opa",
+        port: int = 80,
+        ssl: bool = False,
+    ) -> None:
+        super().__init__(host=host, port=port, ssl=ssl, token=token, retries=0)
+        self._make_connector = connector
+
+    async def _init_session(self) -> None:
+        self._connector = self._make_connector()
+        self._session = aiohttp.ClientSession(
+            headers=self.headers,
+            connector=self._connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+        )
+
+    @asynccontextmanager
+    async def _request(
+        self, method: str, url: str, **options: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self._session is None:
+            raise aiohttp.ClientConnectionError("closed")
+        async with super()._request(method, url, allow_redirects=False, **options) as response:
+            yield response
