@@ -33,6 +33,7 @@ class Credential:
         tools: a worker's.
         digest: SHA-256 of the token.
         expires_at: POSIX seconds.
+        revoked_at: POSIX seconds; 0 while it is good. One that was revoked is kept to be listed.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Credential:
     digest: bytes
     created_at: float
     expires_at: float
+    revoked_at: float = 0.0
 
 
 def secret_digest(token: str) -> bytes:

@@ -1,0 +1,60 @@
+"""Everybody in this process decides under one and the same `Control`, and it only moves forward.
+
+The snapshot is replaced as a whole, after every change that goes through here and whenever somebody
+finds that the store has moved on. A snapshot that cannot be built leaves the one before in force:
+record transactions then fail on its revision, so an old snapshot can refuse calls but not let any
+through.
+"""
+
+import asyncio
+
+from broker.core.control import Control, ControlRows, ToolCache
+from broker.core.control_rows import control_of
+from broker.events import Events
+from broker.ports import Store
+
+CONTROL_NAME = "control"
+"""The one name that is published on the topic `control`."""
+
+
+class ControlRoom:
+    """Holds what is in force. Made by `ControlRoom.open`."""
+
+    def __init__(self, *, store: Store, events: Events, control: Control, cache: ToolCache) -> None:
+        self._store = store
+        self._events = events
+        self._control = control
+        self._cache = cache
+        self._refreshing = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, *, store: Store, events: Events) -> "ControlRoom":
+        """Read what is in force.
+
+        Raises:
+            StoreUnavailable: the database cannot be read.
+            Defect: it holds a row that this release does not understand.
+        """
+        control, cache = control_of(await store.control(), ToolCache())
+        return cls(store=store, events=events, control=control, cache=cache)
+
+    def current(self) -> Control:
+        """What is in force, as far as this process knows."""
+        return self._control
+
+    async def refresh(self) -> Control:
+        """Read again what is in force, compiling only the tools that are new.
+
+        Raises:
+            StoreUnavailable: the database cannot be read.
+            Defect: it holds a row that this release does not understand.
+        """
+        async with self._refreshing:
+            rows = await self._store.control()
+            if rows.revision > self._control.revision:
+                self._install(rows)
+        return self._control
+
+    def _install(self, rows: ControlRows) -> None:
+        self._control, self._cache = control_of(rows, self._cache)
+        self._events.publish("control", CONTROL_NAME)
