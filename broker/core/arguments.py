@@ -30,7 +30,7 @@ from broker.core.limits import (
     JSON_NUMBER_CHARACTERS_MAX,
 )
 
-JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
 
 
 class MalformedJson(ValueError):

@@ -1,8 +1,8 @@
 """A pointer names at most one value, and looking it up never guesses (RFC 6901).
 
 A reference is a pointer with the document that it points into: `/order_id` into the arguments of
-the call, `order#/captured_minor` into the fact `order`, `principal#/id` into the caller. After a `#`
-the pointer is a URI fragment, where `%20` is a space (RFC 6901 §6); a bare one stands as it is.
+the call, `order#/captured_minor` into the fact `order`, `principal#/id` into the caller. After a
+`#` the pointer is a URI fragment, where `%20` is a space (RFC 6901 §6); a bare one stands as it is.
 """
 
 import enum

@@ -46,8 +46,8 @@ def visible_value(value: JsonValue, *, characters_max: int | None = None) -> str
     r"""Show any JSON value as canonical JSON text, which an escape in it does not change.
 
     The text is JSON for the same value: a character that cannot be shown is a JSON escape, like
-    `\u202e` (a surrogate pair beyond U+FFFF). What has no canonical form (a lone surrogate, a huge integer
-    that a system of record returned) is shown all the same, as ASCII.
+    `\u202e` (a surrogate pair beyond U+FFFF). What has no canonical form (a lone surrogate, a huge
+    integer that a system of record returned) is shown all the same, as ASCII.
 
     Args:
         value: what `core.arguments` returns, or anything that the standard JSON encoder takes.
