@@ -4,7 +4,7 @@ One contract suite per port runs over the fake and over every real part. Every m
 the process has a deadline, its own or one from `core.limits`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,6 +62,95 @@ class Policies(Protocol):
         Raises:
             PolicyUnavailable: none is ready.
         """
+        ...
+
+
+class PolicyRefused(ValueError):
+    """These sources, or this kept bundle, cannot decide.
+
+    Attributes:
+        findings: one sentence each, naming file and line where they are known.
+    """
+
+    def __init__(self, findings: Iterable[str]) -> None:
+        self.findings: tuple[str, ...] = tuple(findings)
+        super().__init__("; ".join(self.findings))
+
+
+class Bundle(Protocol):
+    """One checked revision of policy."""
+
+    @property
+    def revision(self) -> str:
+        """Digest of its sources."""
+        ...
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Its rule families, sorted."""
+        ...
+
+    def to_bytes(self) -> bytes:
+        """The form in which it is kept for ever."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyOrder:
+    """What a bundle is to be built of.
+
+    Attributes:
+        files: an operator's own tree, laid over the shipped library; path to content.
+        preset: the name of the defaults.
+        previous_families: those of the revision that this one follows.
+        dropped: those of them that are to go.
+    """
+
+    files: Mapping[str, bytes]
+    preset: str
+    previous_families: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+class PolicyRoom(Policies, Protocol):
+    """Builds and checks bundles, and starts, warms and ends the decision points that answer."""
+
+    async def build(self, order: PolicyOrder, *, tools: Iterable[ToolManifest]) -> Bundle:
+        """Check sources under these tools, and build them.
+
+        Raises:
+            PolicyRefused: with every finding.
+            PolicyUnavailable: nothing can be checked now.
+        """
+        ...
+
+    async def recheck(self, kept: bytes, *, tools: Iterable[ToolManifest]) -> Bundle:
+        """Read a kept bundle and check it again, under these tools.
+
+        Raises:
+            PolicyRefused: with every finding.
+            PolicyUnavailable: nothing can be checked now.
+        """
+        ...
+
+    def read(self, kept: bytes) -> Bundle:
+        """Read a kept bundle, without checking more than that it is whole.
+
+        Raises:
+            PolicyRefused: it is not.
+        """
+        ...
+
+    async def prepare(self, bundle: Bundle) -> None:
+        """Return once `at(bundle.revision)` is warm; at once where it is already.
+
+        Raises:
+            PolicyUnavailable: it does not start; nothing is left behind.
+        """
+        ...
+
+    async def retire(self, revision: str) -> None:
+        """End the one of this revision, if there is one, once what it was asked is answered."""
         ...
 
 
@@ -303,3 +392,26 @@ class Store(Protocol):
     async def close(self) -> None:
         """Write what is queued and give up the database."""
         ...
+
+
+class AuditLog(Protocol):
+    """The log as a whole, for those who check it elsewhere."""
+
+    def export(self, *, since: float, include_contents: bool) -> AsyncIterator[bytes]:
+        """Whole JSON lines in order: a header, the entries at or after `since`, the signed heads.
+
+        Args:
+            since: POSIX seconds; 0 for all.
+            include_contents: also what entries commit to, where it is not erased.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerView:
+    """A connected worker, for `callbroker status`."""
+
+    name: str
+    tools: tuple[str, ...]
+    free: int
+    slots: int
