@@ -31,8 +31,9 @@ def install(tmp_path: Path) -> ModuleType:
     return module
 
 
-def _stamp(root: Path, **made: str) -> None:
-    (root / ".venv" / "set-up.json").write_text(json.dumps({"root": str(root), **made}))
+def _stamp(root: Path, *, made_at: Path | None = None, **made: str) -> None:
+    stamp = {"root": str(made_at or root), **made}
+    (root / ".venv" / "set-up.json").write_text(json.dumps(stamp))
 
 
 def test_an_old_python_can_read_far_enough_to_say_that_it_is_too_old() -> None:
@@ -70,10 +71,7 @@ def test_a_changed_lock_or_project_file_is_installed_again(
 
 
 def test_an_environment_that_was_moved_is_made_again(install: ModuleType, tmp_path: Path) -> None:
-    _stamp(tmp_path, run=install._digest("run"))
-    install.ROOT = tmp_path / "elsewhere"
-    shutil.copytree(tmp_path / "requirements", install.ROOT / "requirements")
-    shutil.copy(tmp_path / "pyproject.toml", install.ROOT)
+    _stamp(tmp_path, made_at=tmp_path / "elsewhere", run=install._digest("run"))
 
     assert not install.environment_is_ready("run")
 
