@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from broker.core.arguments import JsonValue
 from broker.core.calls import Caller, Fact, History, ToolCall, Usage
-from broker.core.manifest import ToolManifest
+from broker.core.manifest import ToolManifest, carried, reached
 from broker.core.question_schema import QUESTION_VERSION, WEEKDAYS
 
 
@@ -40,7 +40,7 @@ def question(
         now: POSIX seconds, UTC.
 
     Returns:
-        A JSON value that `question_schema.question_schema()` accepts. It shares the arguments, facts and attributes
+        A JSON value that `question_schema()` accepts. It shares arguments, facts and attributes
         with what was passed in; neither side changes them.
     """
     return {
@@ -51,11 +51,11 @@ def question(
             "digest": call.digest,
             "arguments": dict(call.arguments),
         },
-        "tool": _tool(manifest),
+        "tool": _tool(manifest, call.arguments),
         **_caller(caller),
         "scopes": {
-            "required": sorted(set(scopes_required)),
-            "effective": sorted(set(scopes_effective)),
+            "required": [*sorted(set(scopes_required))],
+            "effective": [*sorted(set(scopes_effective))],
         },
         "facts": {name: _fact(fact) for name, fact in facts.items()},
         "usage": {
@@ -68,21 +68,21 @@ def question(
     }
 
 
-def _tool(manifest: ToolManifest) -> JsonValue:
+def _tool(manifest: ToolManifest, arguments: Mapping[str, JsonValue]) -> JsonValue:
     behaviour = manifest.behaviour
     return {
-        "scopes": sorted(scope.name for scope in manifest.scopes),
+        "scopes": [*sorted(scope.name for scope in manifest.scopes)],
         "behaviour": {
             "read_only": behaviour.read_only,
             "destructive": behaviour.destructive,
             "idempotent": behaviour.idempotent,
             "open_world": behaviour.open_world,
         },
-        "targets": [str(pointer) for pointer in manifest.targets],
-        "payload": [str(pointer) for pointer in manifest.payload],
+        "targets": [*reached(manifest, arguments)],
+        "payload": [*carried(manifest, arguments)],
         "output": {
-            "trust": str(manifest.output.trust),
-            "sensitivity": str(manifest.output.sensitivity),
+            "trust": manifest.output.trust,
+            "sensitivity": manifest.output.sensitivity,
         },
     }
 

@@ -11,21 +11,24 @@ import os
 import signal
 import subprocess
 import sys
+from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
 
 
 def main(how: str, parent: int, command: list[str]) -> int:
     """Start `command`; returns only where it cannot become it."""
-    return _become(parent, command) if how == "become" else _watch(command)
+    if how == "become":
+        _become(parent, command)
+    return _watch(command)
 
 
-def _become(parent: int, command: list[str]) -> int:
+def _become(parent: int, command: list[str]) -> NoReturn:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        return os.EX_OSERR
+        sys.exit(os.EX_OSERR)
     if os.getppid() != parent:  # it died before it could be watched
-        return os.EX_UNAVAILABLE
+        sys.exit(os.EX_UNAVAILABLE)
     os.execve(command[0], command, {})  # noqa: S606 - no shell is the point
 
 

@@ -166,7 +166,7 @@ class SupervisedOpa:
             await _until_useless(child)
             self._child = None
             await child.end()
-            self._report(f"OPA ended: {child.last_words() or 'without a word'}")
+            self._report(f"OPA ended ({child.process.returncode}): {child.last_words()}")
             if loop.time() - since > STEADY_S:
                 delay_s = RESTART_DELAY_S_MIN
             while self._child is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from broker.core.arguments import JsonValue
+from broker.core.manifest import FactSpec, ToolManifest
 from broker.core.question_schema import question_schema
 
 _DEPTH_MAX: Final = 32
@@ -38,6 +39,15 @@ class ToolSchemas:
     counters: tuple[str, ...] = ()
 
 
+def tool_schemas(manifest: ToolManifest) -> ToolSchemas:
+    """What rules may read of this tool."""
+    return ToolSchemas(
+        arguments=manifest.arguments,
+        facts={name: _value_schema(fact) for name, fact in manifest.facts.items()},
+        counters=tuple(manifest.limits),
+    )
+
+
 def write_schemas(directory: Path, tools: Mapping[str, ToolSchemas]) -> None:
     """Write `input.json` and `tools/<tool>/…` for `opa check --schema directory`.
 
@@ -56,6 +66,13 @@ def write_schemas(directory: Path, tools: Mapping[str, ToolSchemas]) -> None:
 def checkable(schema: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """The part of a JSON Schema that OPA's type checker understands; `{}` accepts anything."""
     return _checkable(schema, root=schema, depth=0)
+
+
+def _value_schema(fact: FactSpec) -> Mapping[str, JsonValue]:
+    schema: dict[str, JsonValue] = checkable(fact.shape)
+    if fact.rows == "many":
+        schema = {"type": "array", "items": schema}
+    return {"type": "array", "items": schema} if fact.for_each is not None else schema
 
 
 def _checkable(
