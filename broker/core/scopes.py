@@ -4,10 +4,11 @@ Effective = principal ∩ agent ∩ session. A bound value narrows: where the th
 things of one value, all of them must hold. Nothing here adds a scope that one of the three lacks.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from broker.core.arguments import JsonValue
+from broker.core.canonical import canonical_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +63,7 @@ def held_by(grants: Iterable[Grant], subjects: Iterable[str], *, now: float) -> 
     """The scopes that unexpired grants give to any of these subjects."""
     wanted = frozenset(subjects)
     return tuple(
-        g.scope
-        for g in grants
-        if g.subject in wanted and (g.expires_at == 0 or now < g.expires_at)
+        g.scope for g in grants if g.subject in wanted and (g.expires_at == 0 or now < g.expires_at)
     )
 
 
@@ -87,3 +86,45 @@ def effective(
         )
         for name in names
     }
+
+
+def covers(
+    scope: EffectiveScope,
+    values_of: Callable[[str], Sequence[JsonValue]],
+) -> bool:
+    """Whether a call lies within what the scope is good for.
+
+    Args:
+        scope: what principal, agent and session have of it.
+        values_of: what a bound's reference stands for in this call (`Known.values_of`); empty
+            where it is missing, and then nothing is covered.
+
+    Returns:
+        True where every holder has an alternative each of whose bounds names every value there.
+        A scope that nobody holds covers nothing.
+    """
+    return bool(scope.alternatives) and all(
+        any(_within(where, values_of) for where in alternatives)
+        for alternatives in scope.alternatives.values()
+    )
+
+
+def same(left: JsonValue, right: JsonValue) -> bool:
+    """JSON equality: 1 and 1.0 are one number, neither is true. What is no JSON equals nothing."""
+    if isinstance(left, str) or isinstance(right, str):
+        return left == right
+    try:
+        return canonical_bytes(left) == canonical_bytes(right)
+    except ValueError:
+        return False
+
+
+def _within(
+    where: Mapping[str, tuple[JsonValue, ...]],
+    values_of: Callable[[str], Sequence[JsonValue]],
+) -> bool:
+    return all(_named(values_of(reference), good) for reference, good in where.items())
+
+
+def _named(values: Sequence[JsonValue], good: Sequence[JsonValue]) -> bool:
+    return bool(values) and all(any(same(v, g) for g in good) for v in values)
