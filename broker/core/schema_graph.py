@@ -140,7 +140,7 @@ def _visit_all(
         apart = list(_children(pointer, subschema, (), _APART_MANY, _APART_NAMED))
         below = list(_children(pointer, subschema, _BELOW_ONE, (), _BELOW_NAMED))
         aside = list(_children(pointer, subschema, _ASIDE_ONE, (), _ASIDE_NAMED))
-        waiting += [*here, *apart, *below, *aside]
+        waiting += reversed([*here, *apart, *below, *aside])  # so that places are in reading order
         walked.places[name] = subschema
         walked.here[name] = [str(child) for child, _ in here]
         walked.apart[name] = [str(child) for child, _ in apart]

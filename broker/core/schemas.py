@@ -6,6 +6,7 @@ time, nothing ever fetched). `lint` is what a schema must pass before a tool may
 """
 
 import itertools
+import json
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -113,16 +114,16 @@ def lint(schema: object, *, arguments: bool) -> tuple[list[str], list[str]]:
 
     Returns:
         Errors, with any of which the schema must not be used, and warnings: parts that only the
-        global bounds of `core.limits` bound. Each begins with a JSON Pointer into the schema.
+        global bounds of `core.limits` bound. Each begins with its place, such as `#/properties`.
     """
     errors = _shape_findings(schema)
     if errors:
         return errors, []
-    errors = _dialect_findings(schema)
-    if errors:
-        return errors, []
     if not isinstance(schema, dict):
         return _root_findings(schema) if arguments else [], []
+    errors = _canonical_findings(schema) or _dialect_findings(schema)
+    if errors:
+        return errors, []
     walked = graph(schema)
     errors = [*_safety_findings(walked), *_reference_findings(walked), *_regex_findings(walked)]
     if arguments:
@@ -152,9 +153,9 @@ def _shape_findings(schema: object) -> list[str]:
     if not is_within_depth(schema, SCHEMA_DEPTH_MAX):
         return [_finding("", f"is nested deeper than {SCHEMA_DEPTH_MAX}")]
     try:
-        size_bytes = len(canonical_bytes(schema))
-    except ValueError as error:
-        return [_finding("", f"is not JSON: {error}")]
+        size_bytes = len(json.dumps(schema, ensure_ascii=False, allow_nan=False).encode())
+    except (TypeError, ValueError):
+        return [_finding("", "is not JSON")]
     if size_bytes > SCHEMA_BYTES_MAX:
         return [_finding("", f"is longer than {SCHEMA_BYTES_MAX} bytes")]
     return []
@@ -178,6 +179,14 @@ def _safety_findings(walked: SchemaGraph) -> list[str]:
     elif max(bound.at_once, bound.in_all or 0) > SCHEMA_VISITS_MAX:
         findings.append(_finding("", f"more than {SCHEMA_VISITS_MAX} subschemas look at one value"))
     return findings
+
+
+def _canonical_findings(schema: dict[str, JsonValue]) -> list[str]:
+    try:
+        canonical_bytes(schema)
+    except ValueError as error:
+        return [_finding("", str(error))]
+    return []
 
 
 def _dialect_findings(schema: object) -> list[str]:
@@ -208,10 +217,8 @@ def _regex_findings(walked: SchemaGraph) -> Iterator[str]:
         try:
             jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=_LINEAR)
         except ValueError:
-            reason = (
-                "is outside RE2 (look-around, back-reference, bad syntax) or compiles too large"
-            )
-            yield _finding(place, f"the pattern {visible(pattern, characters_max=80)} {reason}")
+            reason = "look-around, back-reference, bad syntax; or too large: use maxLength"
+            yield _finding(place, f"a pattern is outside RE2 ({reason}): {pattern}")
 
 
 def _root_findings(schema: object) -> list[str]:
@@ -279,7 +286,7 @@ def _patterns(walked: SchemaGraph) -> Iterator[tuple[str, str]]:
 
 
 def _finding(place: str, message: str) -> str:
-    return visible(f"{place or '/'}: {message}", characters_max=400)
+    return visible(f"#{place}: {message}", characters_max=400)
 
 
 def _compile_finding(error: Exception) -> str:

@@ -75,20 +75,32 @@ def _worded(error: ValidationError) -> Iterator[Violation]:
         for name in itertools.islice(detail, VIOLATIONS_MAX):
             yield _violation(place / name, "is not a declared property")
     elif keyword in ("anyOf", "oneOf"):
-        yield _violation(place, _alternatives(error.instance_path, detail))
+        yield from _alternatives(place, detail)
     else:
         words = _WORDS.get(keyword)
         yield _violation(place, words(detail) if words else "is not what the schema says")
 
 
-def _alternatives(place: list[str | int], branches: list[list[ValidationError]]) -> str:
-    """`anyOf: [{type: string}, {type: "null"}]` reads as one type."""
-    types: set[str] = set()
-    for branch in branches:
-        if [(e.kind.name, e.instance_path) for e in branch] != [("type", place)]:
-            return "matches none, or too many, of the alternatives"
-        types.update(branch[0].kind.value)
-    return _WORDS["type"](types)
+def _alternatives(place: Pointer, branches: list[list[ValidationError]]) -> Iterator[Violation]:
+    """Speak of the branch that was meant, where types tell: `anyOf: [{type: string}, {type: "null"}]`."""
+    if not all(branches):
+        yield _violation(place, "matches more than one of the alternatives")
+        return
+    right_type = [branch for branch in branches if not _is_of_other_type(place, branch)]
+    if len(right_type) == 1:
+        for error in right_type[0]:
+            yield from _worded(error)
+    elif right_type:
+        yield _violation(place, "matches none of the alternatives")
+    else:
+        types = {name for branch in branches for name in branch[0].kind.value}
+        yield _violation(place, _WORDS["type"](types))
+
+
+def _is_of_other_type(place: Pointer, branch: list[ValidationError]) -> bool:
+    first = branch[0]
+    at = tuple(map(str, first.instance_path))
+    return len(branch) == 1 and first.kind.name == "type" and at == place.tokens
 
 
 def _violation(place: Pointer, message: str) -> Violation:
