@@ -46,7 +46,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
-    """The software that acts for the principal (RFC 8693 actor), and the Person who answers for it."""
+    """The software that acts for the principal (RFC 8693 actor), and who answers for it."""
 
     id: str
     owner: Person

@@ -1,4 +1,4 @@
-"""Life cycles are tables: an absent pair is illegal, and an illegal step raises and changes nothing.
+"""Life cycles are tables: an absent pair is illegal; an illegal step raises and changes nothing.
 
 `INVOCATION` and `HOLD` are the only places that say which state may follow which. The store's
 conditional updates name the state that they leave, so that two writers cannot both take a step.

@@ -121,7 +121,7 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseReservations:
-    """What the invocation reserved is given back; versions rise. Only where nothing was handed over."""
+    """What the invocation reserved is given back. Only where nothing was handed over."""
 
     invocation: str
 

@@ -1,0 +1,226 @@
+"""One file and environment variables; every setting has a safe default and one sentence.
+
+`callbroker.toml` in the working directory, or the file that CALLBROKER_CONFIG names; each setting
+can also come from the environment as CALLBROKER_{NAME}, which wins. An unknown key is an error, and
+all problems are reported at once. Relative paths are relative to the file's directory.
+"""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+CONFIG_NAME = "callbroker.toml"
+
+
+class ConfigurationRefused(Exception):
+    """The settings cannot be used; `findings` has one sentence for each problem."""
+
+    def __init__(self, findings: tuple[str, ...]) -> None:
+        super().__init__("\n".join(findings))
+        self.findings = findings
+
+
+class Source(BaseModel):
+    """A system of record that facts look things up in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(
+        description="sqlite:///path or postgresql://…, opened read-only; or the http(s) origin "
+        "that fact URLs must start with.",
+    )
+    bearer_token: SecretStr | None = Field(
+        default=None,
+        description="Sent with HTTP look-ups as Authorization: Bearer.",
+    )
+
+
+class ReviewTerms(BaseModel):
+    """What lifting a hold takes where the broker itself holds a call, not a rule."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reviewers: tuple[str, ...] = Field(default=("reviewers",), description="Groups.")
+    approvals_required: int = Field(default=1, ge=1, le=10, description="Distinct Persons.")
+    decide_within_s: int = Field(default=14_400, ge=1, description="Seconds until it expires.")
+    run_within_s: int = Field(default=3_600, ge=1, description="Seconds that an approval lasts.")
+
+
+class Settings(BaseSettings):
+    """How one broker runs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CALLBROKER_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+    )
+
+    listen: str = Field(
+        default="127.0.0.1:7400",
+        description="Address and port of the gRPC services. Anything but loopback needs TLS.",
+    )
+    tls_certificate_file: Path | None = Field(default=None, description="PEM chain of the server.")
+    tls_key_file: Path | None = Field(default=None, description="PEM key of the server.")
+    state: Path = Field(
+        default=Path("state"),
+        description="Directory, mode 0700: audit keys, signed heads, tokens of this machine.",
+    )
+    database: str = Field(
+        default="",
+        description="SQLAlchemy URL; sqlite:///{state}/callbroker.db where left out.",
+    )
+    tools: Path | None = Field(
+        default=None,
+        description="Directory of manifests that `serve --watch` reloads.",
+    )
+    policies: Path | None = Field(
+        default=None,
+        description="Directory of rule families of one's own, beside the shipped ones.",
+    )
+    preset: str = Field(default="balanced", description="Parameters of the shipped families.")
+    opa: Path | None = Field(
+        default=None,
+        description="The opa binary; found on PATH or where `callbroker opa install` puts it.",
+    )
+    opa_url: str = Field(default="", description="A remote OPA instead of a supervised child.")
+    opa_token_file: Path | None = Field(default=None, description="Bearer token for opa_url.")
+    opa_ca_file: Path | None = Field(default=None, description="CA of opa_url's certificate.")
+    sources: Mapping[str, Source] = Field(
+        default_factory=dict,
+        description="Systems of record, by the name that manifests use.",
+    )
+    review: ReviewTerms = Field(
+        default_factory=ReviewTerms,
+        description="Terms of holds that the broker itself opens.",
+    )
+    exclusive_wait_s: float = Field(
+        default=15.0,
+        ge=0,
+        le=60,
+        description="How long a call waits for another one on the same exclusive key.",
+    )
+    reflection: bool = Field(default=True, description="Whether gRPC reflection is served.")
+    log_format: Literal["console", "json"] = Field(
+        default="console",
+        description="For a person or for a log collector; to standard error.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info",
+        description="The least that is logged.",
+    )
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_certificate_file and tls_key_file come together")
+        if not is_loopback(self.listen) and self.tls_certificate_file is None:
+            raise ValueError(
+                f"listen = {self.listen!r} is reachable from elsewhere and needs "
+                "tls_certificate_file and tls_key_file",
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the file."""
+        del dotenv_settings, file_secret_settings
+        path = config_path()
+        file = (TomlConfigSettingsSource(settings_cls, path),) if path else ()
+        return (init_settings, env_settings, *file)
+
+
+def config_path() -> Path | None:
+    """The file in force: CALLBROKER_CONFIG, or callbroker.toml here, where it exists."""
+    named = os.environ.get("CALLBROKER_CONFIG")
+    if named:
+        return Path(named)
+    here = Path(CONFIG_NAME)
+    return here if here.is_file() else None
+
+
+def load(**given: Any) -> Settings:
+    """Read the settings.
+
+    Args:
+        given: settings that win over environment and file.
+
+    Raises:
+        ConfigurationRefused: with every problem found.
+    """
+    path = config_path()
+    if path is not None and not path.is_file():
+        raise ConfigurationRefused((f"There is no file {path}; CALLBROKER_CONFIG names it.",))
+    try:
+        settings = Settings(**given)
+    except ValidationError as refused:
+        raise ConfigurationRefused(
+            tuple(
+                f"{'.'.join(str(p) for p in e['loc']) or 'settings'}: {e['msg']}"
+                for e in refused.errors()
+            ),
+        ) from None
+    except ValueError as broken:  # the file is not TOML
+        raise ConfigurationRefused((f"{path}: {broken}",)) from None
+    return _anchored(settings, path.parent if path else Path())
+
+
+def _anchored(settings: Settings, directory: Path) -> Settings:
+    """Relative paths become relative to the file's directory; the database gets its default."""
+
+    def at(path: Path | None) -> Path | None:
+        return None if path is None else (directory / path).resolve()
+
+    state = (directory / settings.state).resolve()
+    return settings.model_copy(
+        update={
+            "state": state,
+            "database": settings.database or f"sqlite:///{state}/callbroker.db",
+            "tools": at(settings.tools),
+            "policies": at(settings.policies),
+            "opa": at(settings.opa),
+            "opa_token_file": at(settings.opa_token_file),
+            "opa_ca_file": at(settings.opa_ca_file),
+            "tls_certificate_file": at(settings.tls_certificate_file),
+            "tls_key_file": at(settings.tls_key_file),
+            "sources": {
+                name: source.model_copy(update={"url": _anchored_url(source.url, directory)})
+                for name, source in settings.sources.items()
+            },
+        },
+    )
+
+
+def _anchored_url(url: str, directory: Path) -> str:
+    prefix = "sqlite:///"
+    if url.startswith(prefix) and not url.startswith(f"{prefix}/"):
+        return prefix + str((directory / url.removeprefix(prefix)).resolve())
+    return url
+
+
+def is_loopback(address: str) -> bool:
+    """Whether `host:port` can be reached from this machine alone."""
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,299 @@
+"""Stages 1 to 8: from a frozen call to a plan. Looks at everything, changes nothing.
+
+  1 resolve    tool → manifest
+  2 screen     scopes held, freezes, schema            a refusal spares what follows
+  3 gather     versions of exclusive keys, then facts, usage and history
+  4 floor      bound values, limits, absent rows       a refusal spares what follows
+  5 question   everything above → one JSON document
+  6 evaluate   Rego on OPA
+  7 settle     verdicts and what an approval lifts → decision
+  8 plan       decision → Refuse | Suspend | Run
+
+An approved hold goes through the same stages; `settle` alone sees what its reviewers lifted, and
+only where call, tool and facts are still what they were shown.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from broker.core import limits
+from broker.core.arguments import JsonValue
+from broker.core.calls import Caller, Fact, ToolCall, Usage
+from broker.core.canonical import digest
+from broker.core.control import Control, RegisteredTool
+from broker.core.decision import (
+    STAGE_FLOOR,
+    Discharge,
+    Effect,
+    HoldTerms,
+    Obligation,
+    Verdict,
+    settle,
+)
+from broker.core.floor import CounterKey, counter_keys, exclusive_keys, floor
+from broker.core.holds import Hold, discharges
+from broker.core.lifecycle import InvocationState
+from broker.core.manifest import ToolManifest
+from broker.core.plan import Plan, make_plan
+from broker.core.question import question
+from broker.core.scopes import EffectiveScope, effective, held_by
+from broker.core.screening import screen
+from broker.core.summary import summarise
+from broker.events import Events
+from broker.ports import Clock, CounterAsked, Facts, Policies, Seen, Store
+
+NO_FACTS = digest({})
+
+_UNSETTLED = Verdict(
+    effect=Effect.DENY,
+    stage=STAGE_FLOOR,
+    code="EXCLUSIVE_UNSETTLED",
+    message="An earlier call on the same thing has an unknown outcome; a person must settle it.",
+)
+_BUSY = Verdict(
+    effect=Effect.DENY,
+    stage=STAGE_FLOOR,
+    code="EXCLUSIVE_BUSY",
+    message="Another call on the same thing is under way.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Considered:
+    """One pass through the stages: what was seen, and what came of it.
+
+    Attributes:
+        control: what was in force; `record` requires that it still is.
+        keys: version of each exclusive key, read before any fact.
+        counters, usage: what a Run reserves, and what was read of it.
+        lifted: whether an approval's codes were lifted, and the hold is to be claimed.
+    """
+
+    control: Control
+    tool: RegisteredTool | None
+    plan: Plan
+    keys: Mapping[str, int] = field(default_factory=dict)
+    counters: Mapping[str, CounterKey] = field(default_factory=dict)
+    usage: Mapping[str, Usage] = field(default_factory=dict)
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    facts_digest: str = NO_FACTS
+    policy_revision: str = ""
+    question: Mapping[str, JsonValue] | None = None
+    summary: str = ""
+    lifted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decider:
+    """Runs the stages over its ports."""
+
+    control: Callable[[], Control]
+    policies: Policies
+    facts: Facts
+    store: Store
+    events: Events
+    clock: Clock
+    terms: HoldTerms
+    exclusive_wait_s: float = limits.EXCLUSIVE_WAIT_S
+
+    def contended(self, call: ToolCall, caller: Caller) -> Sequence[str]:
+        """Names of keys and counters for which this call may lose to another."""
+        tool = self.control().tools.get(call.tool)
+        if tool is None or not tool.arguments.is_valid(dict(call.arguments)):
+            return ()
+        keys = exclusive_keys(tool.manifest, call)
+        counters = counter_keys(tool.manifest, call, caller)
+        return (*keys, *(c.key for c in counters.values()))
+
+    async def consider(
+        self,
+        call: ToolCall,
+        caller: Caller,
+        *,
+        hold: Hold | None = None,
+    ) -> Considered:
+        """One pass through the stages.
+
+        Args:
+            call: the frozen call.
+            caller: for whom and through whom.
+            hold: the approved hold that is taken up again, if one is.
+
+        Raises:
+            DependencyError: a part cannot be asked; nothing was decided.
+        """
+        control = self.control()
+        tool = control.tools.get(call.tool)
+        scopes = effective_scopes(control, caller, now=self.clock())
+        screened = screen(
+            call,
+            tool.manifest if tool else None,
+            tool.arguments if tool else None,
+            effective=scopes,
+            freezes=control.freezes,
+            caller=caller,
+            now=self.clock(),
+        )
+        if tool is None or _denied(screened):
+            return Considered(control=control, tool=tool, plan=make_plan(settle(screened)))
+        return await self._look(call, caller, control, tool, scopes, screened, hold)
+
+    async def _look(
+        self,
+        call: ToolCall,
+        caller: Caller,
+        control: Control,
+        tool: RegisteredTool,
+        scopes: Mapping[str, EffectiveScope],
+        screened: tuple[Verdict, ...],
+        hold: Hold | None,
+    ) -> Considered:
+        manifest = tool.manifest
+        keys, stuck = await self._keys(exclusive_keys(manifest, call))
+        if stuck is not None:
+            plan = make_plan(settle((*screened, stuck)))
+            return Considered(control=control, tool=tool, plan=plan, keys=keys)
+        counters = counter_keys(manifest, call, caller)
+        facts, seen = await self._gather(call, caller, manifest, counters)
+        floored = floor(
+            call,
+            manifest,
+            effective=scopes,
+            facts=facts,
+            usage=seen.usage,
+            caller=caller,
+            hold_terms=self.terms,
+        )
+        verdicts = (*screened, *floored)
+        facts_digest = digest(_facts_json(facts))
+        asked: Mapping[str, JsonValue] | None = None
+        obligations: tuple[Obligation, ...] = ()
+        if not _denied(verdicts):
+            asked = question(
+                call=call,
+                manifest=manifest,
+                caller=caller,
+                scopes_required=[s.name for s in manifest.scopes],
+                scopes_effective=list(scopes),
+                facts=facts,
+                usage=seen.usage,
+                history=seen.history,
+                now=self.clock(),
+            )
+            opinion = await self.policies.at(control.policy_revision).evaluate(
+                asked,
+                deadline_s=limits.POLICY_DEADLINE_S,
+            )
+            verdicts = (*verdicts, *opinion.verdicts)
+            obligations = opinion.obligations
+        discharged = _discharged(hold, call, manifest, facts_digest)
+        decision = settle(verdicts, obligations=obligations, discharged=discharged)
+        return Considered(
+            control=control,
+            tool=tool,
+            plan=make_plan(decision),
+            keys=keys,
+            counters=counters,
+            usage=seen.usage,
+            facts=facts,
+            facts_digest=facts_digest,
+            policy_revision=control.policy_revision,
+            question=asked,
+            summary=summarise(
+                manifest.summary,
+                call.arguments,
+                facts,
+                manifest.review.money,
+                session=caller.session,
+            ),
+            lifted=bool(discharged),
+        )
+
+    async def _keys(self, names: Sequence[str]) -> tuple[Mapping[str, int], Verdict | None]:
+        """Versions of keys once all are free; or why they do not become free."""
+        if not names:
+            return {}, None
+        with self.events.subscribe("key") as changes:
+            try:
+                async with asyncio.timeout(self.exclusive_wait_s):
+                    while True:
+                        seen = await self.store.keys(names)
+                        states = {k.state for k in seen.values() if k.invocation}
+                        versions = {name: k.version for name, k in seen.items()}
+                        if not states:
+                            return versions, None
+                        if InvocationState.UNKNOWN in states:
+                            return versions, _UNSETTLED
+                        # Another broker may free it unheard: look again now and then.
+                        await changes.next(0.25)
+            except TimeoutError:
+                return {}, _BUSY
+
+    async def _gather(
+        self,
+        call: ToolCall,
+        caller: Caller,
+        manifest: ToolManifest,
+        counters: Mapping[str, CounterKey],
+    ) -> tuple[Mapping[str, Fact], Seen]:
+        # Counters first: a reservation that commits while facts are looked up is then a conflict.
+        seen = await self.store.seen(
+            caller.session.name,
+            [
+                CounterAsked(name=name, key=c.key, window_s=c.window_s, limit=c.limit)
+                for name, c in counters.items()
+            ],
+            now=self.clock(),
+        )
+        if not manifest.facts:
+            return {}, seen
+        facts = await self.facts.gather(
+            manifest,
+            arguments=call.arguments,
+            principal=caller.principal,
+            session=caller.session,
+        )
+        return facts, seen
+
+
+def effective_scopes(
+    control: Control,
+    caller: Caller,
+    *,
+    now: float,
+) -> Mapping[str, EffectiveScope]:
+    """The scopes that principal, agent and session all have under this control."""
+    principal = caller.principal
+    subjects = (principal.id, *(f"groups/{g}" for g in principal.groups))
+    return effective(
+        principal=held_by(control.grants, subjects, now=now),
+        agent=held_by(control.grants, (caller.agent.id,), now=now),
+        session=caller.session.scopes,
+    )
+
+
+def _denied(verdicts: Sequence[Verdict]) -> bool:
+    return any(v.effect is Effect.DENY and v.enforced for v in verdicts)
+
+
+def _discharged(
+    hold: Hold | None,
+    call: ToolCall,
+    manifest: ToolManifest,
+    facts_digest: str,
+) -> tuple[Discharge, ...]:
+    """What the approval lifts: nothing, once anything that its reviewers were shown differs."""
+    if hold is None:
+        return ()
+    shown = (hold.call_digest, hold.tool_revision, hold.facts_digest)
+    if shown != (call.digest, manifest.revision, facts_digest):
+        return ()
+    return discharges(hold)
+
+
+def _facts_json(facts: Mapping[str, Fact]) -> dict[str, JsonValue]:
+    return {
+        name: {"value": f.value, "error": f.error, "absent": f.absent, "source": f.source}
+        for name, f in facts.items()
+    }

@@ -1,0 +1,329 @@
+"""Stage 9 as values: a plan becomes one unit of work, its intent entry included.
+
+Pure: these functions say what is to be written and write nothing. What an effect needs, its keys,
+reservations and the entry that announces it, is in the unit that makes the invocation RUNNING, so
+that nothing happens that the log does not already know was about to.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from broker.core import limits
+from broker.core.arguments import JsonValue
+from broker.core.audit import EntryDraft, EntryKind
+from broker.core.calls import Caller, Invocation, ToolCall
+from broker.core.decision import Decision, Verdict
+from broker.core.holds import Hold
+from broker.core.lifecycle import HoldState, InvocationState, step
+from broker.core.plan import Plan, Refuse, Run, Suspend
+from broker.core.screening import visible_reasons
+from broker.core.unit import (
+    AddHold,
+    AddInvocation,
+    Change,
+    CountHistory,
+    MoveHold,
+    MoveInvocation,
+    RequireControl,
+    Reserve,
+    TakeKey,
+    TouchSession,
+    Unit,
+)
+from broker.enforcer.deciding import Considered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What is to be committed, and the invocation and hold as they then are."""
+
+    unit: Unit
+    invocation: Invocation
+    hold: Hold | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """What only the shell knows: when it was asked, when decided, by whom, under which new name."""
+
+    asked_at: float
+    now: float
+    owner: str
+    hold_name: str
+
+
+def record_new(
+    name: str,
+    call: ToolCall,
+    caller: Caller,
+    considered: Considered,
+    stamp: Stamp,
+) -> Recording:
+    """The unit that first records a call with its decision."""
+    fresh = Invocation(
+        name=name,
+        session=caller.session.name,
+        principal=caller.principal.id,
+        agent=caller.agent.id,
+        request_id=call.request_id,
+        call=call,
+        state=InvocationState.NEW,
+        decision=None,
+        tool_revision="",
+        policy_revision="",
+        control_revision=considered.control.revision,
+        created_at=stamp.asked_at,
+        updated_at=stamp.now,
+        etag=0,
+    )
+    invocation, hold = _after(fresh, caller, considered, stamp)
+    changes: list[Change] = [
+        RequireControl(revision=considered.control.revision),
+        TouchSession(
+            name=caller.session.name,
+            at=stamp.now,
+            idle_expires_at=min(stamp.now + limits.SESSION_IDLE_S, caller.session.expires_at),
+        ),
+        AddInvocation(invocation=invocation),
+        _counted(invocation, considered.plan.decision, stamp),
+    ]
+    if hold is not None:
+        changes.append(AddHold(hold=hold))
+    changes += _taken(name, considered, stamp)
+    entries = _entries(invocation, hold, caller, considered, stamp)
+    return Recording(
+        unit=Unit(changes=tuple(changes), entries=entries),
+        invocation=invocation,
+        hold=hold,
+    )
+
+
+def record_again(
+    held: Invocation,
+    approved: Hold,
+    caller: Caller,
+    considered: Considered,
+    stamp: Stamp,
+) -> Recording:
+    """The unit that takes an approved hold up again: claimed, or void with what came instead."""
+    invocation, hold = _after(held, caller, considered, stamp)
+    claimed = isinstance(considered.plan, Run) and considered.lifted
+    ended = HoldState.CLAIMED if claimed else HoldState.VOID
+    changes: list[Change] = [
+        RequireControl(revision=considered.control.revision),
+        MoveHold(
+            hold=replace(approved, state=ended, etag=approved.etag + 1),
+            from_etag=approved.etag,
+        ),
+        MoveInvocation(invocation=invocation, from_etag=held.etag),
+        _counted(invocation, considered.plan.decision, stamp),
+    ]
+    if hold is not None:
+        changes.append(AddHold(hold=hold))
+    changes += _taken(held.name, considered, stamp)
+    moved = EntryDraft(
+        kind=EntryKind.HOLD_CHANGED,
+        at=stamp.now,
+        actor="broker",
+        invocation=held.name,
+        session=held.session,
+        body={"hold": approved.name, "state": ended.value},
+    )
+    entries = (moved, *_entries(invocation, hold, caller, considered, stamp))
+    return Recording(
+        unit=Unit(changes=tuple(changes), entries=entries),
+        invocation=invocation,
+        hold=hold,
+    )
+
+
+def _after(
+    before: Invocation,
+    caller: Caller,
+    considered: Considered,
+    stamp: Stamp,
+) -> tuple[Invocation, Hold | None]:
+    """The invocation as the plan leaves it, and the hold that it opens."""
+    decision = considered.plan.decision
+    common = replace(
+        before,
+        decision=decision,
+        tool_revision=considered.tool.manifest.revision if considered.tool else "",
+        policy_revision=considered.policy_revision,
+        control_revision=considered.control.revision,
+        updated_at=stamp.now,
+        etag=before.etag + 1,
+        hold="",
+        code="",
+        message="",
+    )
+    reasons = visible_reasons(decision)
+    code, message = (reasons[0][0], reasons[0][1]) if reasons else ("", "")
+    match considered.plan:
+        case Refuse():
+            state = step(before.state, InvocationState.DENIED)
+            return replace(common, state=state, code=code, message=message), None
+        case Suspend():
+            state = step(before.state, InvocationState.HELD)
+            held = replace(common, state=state, code=code, message=message, hold=stamp.hold_name)
+            return held, _hold(held, considered.plan, caller, considered, stamp)
+        case Run():
+            state = step(before.state, InvocationState.RUNNING)
+            deadline_s = considered.tool.manifest.deadline_s if considered.tool else 0.0
+            running = replace(
+                common,
+                state=state,
+                attempt=before.attempt + 1,
+                owner=stamp.owner,
+                deadline_at=stamp.now + deadline_s,
+                lease_expires_at=stamp.now + deadline_s + limits.STORE_DEADLINE_S,
+            )
+            return running, None
+
+
+def _hold(
+    invocation: Invocation,
+    plan: Suspend,
+    caller: Caller,
+    considered: Considered,
+    stamp: Stamp,
+) -> Hold:
+    return Hold(
+        name=stamp.hold_name,
+        invocation=invocation.name,
+        session=invocation.session,
+        state=HoldState.PENDING,
+        requirements=plan.requirements,
+        call_digest=invocation.call.digest,
+        tool=invocation.call.tool,
+        tool_revision=invocation.tool_revision,
+        facts_digest=considered.facts_digest,
+        policy_revision=considered.policy_revision,
+        principal=caller.principal,
+        agent=caller.agent,
+        summary=considered.summary,
+        created_at=stamp.now,
+        # Several codes are conjoined: the shortest time to decide is the time to decide.
+        decide_by=stamp.now + min(r.terms.decide_within_s for r in plan.requirements),
+    )
+
+
+def _counted(invocation: Invocation, decision: Decision, stamp: Stamp) -> CountHistory:
+    return CountHistory(
+        session=invocation.session,
+        tool=invocation.call.tool,
+        effect=decision.effect.name,
+        at=stamp.now,
+    )
+
+
+def _taken(name: str, considered: Considered, stamp: Stamp) -> list[Change]:
+    """Keys and reservations of an effect; nothing else takes any."""
+    if not isinstance(considered.plan, Run):
+        return []
+    keys: list[Change] = [
+        TakeKey(key=key, version=version, invocation=name)
+        for key, version in sorted(considered.keys.items())
+    ]
+    counters: list[Change] = [
+        Reserve(
+            key=counter.key,
+            version=considered.usage[limit].version,
+            invocation=name,
+            amount=counter.amount,
+            at=stamp.now,
+        )
+        for limit, counter in sorted(considered.counters.items())
+    ]
+    return keys + counters
+
+
+def _entries(
+    invocation: Invocation,
+    hold: Hold | None,
+    caller: Caller,
+    considered: Considered,
+    stamp: Stamp,
+) -> tuple[EntryDraft, ...]:
+    decided = EntryDraft(
+        kind=EntryKind.CALL_DECIDED,
+        at=stamp.now,
+        actor=caller.agent.id,
+        invocation=invocation.name,
+        session=invocation.session,
+        body=_cause(invocation, caller, considered.plan),
+        contents=_contents(invocation, considered),
+    )
+    entries = [decided]
+    if hold is not None:
+        entries.append(
+            EntryDraft(
+                kind=EntryKind.HOLD_OPENED,
+                at=stamp.now,
+                actor="broker",
+                invocation=invocation.name,
+                session=invocation.session,
+                body={
+                    "hold": hold.name,
+                    "codes": [r.code for r in hold.requirements],
+                    "facts": hold.facts_digest,
+                    "decide_by": hold.decide_by,
+                },
+            ),
+        )
+    if invocation.state is InvocationState.RUNNING:
+        entries.append(
+            EntryDraft(
+                kind=EntryKind.ATTEMPT_STARTED,
+                at=stamp.now,
+                actor="broker",
+                invocation=invocation.name,
+                session=invocation.session,
+                body={
+                    "attempt": invocation.attempt,
+                    "owner": invocation.owner,
+                    "keys": [*sorted(considered.keys)],
+                    "digest": invocation.call.digest,
+                },
+            ),
+        )
+    return tuple(entries)
+
+
+def _cause(invocation: Invocation, caller: Caller, plan: Plan) -> Mapping[str, JsonValue]:
+    """The whole cause in one entry: who, for whom, what, under which revisions, and why."""
+    return {
+        "request_id": invocation.request_id,
+        "principal": caller.principal.id,
+        "person": str(caller.principal.person),
+        "agent": caller.agent.id,
+        "owner": str(caller.agent.owner),
+        "credential": caller.credential,
+        "tool": invocation.call.tool,
+        "digest": invocation.call.digest,
+        "tool_revision": invocation.tool_revision,
+        "policy_revision": invocation.policy_revision,
+        "control_revision": invocation.control_revision,
+        "effect": plan.decision.effect.name,
+        "state": invocation.state.value,
+        "verdicts": [_verdict(v) for v in plan.decision.verdicts],
+        "obligations": [{"kind": o.kind, "family": o.family} for o in plan.decision.obligations],
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, JsonValue]:
+    return {
+        "effect": verdict.effect.name,
+        "stage": verdict.stage,
+        "family": verdict.family,
+        "code": verdict.code,
+        "message": verdict.message,
+        "enforced": verdict.enforced,
+    }
+
+
+def _contents(invocation: Invocation, considered: Considered) -> Mapping[str, JsonValue]:
+    """Enough to decide it again: the policy input, or the arguments where policy was spared."""
+    if considered.question is not None:
+        return {"summary": considered.summary, "question": dict(considered.question)}
+    return {"summary": considered.summary, "arguments": dict(invocation.call.arguments)}
