@@ -25,7 +25,7 @@ class ControlRoom:
         self._events = events
         self._control = control
         self._cache = cache
-        self._refreshing = asyncio.Lock()
+        self._installing = asyncio.Lock()
 
     @classmethod
     async def open(cls, *, store: Store, events: Events) -> "ControlRoom":
@@ -49,12 +49,24 @@ class ControlRoom:
             StoreUnavailable: the database cannot be read.
             Defect: it holds a row that this release does not understand.
         """
-        async with self._refreshing:
-            rows = await self._store.control()
-            if rows.revision > self._control.revision:
-                self._install(rows)
+        await self.install(await self._store.control())
         return self._control
 
-    def _install(self, rows: ControlRows) -> None:
-        self._control, self._cache = control_of(rows, self._cache)
-        self._events.publish("control", CONTROL_NAME)
+    async def install(self, rows: ControlRows) -> Control:
+        """Put rows that were just read in force for this process, unless it has newer ones.
+
+        Returns:
+            What the rows say.
+
+        Raises:
+            Defect: there is a row that this release does not understand.
+        """
+        async with self._installing:
+            if rows.revision == self._control.revision:
+                return self._control
+            # Compiling takes milliseconds a tool: calls go on meanwhile.
+            control, cache = await asyncio.to_thread(control_of, rows, self._cache)
+            if rows.revision > self._control.revision:
+                self._control, self._cache = control, cache
+                self._events.publish("control", CONTROL_NAME)
+            return control

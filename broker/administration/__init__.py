@@ -1,0 +1,30 @@
+"""The operators' use cases; each change is one audited unit with who did it and, mostly, why.
+
+`Administration` is all of them together, as the RPC layer is handed them.
+"""
+
+from dataclasses import dataclass
+
+from broker.administration.changes import ControlChanges
+from broker.administration.credentials import CredentialAdministration
+from broker.administration.freezes import FreezeAdministration
+from broker.administration.grants import GrantAdministration
+from broker.administration.overview import Overview
+from broker.administration.policies import PolicyAdministration
+from broker.administration.tools import ToolAdministration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Administration:
+    """Every use case of operators and auditors."""
+
+    changes: ControlChanges
+    tools: ToolAdministration
+    policies: PolicyAdministration
+    grants: GrantAdministration
+    freezes: FreezeAdministration
+    credentials: CredentialAdministration
+    overview: Overview
+
+
+__all__ = ["Administration"]

@@ -1,0 +1,162 @@
+"""What operators and auditors look at: how the broker is, what was decided, the whole log.
+
+Looking changes nothing, with one exception that is meant: taking the log away is an entry in it.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from broker.administration.changes import ControlChanges
+from broker.core.arguments import JsonValue
+from broker.core.audit import EntryKind
+from broker.core.calls import Invocation
+from broker.core.canonical import canonical_bytes
+from broker.core.credentials import Credential
+from broker.core.errors import NotFound, PolicyUnavailable
+from broker.core.limits import PAGE_SIZE
+from broker.events import RESYNC, Events
+from broker.ports import AuditLog, Counts, InvocationQuery, Policies, WorkerView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What this broker process is.
+
+    Attributes:
+        broker: name of the instance.
+        version: its release.
+        store: the database, without secrets.
+        started_at: POSIX seconds.
+    """
+
+    broker: str
+    version: str
+    store: str
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How the broker is."""
+
+    about: About
+    control_revision: int
+    policy_revision: str
+    policy_ready: bool
+    tools: int
+    freezes: int
+    workers: tuple[WorkerView, ...]
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationView:
+    """One call for operators.
+
+    Attributes:
+        summary: one line for people, made by the manifest's template; empty where it never got so
+            far, or where contents are erased.
+    """
+
+    invocation: Invocation
+    summary: str
+
+
+class Overview:
+    """Reads; nothing here has an effect."""
+
+    def __init__(
+        self,
+        *,
+        changes: ControlChanges,
+        events: Events,
+        policies: Policies,
+        audit_log: AuditLog,
+        workers: Callable[[], Sequence[WorkerView]],
+        about: About,
+    ) -> None:
+        self._changes = changes
+        self._store = changes.store
+        self._events = events
+        self._policies = policies
+        self._audit_log = audit_log
+        self._workers = workers
+        self._about = about
+
+    async def status(self) -> Status:
+        """How the broker is."""
+        counts = await self._store.counts()
+        control = self._changes.room.current()
+        now = self._changes.clock()
+        return Status(
+            about=self._about,
+            control_revision=control.revision,
+            policy_revision=control.policy_revision,
+            policy_ready=self._policy_is_ready(control.policy_revision),
+            tools=len(control.tools),
+            freezes=sum(1 for f in control.freezes if not f.expires_at or now < f.expires_at),
+            workers=tuple(self._workers()),
+            counts=counts,
+        )
+
+    async def invocations(self, query: InvocationQuery) -> tuple[InvocationView, ...]:
+        """A page of calls, newest first."""
+        found = await self._store.list_invocations(query)
+        return tuple([await self._view(invocation) for invocation in found])
+
+    async def tail(self) -> AsyncIterator[InvocationView]:
+        """Each call as it is decided and at each change after that, from now on, for ever."""
+        shown_at = self._changes.clock()
+        with self._events.subscribe("invocation") as names:
+            async for name in names:
+                for invocation in await self._changed(name, since=shown_at):
+                    shown_at = max(shown_at, invocation.updated_at)
+                    yield await self._view(invocation)
+
+    async def story(self, name: str) -> tuple[InvocationView, tuple[bytes, ...]]:
+        """One call and its audit entries in order, each as canonical JSON.
+
+        Raises:
+            NotFound: no such invocation.
+        """
+        invocation = await self._store.find_invocation(name)
+        if invocation is None:
+            raise NotFound("There is no such invocation.")
+        entries = await self._store.entries(name)
+        told = tuple(canonical_bytes(_plain(entry)) for entry in entries)
+        return await self._view(invocation), told
+
+    async def export(
+        self, reader: Credential, *, since: float, include_contents: bool
+    ) -> AsyncIterator[bytes]:
+        """The log as whole JSON lines; that it was taken away is an entry, written first."""
+        body: Mapping[str, JsonValue] = {"since": since, "contents": include_contents}
+        await self._changes.say(self._changes.entry(EntryKind.AUDIT_EXPORTED, reader, body))
+        async for lines in self._audit_log.export(since=since, include_contents=include_contents):
+            yield lines
+
+    async def _changed(self, name: str, *, since: float) -> Sequence[Invocation]:
+        """The named invocation; after RESYNC the newest ones that changed since the last shown."""
+        if name != RESYNC:
+            found = await self._store.find_invocation(name)
+            return () if found is None else (found,)
+        newest = await self._store.list_invocations(InvocationQuery(page_size=PAGE_SIZE))
+        return [i for i in reversed(newest) if i.updated_at >= since]
+
+    async def _view(self, invocation: Invocation) -> InvocationView:
+        contents = await self._store.contents(invocation.name)
+        summary = contents.get("summary", "")
+        return InvocationView(
+            invocation=invocation, summary=summary if isinstance(summary, str) else ""
+        )
+
+    def _policy_is_ready(self, revision: str) -> bool:
+        try:
+            self._policies.at(revision)
+        except PolicyUnavailable:
+            return False
+        return True
+
+
+def _plain(entry: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    return dict(entry)
