@@ -32,12 +32,17 @@ class Principal(_message.Message):
     GROUPS_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_JSON_FIELD_NUMBER: _builtins.int
     ASSURANCE_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The host's name for it, such as "customers/c-204"; 1 to 200 characters."""
     attributes_json: _builtins.bytes
     """JSON object that rules may read; at most 16 KiB. Empty means {}."""
     assurance: _builtins.str
     """How the host knows who it is, such as "password"; may be empty."""
+    person: _builtins.str
+    """The Person behind it, "issuer#subject", where reviewers know them by another name than the id.
+    Left out: the id under issuer "local". Nobody reviews a request of their own Person.
+    """
     @_builtins.property
     def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Groups whose grants count, such as "customers"."""
@@ -49,10 +54,11 @@ class Principal(_message.Message):
         groups: _abc.Iterable[_builtins.str] | None = ...,
         attributes_json: _builtins.bytes = ...,
         assurance: _builtins.str = ...,
+        person: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assurance", b"assurance", "attributes_json", b"attributes_json", "groups", b"groups", "id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assurance", b"assurance", "attributes_json", b"attributes_json", "groups", b"groups", "id", b"id", "person", b"person"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
