@@ -34,7 +34,7 @@ check: set-up-test ## the part that takes under a minute: static checks, unit te
 	@exec $(PYTEST) $(wildcard tests/unit tests/project)
 
 static: set-up-test ## static checks alone; each of the following is one
-	@$(MAKE) --no-print-directory -j2 --output-sync=target $(STATIC)
+	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(STATIC)
 
 check-format: ## ruff format
 	$(call part,format,$(BIN)/ruff format --check .)
