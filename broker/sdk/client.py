@@ -1,0 +1,246 @@
+"""The async client: what a host and an agent say to the broker, and the outcomes they get."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from broker.sdk.configuration import settings_from
+from broker.sdk.line import Line
+from broker.sdk.messages import Context, invoke_request, mandate_request, tool_from
+from broker.sdk.methods import (
+    ADD_WORDS,
+    CLOSE_SESSION,
+    CREATE_MANDATE,
+    INVOKE,
+    LIST_TOOLS,
+    OPEN_SESSION,
+    REVOKE_SESSION,
+)
+from broker.sdk.outcomes import Outcome
+from broker.sdk.patience import INVOKE_DEADLINE_S, Clock, SystemClock
+from broker.sdk.transport import GrpcTransport, Transport
+from broker.sdk.values import Principal, Scope, Tool
+from broker.v1 import broker_pb2, host_pb2
+
+
+def connect(
+    address: str | None = None,
+    *,
+    host_token: str | None = None,
+    agent_token: str | None = None,
+    ca_file: str | Path | None = None,
+) -> "Broker":
+    """Makes the async client, to be entered with `async with`.
+
+    Args:
+        address: `host:port`; CALLBROKER_ADDRESS, else 127.0.0.1:7400, where left out.
+        host_token: CALLBROKER_HOST_TOKEN where left out; needed by create_mandate.
+        agent_token: CALLBROKER_AGENT_TOKEN where left out; needed by all else.
+        ca_file: CALLBROKER_CA_FILE where left out; needed off this machine.
+
+    Raises:
+        PlaintextRefused: the address is not this machine and there is no CA file.
+    """
+    settings = settings_from(address=address, ca_file=ca_file, host=host_token, agent=agent_token)
+    return Broker(GrpcTransport(settings))
+
+
+class Broker:
+    """A connection for hosts and agents. Made by `connect`; closed by leaving `async with`."""
+
+    def __init__(self, transport: Transport, *, clock: Clock | None = None) -> None:
+        self._transport = transport
+        self._line = Line(transport, clock or SystemClock())
+
+    async def __aenter__(self) -> Self:
+        await self._transport.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends what is under way; calls that the broker has taken up go on there."""
+        await self._transport.close()
+
+    async def create_mandate(
+        self,
+        *,
+        principal: str | Principal,
+        agent: str,
+        words: str | Sequence[str] = (),
+        scopes: Sequence[str | Scope] = (),
+        groups: Sequence[str] = (),
+        context: Context = "open",
+        session_life_s: float | None = None,
+    ) -> "Mandate":
+        """Orders one session. For hosts alone: they say who the user is and what they typed.
+
+        Args:
+            principal: whose authority the session uses, such as `customers/c-204`.
+            agent: `agents/{id}`; only this agent can open the session.
+            words: what the user typed so far, and nothing that they did not type.
+            scopes: narrows what principal and agent hold; it cannot widen. None means none.
+            groups: the principal's groups, whose grants count too.
+            context: `mediated` if the model reads nothing but the words and what passes the
+                broker, else `open`.
+            session_life_s: how long the session may last at most; a day where left out.
+
+        Raises:
+            BrokerError: Unauthenticated, NotPermitted, MalformedRequest, Unavailable.
+        """
+        request = mandate_request(
+            principal=principal,
+            groups=groups,
+            agent=agent,
+            context=context,
+            words=words,
+            scopes=scopes,
+            session_life_s=session_life_s,
+        )
+        answer = await self._line.ask(CREATE_MANDATE, request)
+        return Mandate(
+            name=answer.name,
+            secret=answer.secret,
+            expires_at=answer.expire_time.ToDatetime(UTC),
+            line=self._line,
+        )
+
+    async def open_session(self, mandate: "Mandate | str") -> "Session":
+        """Redeems a mandate, or its secret, once. For the agent that it names.
+
+        Raises:
+            BrokerError: NotFound where it was redeemed before, is too old or another agent's.
+        """
+        secret = mandate if isinstance(mandate, str) else mandate.secret
+        request = broker_pb2.OpenSessionRequest(mandate_secret=secret)
+        answer = await self._line.ask(OPEN_SESSION, request)
+        return Session(
+            name=answer.name,
+            secret=answer.secret,
+            expires_at=answer.expire_time.ToDatetime(UTC),
+            line=self._line,
+        )
+
+    async def invocation(self, name: str) -> Outcome:
+        """Where one of this agent's calls is now, asked from any process with its token.
+
+        Raises:
+            BrokerError: NotFound, Unauthenticated, Unavailable.
+        """
+        return await self._line.now(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mandate:
+    """The host's order for one session.
+
+    Attributes:
+        name: `mandates/{uuid}`.
+        secret: for the agent, once; whoever has it and the agent's token opens the session.
+        expires_at: not redeemable after this.
+    """
+
+    name: str
+    secret: str = field(repr=False)
+    expires_at: datetime
+    line: Line = field(repr=False, compare=False)
+
+    async def add_words(self, text: str) -> None:
+        """Adds what the user typed later; calls that are decided from now on see it."""
+        await self.line.ask(ADD_WORDS, host_pb2.AddWordsRequest(mandate=self.name, words=[text]))
+
+    async def revoke(self, reason: str) -> None:
+        """Ends the session, or the mandate if it was not redeemed yet."""
+        await self.line.ask(
+            REVOKE_SESSION, host_pb2.RevokeSessionRequest(mandate=self.name, reason=reason)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One task of one agent for one principal. `async with session` closes it at the end.
+
+    Attributes:
+        name: `sessions/{uuid}`.
+        expires_at: its end at the latest; half an hour without a call ends it too.
+    """
+
+    name: str
+    secret: str = field(repr=False)
+    expires_at: datetime
+    line: Line = field(repr=False, compare=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def list_tools(self) -> list[Tool]:
+        """What this session may use, by name."""
+        tools: list[Tool] = []
+        page_token = ""
+        while True:
+            request = broker_pb2.ListToolsRequest(
+                session=self.name, session_secret=self.secret, page_token=page_token
+            )
+            answer = await self.line.ask(LIST_TOOLS, request)
+            tools.extend(map(tool_from, answer.tools))
+            page_token = answer.next_page_token
+            if not page_token:
+                return tools
+
+    async def invoke(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any] | bytes,
+        *,
+        request_id: str | None = None,
+        wait_s: float = 0.0,
+        deadline_s: float = INVOKE_DEADLINE_S,
+    ) -> Outcome:
+        """Asks for a call to be decided and carried out.
+
+        Args:
+            tool: its name.
+            arguments: a mapping of JSON values, or the bytes of a JSON object as a model wrote it.
+            request_id: unique in the session; the same id with the same call gives the same
+                invocation. Made up where left out; give the model's own call id if there is one.
+            wait_s: how long to wait for a person before answering Held; at most 60.
+            deadline_s: for the answer, on top of wait_s. The call goes on past it.
+
+        Raises:
+            TypeError: the arguments are not JSON.
+            BrokerError: there is no answer. After Unavailable, repeat with the same request_id.
+        """
+        request = invoke_request(
+            session=self.name,
+            secret=self.secret,
+            tool=tool,
+            arguments=arguments,
+            request_id=request_id or secrets.token_hex(16),
+            wait_s=wait_s,
+        )
+        answer = await self.line.ask(INVOKE, request, deadline_s=deadline_s + wait_s)
+        return self.line.outcome(answer.invocation)
+
+    async def close(self) -> None:
+        """Ends the session; what waits for people is withdrawn."""
+        await self.line.ask(
+            CLOSE_SESSION, broker_pb2.CloseSessionRequest(name=self.name, secret=self.secret)
+        )

@@ -1,0 +1,283 @@
+"""The blocking client: the same names and promises as `broker.sdk.client`, word for word.
+
+It stands on gRPC's own blocking stubs and never touches an event loop, so that any thread may use
+it. What is decided rather than done (messages, outcomes, errors, pauses) is shared with the other.
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from broker.sdk.configuration import settings_from
+from broker.sdk.errors import LimitExceeded, Unavailable
+from broker.sdk.messages import Context, invoke_request, mandate_request, tool_from
+from broker.sdk.methods import (
+    ADD_WORDS,
+    CANCEL_INVOCATION,
+    CLOSE_SESSION,
+    CREATE_MANDATE,
+    GET_INVOCATION,
+    INVOKE,
+    LIST_TOOLS,
+    OPEN_SESSION,
+    REVOKE_SESSION,
+    A,
+    Method,
+    Q,
+)
+from broker.sdk.outcomes import Held, SyncHeld, SyncOutcome, outcome_from
+from broker.sdk.patience import (
+    INVOKE_DEADLINE_S,
+    REPETITIONS_MAX,
+    RPC_DEADLINE_S,
+    WATCH_S,
+    SyncClock,
+    SyncSystemClock,
+    pauses,
+)
+from broker.sdk.transport import SyncGrpcTransport, SyncTransport
+from broker.sdk.values import Principal, Scope, Tool
+from broker.v1 import broker_pb2, host_pb2, types_pb2
+
+
+def connect_sync(
+    address: str | None = None,
+    *,
+    host_token: str | None = None,
+    agent_token: str | None = None,
+    ca_file: str | Path | None = None,
+) -> "SyncBroker":
+    """Makes the blocking client, to be entered with `with`. See `connect`."""
+    settings = settings_from(address=address, ca_file=ca_file, host=host_token, agent=agent_token)
+    return SyncBroker(SyncGrpcTransport(settings))
+
+
+class SyncBroker:
+    """A connection for hosts and agents. Made by `connect_sync`; closed by leaving `with`."""
+
+    def __init__(self, transport: SyncTransport, *, clock: SyncClock | None = None) -> None:
+        self._transport = transport
+        self._line = SyncLine(transport, clock or SyncSystemClock())
+
+    def __enter__(self) -> Self:
+        self._transport.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends what is under way; calls that the broker has taken up go on there."""
+        self._transport.close()
+
+    def create_mandate(
+        self,
+        *,
+        principal: str | Principal,
+        agent: str,
+        words: str | Sequence[str] = (),
+        scopes: Sequence[str | Scope] = (),
+        groups: Sequence[str] = (),
+        context: Context = "open",
+        session_life_s: float | None = None,
+    ) -> "SyncMandate":
+        """Orders one session. See `Broker.create_mandate`."""
+        request = mandate_request(
+            principal=principal,
+            groups=groups,
+            agent=agent,
+            context=context,
+            words=words,
+            scopes=scopes,
+            session_life_s=session_life_s,
+        )
+        answer = self._line.ask(CREATE_MANDATE, request)
+        return SyncMandate(
+            name=answer.name,
+            secret=answer.secret,
+            expires_at=answer.expire_time.ToDatetime(UTC),
+            line=self._line,
+        )
+
+    def open_session(self, mandate: "SyncMandate | str") -> "SyncSession":
+        """Redeems a mandate, or its secret, once. See `Broker.open_session`."""
+        secret = mandate if isinstance(mandate, str) else mandate.secret
+        request = broker_pb2.OpenSessionRequest(mandate_secret=secret)
+        answer = self._line.ask(OPEN_SESSION, request)
+        return SyncSession(
+            name=answer.name,
+            secret=answer.secret,
+            expires_at=answer.expire_time.ToDatetime(UTC),
+            line=self._line,
+        )
+
+    def invocation(self, name: str) -> SyncOutcome:
+        """Where one of this agent's calls is now. See `Broker.invocation`."""
+        return self._line.now(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncMandate:
+    """The host's order for one session. See `Mandate`."""
+
+    name: str
+    secret: str = field(repr=False)
+    expires_at: datetime
+    line: "SyncLine" = field(repr=False, compare=False)
+
+    def add_words(self, text: str) -> None:
+        """Adds what the user typed later; calls that are decided from now on see it."""
+        self.line.ask(ADD_WORDS, host_pb2.AddWordsRequest(mandate=self.name, words=[text]))
+
+    def revoke(self, reason: str) -> None:
+        """Ends the session, or the mandate if it was not redeemed yet."""
+        self.line.ask(
+            REVOKE_SESSION, host_pb2.RevokeSessionRequest(mandate=self.name, reason=reason)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncSession:
+    """One task of one agent for one principal. See `Session`."""
+
+    name: str
+    secret: str = field(repr=False)
+    expires_at: datetime
+    line: "SyncLine" = field(repr=False, compare=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def list_tools(self) -> list[Tool]:
+        """What this session may use, by name."""
+        tools: list[Tool] = []
+        page_token = ""
+        while True:
+            request = broker_pb2.ListToolsRequest(
+                session=self.name, session_secret=self.secret, page_token=page_token
+            )
+            answer = self.line.ask(LIST_TOOLS, request)
+            tools.extend(map(tool_from, answer.tools))
+            page_token = answer.next_page_token
+            if not page_token:
+                return tools
+
+    def invoke(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any] | bytes,
+        *,
+        request_id: str | None = None,
+        wait_s: float = 0.0,
+        deadline_s: float = INVOKE_DEADLINE_S,
+    ) -> SyncOutcome:
+        """Asks for a call to be decided and carried out. See `Session.invoke`."""
+        request = invoke_request(
+            session=self.name,
+            secret=self.secret,
+            tool=tool,
+            arguments=arguments,
+            request_id=request_id or secrets.token_hex(16),
+            wait_s=wait_s,
+        )
+        answer = self.line.ask(INVOKE, request, deadline_s=deadline_s + wait_s)
+        return self.line.outcome(answer.invocation)
+
+    def close(self) -> None:
+        """Ends the session; what waits for people is withdrawn."""
+        self.line.ask(
+            CLOSE_SESSION, broker_pb2.CloseSessionRequest(name=self.name, secret=self.secret)
+        )
+
+
+class SyncLine:
+    """A transport with patience; `broker.sdk.line` says what it promises."""
+
+    def __init__(self, transport: SyncTransport, clock: SyncClock) -> None:
+        self._transport = transport
+        self._clock = clock
+
+    def outcome(self, invocation: types_pb2.Invocation) -> SyncOutcome:
+        """The outcome that a record stands for, with its Held on this line."""
+        return outcome_from(invocation, lambda **record: SyncHeld(line=self, **record))
+
+    def ask(self, method: Method[Q, A], request: Q, *, deadline_s: float = RPC_DEADLINE_S) -> A:
+        """Calls, and calls again where that is safe."""
+        end = self._clock.monotonic() + deadline_s
+        repetitions_left = REPETITIONS_MAX if method.repeatable else 0
+        nothing_ran = True
+        for pause_s in pauses():
+            left_s = end - self._clock.monotonic()
+            try:
+                return self._transport.call(method, request, deadline_s=left_s)
+            except Unavailable as error:
+                nothing_ran = error.nothing_ran = nothing_ran and error.nothing_ran
+                if not repetitions_left or self._clock.monotonic() + pause_s >= end:
+                    raise
+            repetitions_left -= 1
+            self._clock.sleep(pause_s)
+        raise AssertionError
+
+    def now(self, name: str, *, deadline_s: float = RPC_DEADLINE_S) -> SyncOutcome:
+        """Where a call is."""
+        request = broker_pb2.GetInvocationRequest(name=name)
+        return self.outcome(self.ask(GET_INVOCATION, request, deadline_s=deadline_s).invocation)
+
+    def cancel(self, name: str) -> SyncOutcome:
+        """Takes a call back."""
+        request = broker_pb2.CancelInvocationRequest(name=name)
+        return self.outcome(self.ask(CANCEL_INVOCATION, request).invocation)
+
+    def follow(self, held: SyncHeld, timeout_s: float) -> SyncOutcome:
+        """Waits for the end by stream, and by asking wherever the stream breaks."""
+        if timeout_s <= 0:
+            return self.now(held.name)
+        end = self._clock.monotonic() + timeout_s
+        latest: SyncOutcome = held
+        pause = pauses()
+        while isinstance(latest, Held) and (left_s := end - self._clock.monotonic()) > 0:
+            try:
+                latest = self._watched(held.name, latest, min(left_s, WATCH_S))
+                pause = pauses()
+            except (Unavailable, LimitExceeded):
+                self._clock.sleep(min(next(pause), left_s))
+                latest = self._polled(held.name, latest, end)
+        return latest
+
+    def _watched(self, name: str, latest: SyncOutcome, deadline_s: float) -> SyncOutcome:
+        try:
+            with closing(self._transport.watch(name, deadline_s=deadline_s)) as changes:
+                for invocation in changes:
+                    latest = self.outcome(invocation)
+                    if not isinstance(latest, Held):
+                        return latest
+        except Unavailable as error:
+            if error.reason != "DEADLINE_EXCEEDED":
+                raise
+            return latest
+        raise Unavailable("The stream ended early.")
+
+    def _polled(self, name: str, latest: SyncOutcome, end: float) -> SyncOutcome:
+        left_s = end - self._clock.monotonic()
+        try:
+            return self.now(name, deadline_s=left_s) if left_s > 0 else latest
+        except Unavailable:
+            return latest

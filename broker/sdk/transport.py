@@ -1,0 +1,192 @@
+"""A transport carries one request and brings one answer or raises a BrokerError; it never repeats.
+
+Each of the two clients has one over gRPC; `broker.sdk.testing` has both without a network. grpc.aio
+belongs to the first event loop that touches it, so that the channel is made on opening, not before.
+"""
+
+from collections.abc import AsyncGenerator, Generator
+from typing import Any, Protocol, cast
+
+import grpc
+
+from broker.sdk.configuration import Settings
+from broker.sdk.errors import BrokerError, error_from
+from broker.sdk.methods import WATCH_INVOCATION, A, Method, Q
+from broker.v1 import broker_pb2, types_pb2
+
+
+class Transport(Protocol):
+    """What the async client needs."""
+
+    async def open(self) -> None:
+        """Before the first call, on the loop that makes the calls."""
+
+    async def close(self) -> None:
+        """After the last."""
+
+    async def call(self, method: Method[Q, A], request: Q, *, deadline_s: float) -> A:
+        """One RPC.
+
+        Raises:
+            BrokerError: there is no answer.
+        """
+
+    def watch(self, name: str, *, deadline_s: float) -> AsyncGenerator[types_pb2.Invocation, None]:
+        """One invocation now and at each change; the deadline is Unavailable, as elsewhere."""
+
+
+class SyncTransport(Protocol):
+    """What the sync client needs."""
+
+    def open(self) -> None:
+        """Before the first call."""
+
+    def close(self) -> None:
+        """After the last."""
+
+    def call(self, method: Method[Q, A], request: Q, *, deadline_s: float) -> A:
+        """One RPC.
+
+        Raises:
+            BrokerError: there is no answer.
+        """
+
+    def watch(self, name: str, *, deadline_s: float) -> Generator[types_pb2.Invocation, None, None]:
+        """One invocation now and at each change; the deadline is Unavailable, as elsewhere."""
+
+
+def open_channel(settings: Settings) -> grpc.aio.Channel:
+    """A channel on the running loop."""
+    credentials, options = settings.credentials(), settings.options()
+    if credentials is None:
+        return grpc.aio.insecure_channel(settings.address, options=options)
+    return grpc.aio.secure_channel(settings.address, credentials, options=options)
+
+
+class GrpcTransport:
+    """Over grpc.aio."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._channel: grpc.aio.Channel | None = None
+        self._callables: dict[str, Any] = {}
+
+    async def open(self) -> None:
+        """Makes the channel; it connects with the first call."""
+        self._channel = open_channel(self._settings)
+
+    async def close(self) -> None:
+        """Ends what is under way."""
+        channel, self._channel = self._channel, None
+        self._callables.clear()
+        if channel is not None:
+            await channel.close()
+
+    async def call(self, method: Method[Q, A], request: Q, *, deadline_s: float) -> A:
+        """One RPC."""
+        if method.path not in self._callables:
+            self._callables[method.path] = _opened(self._channel).unary_unary(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )
+        metadata = self._settings.metadata(method.audience)
+        try:
+            answer = await self._callables[method.path](
+                request, timeout=deadline_s, metadata=metadata
+            )
+        except grpc.aio.AioRpcError as error:
+            raise _mapped(error) from error
+        return cast("A", answer)
+
+    async def watch(
+        self, name: str, *, deadline_s: float
+    ) -> AsyncGenerator[types_pb2.Invocation, None]:
+        """One stream."""
+        stream = _opened(self._channel).unary_stream(
+            WATCH_INVOCATION.path,
+            request_serializer=WATCH_INVOCATION.request.SerializeToString,
+            response_deserializer=WATCH_INVOCATION.response.FromString,
+        )(
+            broker_pb2.WatchInvocationRequest(name=name),
+            timeout=deadline_s,
+            metadata=self._settings.metadata(WATCH_INVOCATION.audience),
+        )
+        try:
+            async for answer in stream:
+                yield answer.invocation
+        except grpc.aio.AioRpcError as error:
+            raise _mapped(error) from error
+        finally:
+            stream.cancel()
+
+
+class SyncGrpcTransport:
+    """Over blocking gRPC; any thread may use it, a fork may not."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._channel: grpc.Channel | None = None
+        self._callables: dict[str, Any] = {}
+
+    def open(self) -> None:
+        """Makes the channel; it connects with the first call."""
+        credentials, options = self._settings.credentials(), self._settings.options()
+        if credentials is None:
+            self._channel = grpc.insecure_channel(self._settings.address, options=options)
+        else:
+            self._channel = grpc.secure_channel(
+                self._settings.address, credentials, options=options
+            )
+
+    def close(self) -> None:
+        """Ends what is under way."""
+        channel, self._channel = self._channel, None
+        self._callables.clear()
+        if channel is not None:
+            channel.close()
+
+    def call(self, method: Method[Q, A], request: Q, *, deadline_s: float) -> A:
+        """One RPC."""
+        if method.path not in self._callables:
+            self._callables[method.path] = _opened(self._channel).unary_unary(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )
+        metadata = self._settings.metadata(method.audience)
+        try:
+            answer = self._callables[method.path](request, timeout=deadline_s, metadata=metadata)
+        except grpc.RpcError as error:
+            raise _mapped(error) from error
+        return cast("A", answer)
+
+    def watch(self, name: str, *, deadline_s: float) -> Generator[types_pb2.Invocation, None, None]:
+        """One stream."""
+        stream = _opened(self._channel).unary_stream(
+            WATCH_INVOCATION.path,
+            request_serializer=WATCH_INVOCATION.request.SerializeToString,
+            response_deserializer=WATCH_INVOCATION.response.FromString,
+        )(
+            broker_pb2.WatchInvocationRequest(name=name),
+            timeout=deadline_s,
+            metadata=self._settings.metadata(WATCH_INVOCATION.audience),
+        )
+        try:
+            for answer in stream:
+                yield answer.invocation
+        except grpc.RpcError as error:
+            raise _mapped(error) from error
+        finally:
+            stream.cancel()
+
+
+def _opened(channel: Any) -> Any:
+    if channel is None:
+        raise RuntimeError("The broker is not connected: `async with connect() as broker` does it.")
+    return channel
+
+
+def _mapped(error: Any) -> BrokerError:
+    """`error` is a grpc.RpcError that is also the call: both kinds have these three."""
+    return error_from(error.code(), error.details(), error.trailing_metadata())

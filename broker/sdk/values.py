@@ -1,0 +1,106 @@
+"""What an application and its tools say and are told, as plain values; nothing here talks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A permission by name that may bind values.
+
+    Attributes:
+        name: such as `refunds:write`.
+        where: reference (`/currency`, `order#/customer_id`) to the list of values it is good for.
+    """
+
+    name: str
+    where: Mapping[str, list[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whose authority a session uses, as the host knows it.
+
+    Attributes:
+        id: the host's name for it, such as `customers/c-204`; 1 to 200 characters.
+        groups: whose grants count too.
+        attributes: a JSON object that rules may read; at most 16 KiB.
+        assurance: how the host knows who it is, such as `password`.
+    """
+
+    id: str
+    groups: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    assurance: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A tool that this session may use.
+
+    Attributes:
+        arguments_schema: JSON Schema 2020-12.
+        result_schema: the same; None where the manifest declares none.
+        revision: digest of the whole manifest.
+        read_only: whether the operator says that it only reads.
+    """
+
+    name: str
+    description: str
+    arguments_schema: dict[str, Any]
+    result_schema: dict[str, Any] | None
+    revision: str
+    read_only: bool
+
+    def for_model(self) -> dict[str, Any]:
+        """The shape that model APIs take: name, description, input_schema."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "input_schema": self.arguments_schema,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """The frozen call that a tool carries out: who for, through whom, until when.
+
+    Attributes:
+        invocation: `invocations/{uuid}`. The idempotency key: the same at a second delivery.
+        tool_revision: digest of the manifest that it was decided under.
+        digest: of tool and arguments.
+        principal: whose authority it uses, for the tool's own per-user checks.
+        principal_groups: the principal's groups.
+        deadline: an answer after this changes nothing; timezone-aware.
+        attempt: 1 for the first.
+    """
+
+    invocation: str
+    tool: str
+    tool_revision: str
+    digest: str
+    principal: str
+    principal_groups: tuple[str, ...]
+    agent: str
+    session: str
+    deadline: datetime
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a preview: what a call would change.
+
+    Attributes:
+        label: for the reviewer, such as "left on the payment".
+        before: the value now; `before_minor` where it is money in minor units.
+        after: the value then; `after_minor` likewise.
+    """
+
+    label: str
+    before: Any = field(default=None, kw_only=True)
+    after: Any = field(default=None, kw_only=True)
+    before_minor: int | None = field(default=None, kw_only=True)
+    after_minor: int | None = field(default=None, kw_only=True)

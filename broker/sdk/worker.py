@@ -1,0 +1,235 @@
+"""A worker keeps a stream to the broker while it lives, and its answers until the broker has them.
+
+A lost stream is made again for ever; attempts run on meanwhile and answer on the next one. Only a
+refused hello ends a worker: that is somebody's to mend, and the error says what.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from broker.sdk.attempts import Attempts
+from broker.sdk.carrying import carry_out, not_started
+from broker.sdk.configuration import settings_from
+from broker.sdk.errors import Unavailable
+from broker.sdk.patience import DRAIN_S, SETTLE_S
+from broker.sdk.tool_function import P, R, ToolFunction
+from broker.sdk.worker_stream import WorkerStream
+from broker.v1 import worker_pb2
+
+LOG: Final = logging.getLogger("callbroker.worker")
+SLOTS_MAX: Final = 1_000
+
+
+class Worker:
+    """Tools' own process.
+
+    Args:
+        address: `host:port`; CALLBROKER_ADDRESS, else 127.0.0.1:7400, where left out.
+        token: CALLBROKER_WORKER_TOKEN where left out; it names the tools that it is good for.
+        slots: how many calls it takes at a time; 1 to 1000.
+        ca_file: CALLBROKER_CA_FILE where left out; needed off this machine.
+        drain_s: how long `stop` lets calls under way go on.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        token: str | None = None,
+        slots: int = 8,
+        *,
+        ca_file: str | Path | None = None,
+        drain_s: float = DRAIN_S,
+    ) -> None:
+        if not 1 <= slots <= SLOTS_MAX:
+            raise ValueError(f"slots is 1 to {SLOTS_MAX}, not {slots}.")
+        self._address, self._token, self._ca_file = address, token, ca_file
+        self._slots = slots
+        self._drain_s = drain_s
+        self._tools: dict[str, ToolFunction[..., Any]] = {}
+        self._attempts = Attempts()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stream: WorkerStream | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._threads: ThreadPoolExecutor | None = None
+        self._is_draining = False
+        self._now: Callable[[], float] = time.time  # noqa: TID251 - deadlines are wall-clock times
+
+    @property
+    def tools(self) -> Mapping[str, ToolFunction[..., Any]]:
+        """What it implements, by name."""
+        return self._tools
+
+    def tool(self, name: str) -> Callable[[Callable[P, R]], ToolFunction[P, R]]:
+        """Declares a function as the implementation of a tool.
+
+        A first parameter named `call` or annotated with `Call` is given the call; the others are
+        given the arguments, by name. Plain functions run in a thread.
+
+        Raises:
+            TypeError: the signature has no JSON Schema.
+            ValueError: there is one for this tool already.
+        """
+
+        def register(function: Callable[P, R]) -> ToolFunction[P, R]:
+            if name in self._tools:
+                raise ValueError(f"There is an implementation of {name} already.")
+            implementation = ToolFunction(name, function)
+            self._tools[name] = implementation
+            return implementation
+
+        return register
+
+    def run(self) -> None:
+        """Serves until SIGINT or SIGTERM, then drains.
+
+        Raises:
+            WorkerRefused: the broker does not take this worker; the sentence says what to change.
+            Unauthenticated: there is no token.
+        """
+        asyncio.run(self._run())
+
+    @asynccontextmanager
+    async def serving(self, *, timeout_s: float = 10.0) -> AsyncIterator["Worker"]:
+        """Serves within an `async with`, for tests and for processes that do more."""
+        await self.start(timeout_s=timeout_s)
+        try:
+            yield self
+        finally:
+            await self.stop()
+
+    async def start(self, *, timeout_s: float | None = None) -> None:
+        """Connects and returns once the broker has taken the worker.
+
+        Args:
+            timeout_s: for ever where left out.
+
+        Raises:
+            WorkerRefused: the broker does not take this worker.
+            Unavailable: no broker within the timeout.
+        """
+        settings = settings_from(address=self._address, ca_file=self._ca_file, worker=self._token)
+        self._is_draining = False
+        self._threads = ThreadPoolExecutor(self._slots, thread_name_prefix="callbroker-tool")
+        self._stream = WorkerStream(
+            settings,
+            hello=worker_pb2.WorkerHello(
+                slots=self._slots, tools=[tool.offer() for tool in self._tools.values()]
+            ),
+            attempts=self._attempts,
+            take=self._take,
+        )
+        self._serving = asyncio.create_task(self._stream.serve())
+        try:
+            await self._welcomed(self._stream, self._serving, timeout_s)
+        except BaseException:
+            await self._close()
+            raise
+
+    async def stop(self) -> None:
+        """Takes nothing new, lets what runs end for drain_s, waits until its answers are had."""
+        if self._stream is None:
+            return
+        self._is_draining = True
+        self._stream.send(worker_pb2.ConnectRequest(draining=worker_pb2.WorkerDraining()))
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=self._drain_s)
+        for answer in self._attempts.abandon("The worker stopped before the tool ended."):
+            self._stream.send(worker_pb2.ConnectRequest(answer=answer))
+        for task in self._tasks.values():
+            task.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                await self._stream.settled()
+        if left := len(self._attempts.unacknowledged):
+            LOG.error("stopped with %d answers that the broker does not have", left)
+        await self._close()
+
+    async def _run(self) -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        starting = asyncio.create_task(self.start())
+        stop = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                await starting
+            if self._serving is not None and not stop.done():
+                await asyncio.wait({self._serving, stop}, return_when=asyncio.FIRST_COMPLETED)
+                if self._serving.done():  # it ends by an error alone
+                    await self._serving
+        finally:
+            starting.cancel()
+            stop.cancel()
+            await asyncio.wait({starting, stop})
+            await self.stop()
+
+    async def _welcomed(
+        self, stream: WorkerStream, serving: "asyncio.Task[None]", timeout_s: float | None
+    ) -> None:
+        welcomed = asyncio.create_task(stream.welcomed.wait())
+        try:
+            await asyncio.wait(
+                {serving, welcomed}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if serving.done():
+                await serving
+            if not welcomed.done():
+                raise Unavailable(f"No broker answered this worker within {timeout_s} s.")
+        finally:
+            welcomed.cancel()
+
+    def _take(self, handover: worker_pb2.Handover) -> worker_pb2.WorkerAnswer | None:
+        """Takes an attempt up, or answers at once."""
+        if kept := self._attempts.kept(handover.fencing_token):
+            return kept
+        if not self._attempts.begin(handover):
+            return None
+        if why := self._objection(handover):
+            answer = not_started(handover, why)
+            self._attempts.end(answer)
+            return answer
+        task = asyncio.create_task(self._carry_out(handover))
+        self._tasks[handover.fencing_token] = task
+        task.add_done_callback(lambda _: self._tasks.pop(handover.fencing_token, None))
+        return None
+
+    def _objection(self, handover: worker_pb2.Handover) -> str:
+        if self._is_draining:
+            return "The worker is stopping."
+        if handover.tool not in self._tools:
+            return "The worker does not implement this tool."
+        if self._attempts.running > self._slots:
+            return "The worker has no free slot."
+        return ""
+
+    async def _carry_out(self, handover: worker_pb2.Handover) -> None:
+        assert self._threads is not None  # noqa: S101 - start has set it
+        answer = await carry_out(
+            self._tools[handover.tool], handover, now=self._now, threads=self._threads
+        )
+        if self._attempts.end(answer) and self._stream is not None:
+            self._stream.send(worker_pb2.ConnectRequest(answer=answer))
+
+    async def _close(self) -> None:
+        serving, self._serving = self._serving, None
+        threads, self._threads = self._threads, None
+        self._stream = None
+        for task in self._tasks.values():
+            task.cancel()
+        if serving is not None:
+            serving.cancel()
+            await asyncio.wait({serving})
+            if not serving.cancelled() and (error := serving.exception()):
+                LOG.error("%s", error)
+        if threads is not None:
+            threads.shutdown(wait=False, cancel_futures=True)
