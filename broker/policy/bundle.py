@@ -11,7 +11,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -145,6 +145,20 @@ def build(
     return PolicyBundle(
         revision=revision, files=files, families=tuple(sorted(sources.families)), bundle=bundle
     )
+
+
+def rebuild(kept: PolicyBundle, *, opa: Path, tools: Mapping[str, ToolSchemas]) -> PolicyBundle:
+    """Check a kept bundle's sources again, under these tools, and build them anew.
+
+    What was built before is not trusted: the revision names the sources alone.
+
+    Raises:
+        BundleRefused: with every finding that could be made.
+        PolicyUnavailable: OPA cannot be run.
+    """
+    with tempfile.TemporaryDirectory(prefix="callbroker-bundle-") as scratch:
+        bundle = _compile(Path(scratch), kept.files, kept.revision, opa=opa, tools=tools)
+    return replace(kept, bundle=bundle)
 
 
 def revision_of(files: Mapping[str, bytes]) -> str:
