@@ -5,7 +5,7 @@ hangs up cancels nothing; whether it waits or not, every outcome is recorded.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -63,16 +63,19 @@ class Enforcer:
         runner: Runner,
         store: Store,
         control: Callable[[], Control],
+        refresh: Callable[[], Awaitable[object]],
         events: Events,
         clock: Clock,
         ids: IdFactory,
         owner: str,
     ) -> None:
+        """`refresh` reads again what is in force, when the store says that it has moved on."""
         self._decider = decider
         self._carrier = carrier
         self._runner = runner
         self._store = store
         self._control = control
+        self._refresh = refresh
         self._events = events
         self._clock = clock
         self._ids = ids
@@ -294,6 +297,8 @@ class Enforcer:
                 if conflict.on is ConflictOn.SESSION:
                     session = await self._store.find_session(caller.session.name)
                     check_open(session or caller.session, now=self._clock())
+                if conflict.on is ConflictOn.CONTROL:
+                    await self._refresh()
                 if attempt == limits.RECORD_ATTEMPTS_MAX:
                     raise Defect("A refusal could not be recorded.") from conflict
                 considered = await self._decider.consider(call, caller)
@@ -342,6 +347,8 @@ class Enforcer:
                 _release(slot)
                 if conflict.on in {ConflictOn.HOLD, ConflictOn.INVOCATION}:
                     return None
+                if conflict.on is ConflictOn.CONTROL:
+                    await self._refresh()
             except BaseException:
                 _release(slot)
                 raise
