@@ -1,47 +1,56 @@
-"""Where policies are built, warmed and ended: `ports.PolicyRoom` over OPA processes of our own.
+"""Builds, checks and starts policy: the room that administration and the enforcer share.
 
-A bundle is built and checked in a thread, its OPA answers before anybody is sent to it, and what
-was kept is built anew from its sources rather than trusted.
+With no URL, each revision is a supervised child of its own. With one, the OPA there is somebody
+else's to load and run; a revision is ready when it answers from exactly that bundle.
 """
 
 import asyncio
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 
-from broker.core.arguments import JsonValue
+from broker.core import limits
 from broker.core.errors import PolicyUnavailable
-from broker.core.manifest import FactSpec, ToolManifest
+from broker.core.manifest import ToolManifest
 from broker.policy.bundle import BundleRefused, PolicyBundle, build, rebuild
+from broker.policy.opa import Opa
 from broker.policy.opa_process import SupervisedOpa
-from broker.policy.schemas import ToolSchemas
-from broker.policy.sources import SOURCE_BYTES_MAX, SOURCES_MAX
+from broker.policy.schemas import ToolSchemas, tool_schemas
 from broker.policy.warm import WarmPolicies
 from broker.ports import Bundle, DecisionPoint, PolicyOrder, PolicyRefused
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteOpa:
+    """An OPA that somebody else runs."""
+
+    url: str
+    token: str
+    ca_file: Path | None = None
+
+
 class OpaRoom:
-    """Builds bundles with the pinned OPA and keeps one supervised child per warm revision."""
+    """Implements `ports.PolicyRoom` over real OPA."""
 
     def __init__(
         self,
         *,
         opa: Path,
-        runtime_directory: Path | None = None,
+        remote: RemoteOpa | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Make one.
 
         Args:
-            opa: the pinned binary.
-            runtime_directory: where children's private folders are made.
-            report: told, in one line each, of children's deaths and restarts.
+            opa: the pinned binary; it also checks and builds.
+            remote: ask this one instead of a child.
+            report: told, in one line each, of deaths and restarts.
         """
         self._opa = opa
-        self._runtime_directory = runtime_directory
+        self._remote = remote
         self._report = report
         self._warm = WarmPolicies()
-        self._starting = asyncio.Lock()
 
     def at(self, revision: str) -> DecisionPoint:
         """The decision point of this revision.
@@ -51,125 +60,116 @@ class OpaRoom:
         """
         return self._warm.at(revision)
 
-    async def build(self, order: PolicyOrder, *, tools: Iterable[ToolManifest]) -> Bundle:
-        """See `ports.PolicyRoom.build`."""
-        schemas = {tool.name: tool_schemas(tool) for tool in tools}
+    async def build(self, order: PolicyOrder, *, tools: Iterable[ToolManifest]) -> PolicyBundle:
+        """Check sources under these tools, and build them.
+
+        Raises:
+            PolicyRefused: with every finding.
+            PolicyUnavailable: OPA cannot be run.
+        """
+        schemas = _schemas(tools)
 
         def work() -> PolicyBundle:
             with tempfile.TemporaryDirectory(prefix="callbroker-policy-") as scratch:
-                lay_out(Path(scratch), order.files)
                 return build(
                     opa=self._opa,
-                    directory=Path(scratch),
+                    directory=_laid_out(Path(scratch), order.files),
                     tools=schemas,
                     preset=order.preset,
                     previous_families=order.previous_families,
                     dropped=order.dropped,
                 )
 
-        return await self._checked(work)
+        return await _refusing(work)
 
-    async def recheck(self, kept: bytes, *, tools: Iterable[ToolManifest]) -> Bundle:
-        """See `ports.PolicyRoom.recheck`."""
-        schemas = {tool.name: tool_schemas(tool) for tool in tools}
-        return await self._checked(
-            lambda: rebuild(PolicyBundle.from_bytes(kept), opa=self._opa, tools=schemas)
+    async def recheck(self, kept: bytes, *, tools: Iterable[ToolManifest]) -> PolicyBundle:
+        """Check a kept bundle's sources again, under these tools, and build them anew.
+
+        Raises:
+            PolicyRefused: with every finding.
+            PolicyUnavailable: OPA cannot be run.
+        """
+        schemas = _schemas(tools)
+        return await _refusing(
+            lambda: rebuild(PolicyBundle.from_bytes(kept), opa=self._opa, tools=schemas),
         )
 
-    def read(self, kept: bytes) -> Bundle:
-        """See `ports.PolicyRoom.read`."""
+    def read(self, kept: bytes) -> PolicyBundle:
+        """Read a kept bundle, without checking more than that it is whole.
+
+        Raises:
+            PolicyRefused: it is not.
+        """
         try:
             return PolicyBundle.from_bytes(kept)
         except BundleRefused as refused:
             raise PolicyRefused(refused.findings) from refused
 
     async def prepare(self, bundle: Bundle) -> None:
-        """See `ports.PolicyRoom.prepare`."""
-        async with self._starting:
-            if self._is_warm(bundle.revision):
-                return
-            if not isinstance(bundle, PolicyBundle):
-                bundle = PolicyBundle.from_bytes(bundle.to_bytes())
-            point = await SupervisedOpa.start(
-                bundle,
-                opa=self._opa,
-                runtime_directory=self._runtime_directory,
-                report=self._report,
-            )
-            await self._warm.add(point)
+        """Return once `at(bundle.revision)` is warm; at once where it is already.
+
+        Raises:
+            PolicyUnavailable: it does not start; nothing is left behind.
+        """
+        if bundle.revision in self._warm.revisions():
+            return
+        await self._warm.add(await self._started(bundle))
 
     async def retire(self, revision: str) -> None:
-        """See `ports.PolicyRoom.retire`."""
+        """End the one of this revision, if there is one, once what it was asked is answered."""
         await self._warm.retire(revision)
 
     async def close(self) -> None:
-        """End every child."""
+        """End all."""
         await self._warm.close()
 
-    async def _checked(self, work: Callable[[], PolicyBundle]) -> PolicyBundle:
+    async def _started(self, bundle: Bundle) -> DecisionPoint:
+        if self._remote is None:
+            return await SupervisedOpa.start(
+                self.read(bundle.to_bytes()),
+                opa=self._opa,
+                report=self._report,
+            )
+        point = await Opa.over_url(
+            self._remote.url,
+            token=self._remote.token,
+            revision=bundle.revision,
+            ca_file=self._remote.ca_file,
+        )
         try:
-            return await asyncio.to_thread(work)
-        except BundleRefused as refused:
-            raise PolicyRefused(refused.findings) from refused
+            async with asyncio.timeout(limits.POLICY_READY_S):
+                answers = await point.warm_up()
+        except TimeoutError:
+            answers = ""
+        if answers != bundle.revision:
+            await point.close()
+            raise PolicyUnavailable(f"The OPA at {self._remote.url} does not serve this policy.")
+        return point
 
-    def _is_warm(self, revision: str) -> bool:
+
+def _schemas(tools: Iterable[ToolManifest]) -> Mapping[str, ToolSchemas]:
+    return {manifest.name: tool_schemas(manifest) for manifest in tools}
+
+
+def _laid_out(directory: Path, files: Mapping[str, bytes]) -> Path:
+    """The operator's tree as files. A path that leaves the directory is refused."""
+    for path, data in files.items():
+        target = (directory / path).resolve()
+        if not target.is_relative_to(directory.resolve()) or target == directory.resolve():
+            raise BundleRefused([f"{path!r} is no path inside of the policy directory"])
         try:
-            self._warm.at(revision)
-        except PolicyUnavailable:
-            return False
-        return True
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        except (OSError, ValueError) as error:
+            raise BundleRefused([f"{path!r} cannot be a file"]) from error
+    return directory
 
 
-def tool_schemas(manifest: ToolManifest) -> ToolSchemas:
-    """What rules may read of a tool, as OPA's checker is told."""
-    return ToolSchemas(
-        arguments=manifest.arguments,
-        facts={name: _value_schema(fact) for name, fact in manifest.facts.items()},
-        counters=tuple(manifest.limits),
-    )
-
-
-def lay_out(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Write an operator's tree.
-
-    Raises:
-        BundleRefused: a path leaves the tree, is hidden or absolute, or there is too much of it.
-    """
-    if len(files) > SOURCES_MAX:
-        raise BundleRefused([f"more than {SOURCES_MAX} files"])
-    findings = [f"{name!r}: not a path in the tree" for name in files if not _is_inside(name)]
-    findings += [
-        f"{name!r}: larger than {SOURCE_BYTES_MAX} bytes"
-        for name, data in files.items()
-        if len(data) > SOURCE_BYTES_MAX
-    ]
-    if findings:
-        raise BundleRefused(findings)
+async def _refusing(work: Callable[[], PolicyBundle]) -> PolicyBundle:
+    """Run blocking work in a thread; it has deadlines of its own for what it starts."""
     try:
-        for name, data in files.items():
-            path = directory / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+        return await asyncio.to_thread(work)
+    except BundleRefused as refused:
+        raise PolicyRefused(refused.findings) from refused
     except OSError as error:
-        raise BundleRefused(
-            ["a file and a folder have the same name, or a name is too long"]
-        ) from error
-
-
-def _is_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    parts = name.split("/")
-    return (
-        bool(name)
-        and name.isprintable()
-        and "\\" not in name
-        and not path.is_absolute()
-        and all(part and not part.startswith(".") for part in parts)
-    )
-
-
-def _value_schema(fact: FactSpec) -> Mapping[str, JsonValue]:
-    """The schema of what a rule finds under `value`: of a row, of many, or of one per element."""
-    row: dict[str, JsonValue] = dict(fact.shape)
-    value: dict[str, JsonValue] = {"type": "array", "items": row} if fact.rows == "many" else row
-    return {"type": "array", "items": value} if fact.for_each is not None else value
+        raise PolicyUnavailable("The policy's sources cannot be read.") from error
