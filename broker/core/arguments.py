@@ -107,8 +107,9 @@ _SENTENCES: Final = {
     "TOO_LARGE": "The text is longer than the bound",
 }
 
-_SPACE_AND_TEXT: Final = bytes(set(range(256)) - set(b'[]{}",'))
-_BRACKETS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_SPACE: Final = b" \t\n\r"
+_STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(_STEPS))
 _ESCAPED_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -123,8 +124,8 @@ def _refuse_bombs(data: bytes, depth_max: int, nodes_max: int) -> None:
     if openers <= depth_max and openers + data.count(b",") < nodes_max:
         return
     outside = _without_strings(data, nodes_max)
-    # No text within the bound on values has more of these than 8 for each before its first error.
-    _refuse_depth(outside[: 8 * nodes_max], depth_max)
+    # A text within the bound on values has at most 8 brackets for each before its first error.
+    _refuse_depth(outside.translate(None, _NO_BRACKETS)[: 8 * nodes_max], depth_max)
     # A value stands at the start, after every comma, and first in every array or object not empty.
     openers = outside.count(b"[") + outside.count(b"{")
     empty = outside.count(b"[]") + outside.count(b"{}")
@@ -132,9 +133,8 @@ def _refuse_bombs(data: bytes, depth_max: int, nodes_max: int) -> None:
         raise MalformedJson("TOO_MANY_NODES", f" of {nodes_max}.")
 
 
-def _refuse_depth(outside: bytes, depth_max: int) -> None:
-    steps = (_BRACKETS[byte] for byte in outside if byte in _BRACKETS)
-    for depth in itertools.accumulate(steps):
+def _refuse_depth(brackets: bytes, depth_max: int) -> None:
+    for depth in itertools.accumulate(map(_STEPS.__getitem__, brackets)):
         if depth > depth_max:
             raise MalformedJson("TOO_DEEP", f" of {depth_max}.")
         if depth == 0:  # the value has ended, and a reader stops here as well
@@ -142,14 +142,14 @@ def _refuse_depth(outside: bytes, depth_max: int) -> None:
 
 
 def _without_strings(data: bytes, nodes_max: int) -> bytes:
-    """The brackets and commas of the text, and one quote in place of each string."""
+    """The text without white space, and with one quote in place of each string."""
     if b"\\" in data:
         # Left to right, as a reader takes escapes: of `\\\"` nothing is left, of `\\"` the quote.
         data = data.replace(rb"\\", b"").replace(rb"\"", b"")
     # A value is at most a key and a string, and each of those has two quotes.
     if data.count(b'"') > 4 * nodes_max:
         raise MalformedJson("TOO_MANY_NODES", f" of {nodes_max}.")
-    return b'"'.join(data.split(b'"')[::2]).translate(None, _SPACE_AND_TEXT)
+    return b'"'.join(data.split(b'"')[::2]).translate(None, _SPACE)
 
 
 def _refuse_lone_surrogates(value: JsonValue) -> None:

@@ -58,8 +58,8 @@ _WORDS: Final[dict[str, Callable[[Any], str]]] = {
     "minProperties": lambda limit: f"has fewer than {limit} properties",
     "maxProperties": lambda limit: f"has more than {limit} properties",
     "uniqueItems": lambda _: "has the same item twice",
-    "contains": lambda _: "does not contain the right number of the items it must contain",
-    "propertyNames": lambda _: "has a property of a name that is not allowed",
+    "contains": lambda _: "does not contain what it must",
+    "propertyNames": lambda _: "has a property of a forbidden name",
     "not": lambda _: "is what it must not be",
     "falseSchema": lambda _: "is not allowed here",
     "unevaluatedItems": lambda _: "has items that are not declared",
@@ -74,6 +74,8 @@ def _worded(error: ValidationError) -> Iterator[Violation]:
     elif keyword in ("additionalProperties", "unevaluatedProperties"):
         for name in itertools.islice(detail, VIOLATIONS_MAX):
             yield _violation(place / name, "is not a declared property")
+    elif keyword == "falseSchema" and error.schema_path[-1:] == ["additionalProperties"]:
+        yield _violation(place, "has a property, and none is declared")
     elif keyword in ("anyOf", "oneOf"):
         yield from _alternatives(place, detail)
     else:
@@ -82,16 +84,16 @@ def _worded(error: ValidationError) -> Iterator[Violation]:
 
 
 def _alternatives(place: Pointer, branches: list[list[ValidationError]]) -> Iterator[Violation]:
-    """Speak of the branch that was meant, where types tell: `anyOf: [{type: string}, {type: "null"}]`."""
+    """Speak of the branch that was meant, where types tell: of `anyOf: [{…}, {type: "null"}]`."""
     if not all(branches):
-        yield _violation(place, "matches more than one of the alternatives")
+        yield _violation(place, "matches several alternatives")
         return
     right_type = [branch for branch in branches if not _is_of_other_type(place, branch)]
     if len(right_type) == 1:
         for error in right_type[0]:
             yield from _worded(error)
     elif right_type:
-        yield _violation(place, "matches none of the alternatives")
+        yield _violation(place, "matches no alternative")
     else:
         types = {name for branch in branches for name in branch[0].kind.value}
         yield _violation(place, _WORDS["type"](types))
