@@ -1,4 +1,4 @@
-"""The shop's records in SQLite, as the tools use them. Only the worker's process opens them to write.
+"""The shop's records in SQLite, as the tools use them; only the worker's process writes to them.
 
 Nothing here weighs whether something may happen: that was decided before a tool is called. What
 is kept here is that a thing happens once: every write carries the invocation's name as its key, in

@@ -274,7 +274,7 @@ def search_documents(call: Call, *, words: str) -> list[DocumentLine]:
              JOIN document_readers p ON p.document_id = d.id
              JOIN readers r ON r.reader = p.reader
             WHERE instr(lower(d.title || ' ' || d.body), lower(:words)) > 0 ORDER BY d.id""",
-        call.groups,
+        call.principal_groups,
         words=words,
     )
     return [{"document_id": d["id"], "title": d["title"]} for d in found]
@@ -288,7 +288,7 @@ def read_document(call: Call, *, document_id: str) -> Document:
              JOIN document_readers p ON p.document_id = d.id
              JOIN readers r ON r.reader = p.reader
             WHERE d.id = :document_id""",
-        call.groups,
+        call.principal_groups,
         document_id=document_id,
     )
     if not found:

@@ -70,7 +70,7 @@ _verdicts contains {
 	"effect": "DENY",
 	"code": "BALANCE_TOO_SMALL",
 	"message": "The gift card does not cover the difference.",
-} if not retail.pays(_difference_minor)
+} if not _covered
 
 _in_time if retail.order.status == _status_needed[input.call.tool]
 
@@ -99,6 +99,9 @@ _changed if {
 		input.call.arguments.new_item_ids[i] != item_id
 	}
 }
+
+# Kept apart from its negation: `not f(x)` of an x that is undefined is itself undefined.
+_covered if retail.pays(_difference_minor)
 
 _difference_minor := new - old if {
 	_paired

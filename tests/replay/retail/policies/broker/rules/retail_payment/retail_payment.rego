@@ -42,7 +42,7 @@ _verdicts contains {
 	"effect": "DENY",
 	"code": "BALANCE_TOO_SMALL",
 	"message": "The gift card does not cover the order.",
-} if not retail.pays(retail.order.total_minor)
+} if not _covered
 
 _pending if startswith(retail.order.status, "pending")
 
@@ -51,3 +51,6 @@ _different if {
 	chosen != retail.order.original_method
 	every paying in retail.order.paid_with { chosen != paying }
 }
+
+# Kept apart from its negation: `not f(x)` of an x that is undefined is itself undefined.
+_covered if retail.pays(retail.order.total_minor)

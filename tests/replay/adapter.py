@@ -1,0 +1,151 @@
+"""The evaluator's protocol over a real broker: its own process, a supervised OPA, a worker, a store.
+
+One broker a suite. The adapter is host, agent, reviewer and operator at once, each with a credential
+of its own, and the shop's system of record for facts. The worker is the one way to the evaluator's
+`backend`. Nothing is simulated, and the adapter decides nothing.
+"""
+
+import atexit
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from broker.sdk import Call, Failed, Held, Principal, Refused, Succeeded, Worker, connect_sync
+from broker.sdk.sync import SyncBroker, SyncSession
+from tests.replay.conversion import broker_names, manifest, overlaid
+from tests.replay.record_server import RecordServer, serving
+from tests.replay.running import AGENT, Running, reviewing, run_broker, working
+
+Backend = Callable[[str, str, dict[str, Any]], Any]
+
+_HERE = Path(__file__).parent
+_GROUP = "replay"
+_OVERLAYS: Mapping[str, Path] = {"tau/retail": _HERE / "retail"}
+
+
+class BrokerAdapter:
+    """See the evaluator's README; a new one is made for each suite."""
+
+    _open: "BrokerAdapter | None" = None
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._sessions: dict[str, SyncSession] = {}
+        self._held: dict[str, Held] = {}
+        self._numbers = itertools.count(1)
+        self._names: dict[str, str] = {}
+        self._shops: dict[str, str] = {}
+        self._broker: SyncBroker
+        self._records: RecordServer
+        self._running: Running
+
+    def register_tools(self, manifests: Sequence[Mapping[str, Any]], backend: Backend) -> None:
+        """Start everything. The adapter before, of another suite, is closed first."""
+        if BrokerAdapter._open is not None:
+            BrokerAdapter._open.close()
+        BrokerAdapter._open = self
+        overlay = _OVERLAYS.get(manifests[0]["suite"])
+        self._names = broker_names(manifests)
+        self._records = self._stack.enter_context(serving())
+        documents = [manifest(m, self._names[m["name"]]) for m in manifests]
+        if overlay is not None:
+            documents = [
+                overlaid(d, overlay / "tools", origin=self._records.origin) for d in documents
+            ]
+        self._running = self._stack.enter_context(
+            run_broker(sources={"shop": self._records.origin})
+        )
+        self._running.put_tools(documents)
+        if overlay is not None:
+            self._running.activate_policy(overlay / "policies")
+        for name in self._names.values():
+            self._running.grant(f"groups/{_GROUP}", f"{name}:use")
+            self._running.grant(AGENT, f"{name}:use")
+        worker = self._worker(backend)
+        self._stack.enter_context(working(worker))
+        self._broker = self._stack.enter_context(
+            connect_sync(
+                self._running.address,
+                host_token=self._running.token("host"),
+                agent_token=self._running.token("agent"),
+            )
+        )
+
+    def open_session(
+        self,
+        principal: Mapping[str, Any],
+        scopes: Sequence[str],
+        context: Mapping[str, Any] | None = None,
+    ) -> str:
+        """A mandate from the host, redeemed by the agent."""
+        given = context or {}
+        shop = f"shop-{next(self._numbers)}"
+        if given.get("lookup") is not None:
+            self._records.open(shop, given["lookup"])
+        mandate = self._broker.create_mandate(
+            principal=Principal(principal["id"], (_GROUP,), {"shop": shop}),
+            agent=AGENT,
+            words=[given["prompt"]] if given.get("prompt") else [],
+            scopes=[f"{self._names.get(scope, scope)}:use" for scope in scopes],
+        )
+        session = self._broker.open_session(mandate)
+        self._sessions[session.name] = session
+        self._shops[session.name] = shop
+        return session.name
+
+    def call(self, session: str, tool: str, args: Mapping[str, Any], trusted: bool = False) -> Any:
+        """One call; `trusted` is never set by the evaluator."""
+        outcome = self._sessions[session].invoke(self._names.get(tool, tool), args)
+        return self._said(outcome)
+
+    def resolve(self, session: str, hold_id: str, approve: bool) -> Any:
+        """A reviewer's word, and what came of it."""
+        held = self._held.pop(hold_id)
+        with reviewing(self._running) as reviewer:
+            reviewer.decide(held.name, approve=approve)
+        return self._said(held.wait(timeout_s=60))
+
+    def close_session(self, session: str) -> None:
+        """The end of a scenario."""
+        self._sessions.pop(session).close()
+        self._records.close(self._shops.pop(session))
+
+    def close(self) -> None:
+        """Stop everything that `register_tools` started."""
+        BrokerAdapter._open = None
+        self._stack.close()
+
+    def _worker(self, backend: Backend) -> Worker:
+        worker = Worker(self._running.address, self._running.token("worker"))
+
+        def implement(recorded: str, name: str) -> None:
+            @worker.tool(name)
+            def run(call: Call, **arguments: Any) -> Any:
+                return backend(call.session, recorded, arguments)
+
+        for recorded, name in self._names.items():
+            implement(recorded, name)
+        return worker
+
+    def _said(self, outcome: Any) -> Any:
+        from evaluate import ALLOW, DENY, HOLD, Outcome  # noqa: PLC0415 - the evaluator's own
+
+        match outcome:
+            case Succeeded():
+                return Outcome(ALLOW, outcome.result)
+            case Failed():
+                return Outcome(ALLOW, {"error": outcome.message}, reason=outcome.code)
+            case Refused():
+                return Outcome(DENY, reason=outcome.code)
+            case Held():
+                self._held[outcome.name] = outcome
+                return Outcome(HOLD, hold_id=outcome.name, reason=outcome.code)
+        raise AssertionError(f"{outcome.name} ended {outcome.state}: {outcome.message}")
+
+
+@atexit.register
+def _close_the_last() -> None:
+    if BrokerAdapter._open is not None:
+        BrokerAdapter._open.close()
