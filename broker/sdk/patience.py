@@ -17,6 +17,8 @@ HELLO_DEADLINE_S: Final = 10.0
 # A stopping worker: for what runs, and then for the broker to take its answers.
 DRAIN_S: Final = 30.0
 SETTLE_S: Final = 5.0
+DRAIN_GRACE_S: Final = 0.25
+FINISH_S: Final = 1.0
 
 _RANDOM: Final = random.SystemRandom()
 

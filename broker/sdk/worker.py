@@ -19,7 +19,7 @@ from broker.sdk.attempts import Attempts
 from broker.sdk.carrying import carry_out, not_started
 from broker.sdk.configuration import settings_from
 from broker.sdk.errors import Unavailable
-from broker.sdk.patience import DRAIN_S, SETTLE_S
+from broker.sdk.patience import DRAIN_GRACE_S, DRAIN_S, FINISH_S, SETTLE_S
 from broker.sdk.tool_function import P, R, ToolFunction
 from broker.sdk.worker_stream import WorkerStream
 from broker.v1 import worker_pb2
@@ -59,7 +59,7 @@ class Worker:
         self._stream: WorkerStream | None = None
         self._serving: asyncio.Task[None] | None = None
         self._threads: ThreadPoolExecutor | None = None
-        self._is_draining = False
+        self._is_closing = False
         self._now: Callable[[], float] = time.time  # noqa: TID251 - deadlines are wall-clock times
 
     @property
@@ -116,7 +116,7 @@ class Worker:
             Unavailable: no broker within the timeout.
         """
         settings = settings_from(address=self._address, ca_file=self._ca_file, worker=self._token)
-        self._is_draining = False
+        self._is_closing = False
         self._threads = ThreadPoolExecutor(self._slots, thread_name_prefix="callbroker-tool")
         self._stream = WorkerStream(
             settings,
@@ -134,13 +134,18 @@ class Worker:
             raise
 
     async def stop(self) -> None:
-        """Takes nothing new, lets what runs end for drain_s, waits until its answers are had."""
+        """Announces the end, lets what runs end for drain_s, then waits until its answers are had.
+
+        What has not ended by then is cancelled and answered as unknown.
+        """
         if self._stream is None:
             return
-        self._is_draining = True
         self._stream.send(worker_pb2.ConnectRequest(draining=worker_pb2.WorkerDraining()))
+        # Calls that had a place here before the broker heard of it still come, and are carried out.
+        await asyncio.sleep(min(DRAIN_GRACE_S, self._drain_s))
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=self._drain_s)
+        self._is_closing = True
         for answer in self._attempts.abandon("The worker stopped before the tool ended."):
             self._stream.send(worker_pb2.ConnectRequest(answer=answer))
         for task in self._tasks.values():
@@ -150,6 +155,8 @@ class Worker:
                 await self._stream.settled()
         if left := len(self._attempts.unacknowledged):
             LOG.error("stopped with %d answers that the broker does not have", left)
+        if self._serving is not None and self._stream.finish():
+            await asyncio.wait({self._serving}, timeout=FINISH_S)
         await self._close()
 
     async def _run(self) -> None:
@@ -204,7 +211,7 @@ class Worker:
         return None
 
     def _objection(self, handover: worker_pb2.Handover) -> str:
-        if self._is_draining:
+        if self._is_closing:
             return "The worker is stopping."
         if handover.tool not in self._tools:
             return "The worker does not implement this tool."

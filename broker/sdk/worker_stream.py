@@ -51,13 +51,21 @@ class WorkerStream:
         self._hello = hello
         self._attempts = attempts
         self._take = take
-        self._outbox: asyncio.Queue[worker_pb2.ConnectRequest] | None = None
+        self._outbox: asyncio.Queue[worker_pb2.ConnectRequest | None] | None = None
         self._changed = asyncio.Event()
+        self._is_finishing = False
 
     def send(self, request: worker_pb2.ConnectRequest) -> None:
         """Sends if connected; an answer that cannot go now is kept and goes on the next stream."""
         if self._outbox is not None:
             self._outbox.put_nowait(request)
+
+    def finish(self) -> bool:
+        """Says goodbye once all is sent; False where there is nobody to say it to."""
+        self._is_finishing = True
+        if self._outbox is not None:
+            self._outbox.put_nowait(None)
+        return self._outbox is not None
 
     async def settled(self) -> None:
         """Returns once no answer waits for its acknowledgement."""
@@ -83,6 +91,8 @@ class WorkerStream:
                     if not self.welcomed.is_set():
                         self._give_up_if_refused(error)
                     LOG.warning("the broker is away: %s", error)
+                if self._is_finishing:
+                    return
                 if self.welcomed.is_set():
                     pause = pauses()
                     self.welcomed.clear()
@@ -150,11 +160,12 @@ class WorkerStream:
         raise WorkerRefused(f"The broker refused this worker: {error} {hint}") from error
 
 
-async def _write(stream: Any, outbox: "asyncio.Queue[worker_pb2.ConnectRequest]") -> None:
+async def _write(stream: Any, outbox: "asyncio.Queue[worker_pb2.ConnectRequest | None]") -> None:
     """The one writer of a stream; when the stream has ended, the reader says why."""
     with contextlib.suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
-        while True:
-            await stream.write(await outbox.get())
+        while (request := await outbox.get()) is not None:
+            await stream.write(request)
+        await stream.done_writing()
 
 
 def _mapped(error: grpc.aio.AioRpcError) -> BrokerError:

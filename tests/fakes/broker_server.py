@@ -46,15 +46,18 @@ class Connected:
     hello: worker_pb2.WorkerHello
     context: Any
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def hand_over(self, handover: worker_pb2.Handover) -> None:
-        await self.context.write(worker_pb2.ConnectResponse(handover=handover))
+        async with self.writing:
+            await self.context.write(worker_pb2.ConnectResponse(handover=handover))
 
     async def acknowledge(self, answer: worker_pb2.WorkerAnswer) -> None:
         acknowledged = worker_pb2.AnswerAcknowledged(
             invocation=answer.invocation, fencing_token=answer.fencing_token
         )
-        await self.context.write(worker_pb2.ConnectResponse(acknowledged=acknowledged))
+        async with self.writing:
+            await self.context.write(worker_pb2.ConnectResponse(acknowledged=acknowledged))
 
 
 class BrokerServer:
