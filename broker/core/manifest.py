@@ -72,7 +72,7 @@ class FactSpec:
     items_max: int = FACT_ITEMS_MAX
     absent: Absent = "DENY"
     deadline_s: float = FACT_DEADLINE_S
-    shape: Mapping[str, JsonValue]
+    shape: dict[str, JsonValue]
 
     @property
     def references(self) -> tuple[Reference, ...]:
@@ -151,8 +151,8 @@ class ToolManifest:
     name: str
     description: str
     summary: str
-    arguments: Mapping[str, JsonValue]
-    result: Mapping[str, JsonValue] | bool | None = None
+    arguments: dict[str, JsonValue]
+    result: dict[str, JsonValue] | bool | None = None
     output: Output = Output()
     behaviour: Behaviour = Behaviour()
     targets: tuple[Pointer, ...] | None = None

@@ -14,7 +14,7 @@ from broker.core.arguments import JsonValue
 from broker.core.canonical import canonical_bytes
 from broker.core.known import CALLER_MEMBERS, EACH, RESERVED
 from broker.core.limits import EXCLUSIVE_KEYS_MAX, MANIFEST_BYTES_MAX
-from broker.core.pointers import Pointer, Reference
+from broker.core.pointers import Missing, Pointer, Reference
 from broker.core.schema_paths import declares, described, requires
 
 # Its structure is checked before anything is read from it.
@@ -257,7 +257,7 @@ def _is_integer(text: str, schema: JsonValue) -> bool:
         value = described(schema, Pointer.parse(text))
     except ValueError:
         return True  # told already
-    return not isinstance(value, dict) or not _types(value) or _types(value) == {"integer"}
+    return isinstance(value, Missing) or (isinstance(value, dict) and _types(value) == {"integer"})
 
 
 def _types(schema: Mapping[str, Any]) -> set[str]:

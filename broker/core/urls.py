@@ -82,9 +82,10 @@ class UrlTemplate:
 
 
 def _segment(value: JsonValue) -> str:
-    for text in map(_text, value if isinstance(value, list) else [value]):
-        if not text or _NEVER_IN_PATH.search(text):
-            raise ValueError("A value would change the path.")
+    parts = value if isinstance(value, list) else [value]
+    texts = [_text(part) for part in parts]
+    if not texts or any(not text or _NEVER_IN_PATH.search(text) for text in texts):
+        raise ValueError("A value would change the path.")
     return _encoded(value)
 
 

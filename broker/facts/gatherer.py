@@ -139,7 +139,7 @@ class Gatherer:
         if shapes is None:
             if len(self._shapes) >= _MANIFESTS_KEPT_MAX:
                 self._shapes.clear()
-            shapes = {n: Validator(dict(spec.shape)) for n, spec in manifest.facts.items()}
+            shapes = {n: Validator(spec.shape) for n, spec in manifest.facts.items()}
             self._shapes[manifest.revision] = shapes
         return shapes[name]
 

@@ -6,7 +6,6 @@ Files are only where manifests come from; what is in force is the store's, by di
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import cast
 
 from broker.core.arguments import JsonValue
 from broker.core.control import RegisteredTool
@@ -118,7 +117,7 @@ def register(document: Document) -> RegisteredTool:
         result = None if manifest.result is None else Validator(manifest.result)
         return RegisteredTool(
             manifest=manifest,
-            arguments=Validator(cast("JsonValue", manifest.arguments)),
+            arguments=Validator(manifest.arguments),
             result=result,
         )
     except SchemaRefused as refused:
