@@ -1,0 +1,108 @@
+"""What a crash leaves behind: nothing runs twice, and nobody settles their own."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from broker.core.credentials import CredentialClass
+from broker.core.errors import (
+    IllegalTransition,
+    MalformedRequest,
+    NotPermitted,
+    OutcomeUnstored,
+    StoreUnavailable,
+)
+from broker.core.lifecycle import HoldState, InvocationState
+from broker.ports import Lost
+from tests.fakes.decision_point import hold, opinion
+from tests.world import CUSTOMER, build, credential, reviewer, world
+
+OPERATOR = credential(CredentialClass.OPERATOR, "operators/1", person="operator-1")
+
+
+async def test_a_call_that_was_running_becomes_unknown_and_does_not_run_again(tmp_path: Path):
+    """Kill the broker while a refund is under way, so that the next one pays it once more."""
+    async with world(tmp_path) as w:
+        w.runner.going.clear()
+        caller = await w.caller()
+        task = asyncio.ensure_future(w.refund(caller, request_id="r"))
+        while not await w.store.unfinished():
+            await asyncio.sleep(0.01)
+        later = await build(w.store, w.clock, owner="brokers/2")
+        assert await later.recovery.recover() == 1
+        recorded = await w.store.find_request(caller.session.name, "r")
+        assert recorded.state is InvocationState.UNKNOWN
+        again = await later.refund(caller, request_id="r2")
+        assert again.code == "EXCLUSIVE_UNSETTLED"
+        assert not later.runner.ran
+        # The first broker was not dead after all: its late outcome does not overwrite anything.
+        w.runner.going.set()
+        with pytest.raises(OutcomeUnstored):
+            await task
+        recorded = await w.store.find_request(caller.session.name, "r")
+        assert recorded.state is InvocationState.UNKNOWN
+
+
+async def test_a_hold_waits_on_over_a_restart_and_an_approval_is_taken_up(tmp_path: Path):
+    async with world(tmp_path) as w:
+        w.policy.answer = opinion(hold("LARGE"))
+        invocation = await w.refund(await w.caller())
+        one = (await w.store.find_hold(invocation.hold))[0]
+        w.runner.free = 0
+        await w.reviews.approve(reviewer("r", "reviewers"), one.name, etag=one.etag)
+        later = await build(w.store, w.clock, owner="brokers/2")
+        later.policy.answer = opinion(hold("LARGE"))
+        assert await later.recovery.recover() == 0
+        await later.recovery.sweep_once()
+        await asyncio.gather(*later.enforcer._tasks)
+        assert (await w.store.find_hold(one.name))[0].state is HoldState.CLAIMED
+        assert len(later.runner.ran) == 1
+
+
+async def unknown(w):
+    w.runner.effect = lambda _: Lost(why="no answer")
+    return await w.refund(await w.caller())
+
+
+@pytest.mark.parametrize("person", [CUSTOMER, "agent-owner", ""])
+async def test_nobody_settles_their_own_call(tmp_path: Path, person: str):
+    """Have one's own refund go unknown, and settle it as never having happened."""
+    async with world(tmp_path) as w:
+        one = await unknown(w)
+        own = credential(CredentialClass.OPERATOR, "operators/me", person=person)
+        with pytest.raises(NotPermitted):
+            await w.recovery.reconcile(own, one.name, took_effect=False, evidence="trust me")
+        assert (await w.store.find_invocation(one.name)).state is InvocationState.UNKNOWN
+
+
+async def test_settling_takes_evidence_frees_the_key_and_happens_once(tmp_path: Path):
+    async with world(tmp_path) as w:
+        one = await unknown(w)
+        with pytest.raises(MalformedRequest):
+            await w.recovery.reconcile(OPERATOR, one.name, took_effect=False, evidence=" ")
+        settled = await w.recovery.reconcile(
+            OPERATOR, one.name, took_effect=False, evidence="The payment provider has no such key."
+        )
+        assert settled.state is InvocationState.FAILED
+        with pytest.raises(IllegalTransition):
+            await w.recovery.reconcile(OPERATOR, one.name, took_effect=True, evidence="Changed.")
+        w.runner.effect = w.shop.refund
+        assert (await w.refund(await w.caller())).state is InvocationState.SUCCEEDED
+
+
+async def test_an_outcome_that_cannot_be_stored_at_once_is_stored_later(tmp_path: Path):
+    """Make the database fail right after the effect."""
+    async with world(tmp_path) as w:
+        commit, failing = w.store.commit, 2
+
+        async def flaky(unit):
+            nonlocal failing
+            if failing and any("ended" in e.kind for e in unit.entries):
+                failing -= 1
+                raise StoreUnavailable("The disk is full.")
+            await commit(unit)
+
+        w.store.commit = flaky
+        assert (await w.refund(await w.caller())).state is InvocationState.SUCCEEDED
+        assert len(w.runner.ran) == 1
