@@ -216,15 +216,15 @@ def test_a_preset_cannot_take_a_shipped_ones_name():
         ("silence: HOLD\nhold: {reviewers: [a]}", "hold needs"),
         (
             (
-                "silence: HOLD\nhold: {reviewers: [a], approvals_required: 0, decide_within_s: 1, "
-                "run_within_s: 1, step_up: false}"
+                "silence: HOLD\nhold: {reviewers: [a], approvals_required: 0, "
+                "decide_within_s: 1, run_within_s: 1, step_up: false}"
             ),
             "at least 1",
         ),
         (
             (
-                "silence: HOLD\nhold: {reviewers: [a], approvals_required: true, decide_within_s: 1, "
-                "run_within_s: 1, step_up: false}"
+                "silence: HOLD\nhold: {reviewers: [a], approvals_required: true, "
+                "decide_within_s: 1, run_within_s: 1, step_up: false}"
             ),
             "hold needs",
         ),
