@@ -12,10 +12,7 @@ from typing import Any, TypeVar
 import structlog
 
 from broker.core import limits
-from broker.core.arguments import MalformedJson, parse_object
-from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Caller, Invocation, ToolCall
-from broker.core.canonical import call_digest, canonical_bytes
 from broker.core.control import Control, RegisteredTool
 from broker.core.credentials import Credential
 from broker.core.decision import STAGE_SETTLE, Effect, Verdict, settle
@@ -23,16 +20,16 @@ from broker.core.errors import (
     BrokerError,
     Defect,
     IllegalTransition,
-    MalformedRequest,
     NotFound,
     RequestIdReused,
 )
 from broker.core.holds import Hold
 from broker.core.lifecycle import TERMINAL, HoldState, InvocationState
 from broker.core.plan import Run, make_plan
-from broker.core.unit import Conflict, ConflictOn, Unit
+from broker.core.unit import Conflict, ConflictOn
 from broker.enforcer.carrying import Carrier
 from broker.enforcer.deciding import Considered, Decider, effective_scopes
+from broker.enforcer.freezing import freeze_call
 from broker.enforcer.recording import Recording, Stamp, record_again, record_new
 from broker.enforcer.turns import Turns
 from broker.events import Events
@@ -122,7 +119,14 @@ class Enforcer:
             OutcomeUnstored: it ran, or may have, and that could not be recorded.
         """
         asked_at = self._clock()
-        call = await self._frozen(caller, request_id, tool, arguments_json)
+        call = await freeze_call(
+            self._store,
+            caller,
+            request_id=request_id,
+            tool=tool,
+            arguments_json=arguments_json,
+            now=asked_at,
+        )
         invocation = await asyncio.shield(self._own(self._mediate(call, caller, asked_at)))
         if invocation.state is InvocationState.HELD and hold_wait_s > 0:
             wait_s = min(hold_wait_s, limits.HOLD_WAIT_S_MAX)
@@ -221,40 +225,6 @@ class Enforcer:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # seen here too, in case that nobody waits any more
-
-    async def _frozen(
-        self,
-        caller: Caller,
-        request_id: str,
-        tool: str,
-        arguments_json: bytes,
-    ) -> ToolCall:
-        try:
-            arguments = parse_object(arguments_json)
-        except MalformedJson as malformed:
-            entry = EntryDraft(
-                kind=EntryKind.REQUEST_MALFORMED,
-                at=self._clock(),
-                actor=caller.agent.id,
-                session=caller.session.name,
-                body={
-                    "request_id": request_id,
-                    "code": malformed.code,
-                    "bytes": len(arguments_json),
-                },
-            )
-            await self._store.commit(Unit(changes=(), entries=(entry,)))
-            raise MalformedRequest(
-                str(malformed),
-                metadata={"field": "arguments_json", "code": malformed.code},
-            ) from None
-        return ToolCall(
-            tool=tool,
-            arguments=arguments,
-            canonical=canonical_bytes(arguments),
-            digest=call_digest(tool, arguments),
-            request_id=request_id,
-        )
 
     async def _mediate(self, call: ToolCall, caller: Caller, asked_at: float) -> Invocation:
         known = await self._store.find_request(caller.session.name, call.request_id)

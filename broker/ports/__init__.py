@@ -1,0 +1,75 @@
+"""What the use cases need of the world, as Protocols; adapters and fakes implement them.
+
+One contract suite per port runs over the fake and over every real part. Every method that leaves
+the process has a deadline, its own or one from `core.limits`.
+"""
+
+from collections.abc import Callable
+
+from broker.ports.looking import (
+    Facts,
+)
+from broker.ports.policy import (
+    Bundle,
+    DecisionPoint,
+    Policies,
+    PolicyOrder,
+    PolicyRefused,
+    PolicyRoom,
+)
+from broker.ports.running import (
+    Failed,
+    FrozenCall,
+    Lost,
+    NeverStarted,
+    Outcome,
+    Runner,
+    Slot,
+    Succeeded,
+    WorkerView,
+)
+from broker.ports.storage import (
+    AuditLog,
+    CounterAsked,
+    Counts,
+    HoldQuery,
+    InvocationQuery,
+    KeySeen,
+    Seen,
+    Store,
+)
+
+Clock = Callable[[], float]
+"""POSIX seconds, UTC."""
+
+IdFactory = Callable[[], str]
+"""A new UUIDv7 (RFC 9562) in its usual text form."""
+
+__all__ = [
+    "AuditLog",
+    "Bundle",
+    "Clock",
+    "CounterAsked",
+    "Counts",
+    "DecisionPoint",
+    "Facts",
+    "Failed",
+    "FrozenCall",
+    "HoldQuery",
+    "IdFactory",
+    "InvocationQuery",
+    "KeySeen",
+    "Lost",
+    "NeverStarted",
+    "Outcome",
+    "Policies",
+    "PolicyOrder",
+    "PolicyRefused",
+    "PolicyRoom",
+    "Runner",
+    "Seen",
+    "Slot",
+    "Store",
+    "Succeeded",
+    "WorkerView",
+]

@@ -1,0 +1,178 @@
+"""Where everything durable is, and what is read of it."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from broker.core.arguments import JsonValue
+from broker.core.calls import History, Invocation, Session, Usage
+from broker.core.control import ControlRows
+from broker.core.holds import Hold, Review
+from broker.core.lifecycle import InvocationState
+from broker.core.unit import Mandate, Unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySeen:
+    """An exclusive key as it stands: its version, and who has it (empty: free)."""
+
+    version: int
+    invocation: str
+    state: InvocationState | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CounterAsked:
+    """A counter to read: its key, sliding window and what the manifest allows."""
+
+    name: str
+    key: str
+    window_s: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What `gather` read of the store for one call."""
+
+    usage: Mapping[str, Usage]
+    history: tuple[History, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldQuery:
+    """Which holds, oldest first, after a cursor (the last name of the page before)."""
+
+    include_decided: bool = False
+    page_size: int
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationQuery:
+    """Which invocations, newest first, before a cursor. Empty fields do not filter."""
+
+    session: str = ""
+    tool: str = ""
+    principal: str = ""
+    agent: str = ""
+    state: InvocationState | None = None
+    page_size: int
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """For `callbroker status`."""
+
+    holds_pending: int
+    running: int
+    unknown: int
+    audit_entries: int
+    audit_entries_signed: int
+
+
+class Store(Protocol):
+    """The durable state. Every method raises StoreUnavailable when the database cannot answer."""
+
+    async def commit(self, unit: Unit) -> None:
+        """Write all of a unit, durably, or nothing.
+
+        Raises:
+            Conflict: a condition no longer holds; nothing of this unit was written.
+            OutcomeUnstored: the commit's fate is not known.
+        """
+        ...
+
+    async def control(self) -> ControlRows:
+        """All control rows in force."""
+        ...
+
+    async def document(self, digest: str) -> bytes | None:
+        """Content by digest."""
+        ...
+
+    async def documents(self, kind: str) -> Sequence[tuple[str, float]]:
+        """Digest and first time of all documents of a kind, newest first."""
+        ...
+
+    async def find_mandate(self, *, secret_digest: bytes = b"", name: str = "") -> Mandate | None:
+        """A mandate by its secret's digest or its name, redeemed or not."""
+        ...
+
+    async def find_session(self, name: str) -> Session | None:
+        """A session in any state, with all words so far."""
+        ...
+
+    async def session_of_mandate(self, mandate: str) -> Session | None:
+        """The session that redeeming the mandate opened."""
+        ...
+
+    async def find_invocation(self, name: str) -> Invocation | None:
+        """An invocation by name."""
+        ...
+
+    async def find_request(self, session: str, request_id: str) -> Invocation | None:
+        """The invocation of a request id."""
+        ...
+
+    async def keys(self, keys: Sequence[str]) -> Mapping[str, KeySeen]:
+        """Exclusive keys as they stand; one never seen has version 0 and is free."""
+        ...
+
+    async def seen(self, session: str, counters: Sequence[CounterAsked], *, now: float) -> Seen:
+        """Counters and history for one call."""
+        ...
+
+    async def find_hold(self, name: str) -> tuple[Hold, tuple[Review, ...]] | None:
+        """A hold with all its reviews, oldest first."""
+        ...
+
+    async def list_holds(self, query: HoldQuery) -> Sequence[tuple[Hold, tuple[Review, ...]]]:
+        """A page of holds with their reviews."""
+        ...
+
+    async def list_invocations(self, query: InvocationQuery) -> Sequence[Invocation]:
+        """A page of invocations."""
+        ...
+
+    async def unfinished(self) -> Sequence[Invocation]:
+        """Every invocation that is RUNNING, or HELD with an APPROVED hold."""
+        ...
+
+    async def overdue(self, *, now: float) -> Sequence[Hold]:
+        """Holds whose time to be decided, or to be run, has passed."""
+        ...
+
+    async def open_holds_of(self, session: str) -> Sequence[Hold]:
+        """PENDING and APPROVED holds of a session."""
+        ...
+
+    async def entries(self, invocation: str) -> Sequence[Mapping[str, JsonValue]]:
+        """The audit entries of one invocation in order, with contents where not erased."""
+        ...
+
+    async def contents(self, invocation: str) -> Mapping[str, JsonValue]:
+        """The latest decision's contents (arguments, facts, summary) of one invocation, or {}."""
+        ...
+
+    async def counts(self) -> Counts:
+        """What waits and how long the log is."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is queued and give up the database."""
+        ...
+
+
+class AuditLog(Protocol):
+    """The log as a whole, for those who check it elsewhere."""
+
+    def export(self, *, since: float, include_contents: bool) -> AsyncIterator[bytes]:
+        """Whole JSON lines in order: a header, the entries at or after `since`, the signed heads.
+
+        Args:
+            since: POSIX seconds; 0 for all.
+            include_contents: also what entries commit to, where it is not erased.
+        """
+        ...
