@@ -205,7 +205,7 @@ def _record(plain: Any, where: str, within: tuple[Any, ...]) -> Schema:
     hints = typing.get_type_hints(plain, include_extras=True)
     required: Sequence[str]
     if typing.is_typeddict(plain):
-        required = [name for name in hints if name in plain.__required_keys__]
+        required = [name for name in hints if _is_required_key(plain, name, hints[name])]
         names: Sequence[str] = list(hints)
     else:
         fields = [field for field in dataclasses.fields(plain) if field.init]
@@ -214,6 +214,16 @@ def _record(plain: Any, where: str, within: tuple[Any, ...]) -> Schema:
     inside = (*within, plain)
     members = {name: _schema(hints[name], f"{where}.{name}", inside) for name in names}
     return _object(members, required, others=False)
+
+
+def _is_required_key(plain: Any, name: str, hint: Any) -> bool:
+    """By the resolved marker: `__required_keys__` misses markers in postponed annotations."""
+    while typing.get_origin(hint) is typing.Annotated:
+        hint = typing.get_args(hint)[0]
+    marker = typing.get_origin(hint)
+    return marker is typing.Required or (
+        marker is not typing.NotRequired and name in plain.__required_keys__
+    )
 
 
 def _is_required(field: "dataclasses.Field[Any]") -> bool:

@@ -429,7 +429,8 @@ async def test_a_missing_token_ends_the_start(
 
 async def test_run_ends_with_a_signal(server: BrokerServer, worker: Worker) -> None:
     running = asyncio.create_task(worker._run())
-    await connected(server)
+    await (await connected(server)).hand_over(handover("other"))
+    await answered(server)  # so that it has seen the welcome
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(10):
         await running
