@@ -48,11 +48,19 @@ class Identity:
             NotPermitted: a good token of another class.
         """
         credential = self.identify(authorization)
+        self.admit(credential, wanted)
+        return credential
+
+    def admit(self, credential: Credential, wanted: Collection[CredentialClass]) -> None:
+        """Whether a credential is of a class that something is open to.
+
+        Raises:
+            NotPermitted: it is of another.
+        """
         if credential.credential_class not in wanted:
             raise NotPermitted(
                 f"This is not for credentials of class {credential.credential_class}."
             )
-        return credential
 
     def identify(self, authorization: str | None) -> Credential:
         """Who asks, whatever for.

@@ -4,6 +4,9 @@ A grant is never changed, only given and taken back. What is granted is an upper
 session can do is what principal, agent and mandate all have.
 """
 
+from collections.abc import Iterable
+
+from broker.administration.access import Access, access_of
 from broker.administration.changes import ControlChanges, InForce, Planned, required_reason
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryKind
@@ -20,6 +23,16 @@ class GrantAdministration:
 
     def __init__(self, *, changes: ControlChanges) -> None:
         self._changes = changes
+
+    def access(self, *, principal: str, groups: Iterable[str] = (), agent: str = "") -> Access:
+        """What a principal may do now, through which agent, and why; see `access_of`."""
+        return access_of(
+            self._changes.room.current(),
+            principal=principal,
+            groups=groups,
+            agent=agent,
+            now=self._changes.clock(),
+        )
 
     async def create(
         self,

@@ -3,7 +3,7 @@
 Looking changes nothing, with one exception that is meant: taking the log away is an entry in it.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from broker.administration.changes import ControlChanges
@@ -56,10 +56,12 @@ class InvocationView:
     Attributes:
         summary: one line for people, made by the manifest's template; empty where it never got so
             far, or where contents are erased.
+        decided_in_s: seconds from asking to the first decision.
     """
 
     invocation: Invocation
     summary: str
+    decided_in_s: float
 
 
 class Overview:
@@ -104,7 +106,11 @@ class Overview:
         found = await self._store.list_invocations(query)
         return tuple([await self._view(invocation) for invocation in found])
 
-    async def tail(self) -> AsyncIterator[InvocationView]:
+    def workers_of(self, tool: str) -> int:
+        """How many connected workers implement a tool."""
+        return sum(1 for worker in self._workers() if tool in worker.tools)
+
+    async def tail(self) -> AsyncGenerator[InvocationView]:
         """Each call as it is decided and at each change after that, from now on, for ever."""
         shown_at = self._changes.clock()
         with self._events.subscribe("invocation") as names:
@@ -128,7 +134,7 @@ class Overview:
 
     async def export(
         self, reader: Credential, *, since: float, include_contents: bool
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """The log as whole JSON lines; that it was taken away is an entry, written first."""
         body: Mapping[str, JsonValue] = {"since": since, "contents": include_contents}
         await self._changes.say(self._changes.entry(EntryKind.AUDIT_EXPORTED, reader, body))
@@ -147,7 +153,9 @@ class Overview:
         contents = await self._store.contents(invocation.name)
         summary = contents.get("summary", "")
         return InvocationView(
-            invocation=invocation, summary=summary if isinstance(summary, str) else ""
+            invocation=invocation,
+            summary=summary if isinstance(summary, str) else "",
+            decided_in_s=_decided_in_s(invocation, await self._store.entries(invocation.name)),
         )
 
     def _policy_is_ready(self, revision: str) -> bool:
@@ -156,6 +164,15 @@ class Overview:
         except PolicyUnavailable:
             return False
         return True
+
+
+def _decided_in_s(invocation: Invocation, entries: Sequence[Mapping[str, JsonValue]]) -> float:
+    """From the first entry that decides; 0 where the log does not say."""
+    for entry in entries:
+        at_us = entry.get("at_us")
+        if entry.get("kind") == EntryKind.CALL_DECIDED.value and isinstance(at_us, int):
+            return max(at_us / 1_000_000 - invocation.created_at, 0.0)
+    return 0.0
 
 
 def _plain(entry: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

@@ -1,0 +1,274 @@
+"""Messages become values here, once and strictly, and values become messages.
+
+A field that means nothing is refused by name before any use case is asked. Numbers on the wire that
+are unknown to this release mean the same as none.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from broker.core.arguments import JsonValue, MalformedJson, parse_object, parse_value
+from broker.core.calls import Context, Invocation, Person, Principal
+from broker.core.canonical import canonical_bytes
+from broker.core.control import RegisteredTool
+from broker.core.decision import Effect
+from broker.core.errors import LimitExceeded, MalformedRequest
+from broker.core.lifecycle import InvocationState
+from broker.core.limits import NAME_CHARACTERS_MAX, SCOPES_MAX, SESSION_LIFE_S_MAX
+from broker.core.pointers import Reference
+from broker.core.scopes import Scope
+from broker.core.screening import visible_reasons
+from broker.identity import LOCAL_ISSUER, parse_person
+from broker.sessions import MandateOrder
+from broker.v1 import broker_pb2, host_pb2, types_pb2
+
+ATTRIBUTES_BYTES_MAX = 16 * 1024
+GROUPS_MAX = 200
+BOUNDS_MAX = 20
+_BOUND_BYTES_MAX = 64 * 1024
+_NANOS = 1_000_000_000
+
+_EFFECTS = {
+    Effect.DENY: types_pb2.EFFECT_DENY,
+    Effect.HOLD: types_pb2.EFFECT_HOLD,
+    Effect.ALLOW: types_pb2.EFFECT_ALLOW,
+}
+
+
+def malformed(field: str, sentence: str) -> MalformedRequest:
+    """The error for one field."""
+    return MalformedRequest(sentence, metadata={"field": field})
+
+
+def require_text(text: str, *, field: str, characters_max: int = NAME_CHARACTERS_MAX) -> str:
+    """A field that must be there.
+
+    Raises:
+        MalformedRequest: it is empty or too long.
+    """
+    if not 0 < len(text) <= characters_max:
+        raise malformed(field, f"{field} is required and has at most {characters_max} characters.")
+    return text
+
+
+def timestamp(epoch_s: float) -> Timestamp | None:
+    """POSIX seconds as a message; None for 0, which means that there is no such time."""
+    if not epoch_s:
+        return None
+    message = Timestamp()
+    message.FromNanoseconds(round(epoch_s * _NANOS))
+    return message
+
+
+def epoch_s(message: Timestamp) -> float:
+    """A message as POSIX seconds; 0 where it was left out."""
+    return message.seconds + message.nanos / _NANOS
+
+
+def seconds(message: Duration, *, field: str) -> float:
+    """A message as seconds.
+
+    Raises:
+        MalformedRequest: it is negative.
+    """
+    length_s = message.seconds + message.nanos / _NANOS
+    if length_s < 0:
+        raise malformed(field, f"{field} is a length of time and not negative.")
+    return length_s
+
+
+def scope_in(message: types_pb2.Scope, *, field: str) -> Scope:
+    """A scope as it was sent.
+
+    Raises:
+        MalformedRequest: no name, a reference that means nothing, or bound values that are not a
+            JSON array of at least one.
+    """
+    require_text(message.name, field=f"{field}.name")
+    if len(message.where_json) > BOUNDS_MAX:
+        raise malformed(f"{field}.where_json", f"A scope binds at most {BOUNDS_MAX} references.")
+    return Scope(
+        name=message.name,
+        where={
+            _reference(text, field=field): _bound(values, field=field)
+            for text, values in message.where_json.items()
+        },
+    )
+
+
+def scope_out(scope: Scope) -> types_pb2.Scope:
+    """A scope for the wire."""
+    return types_pb2.Scope(
+        name=scope.name,
+        where_json={
+            reference: canonical_bytes(list(values)).decode()
+            for reference, values in scope.where.items()
+        },
+    )
+
+
+def mandate_order(request: host_pb2.CreateMandateRequest) -> MandateOrder:
+    """What a host orders.
+
+    Raises:
+        MalformedRequest: a field means nothing.
+        LimitExceeded: too many scopes.
+    """
+    require_text(request.agent, field="agent")
+    if len(request.scopes) > SCOPES_MAX:
+        raise LimitExceeded(f"A mandate has at most {SCOPES_MAX} scopes.")
+    mediated = request.context == host_pb2.CreateMandateRequest.CONTEXT_MEDIATED
+    life_s = SESSION_LIFE_S_MAX
+    if request.HasField("session_life"):
+        life_s = seconds(request.session_life, field="session_life")
+    return MandateOrder(
+        principal=_principal(request.principal),
+        agent=request.agent,
+        words=tuple(request.words),
+        scopes=tuple(scope_in(scope, field="scopes") for scope in request.scopes),
+        context=Context.MEDIATED if mediated else Context.OPEN,
+        life_s=life_s,
+    )
+
+
+def effect_out(effect: Effect) -> types_pb2.Effect.ValueType:
+    """An effect for the wire."""
+    return _EFFECTS[effect]
+
+
+def effect_named(name: str) -> types_pb2.Effect.ValueType:
+    """The same of an effect's name; unspecified for any other text."""
+    return _EFFECTS[Effect[name]] if name in Effect.__members__ else types_pb2.EFFECT_UNSPECIFIED
+
+
+def state_out(state: InvocationState) -> types_pb2.Invocation.State.ValueType:
+    """A state for the wire."""
+    return types_pb2.Invocation.State.Value(f"STATE_{state.value}")
+
+
+def state_in(number: types_pb2.Invocation.State.ValueType) -> InvocationState | None:
+    """A state from the wire; None where it was left out.
+
+    Raises:
+        MalformedRequest: this release has none of this number.
+    """
+    if number == types_pb2.Invocation.STATE_UNSPECIFIED:
+        return None
+    try:
+        name = types_pb2.Invocation.State.Name(number)
+    except ValueError:
+        raise malformed("state", "There is no such state.") from None
+    return InvocationState(name.removeprefix("STATE_"))
+
+
+def invocation_out(invocation: Invocation) -> types_pb2.Invocation:
+    """The record as its agent may see it."""
+    message = summary_out(invocation)
+    message.arguments_json = invocation.call.canonical
+    message.result_json = invocation.result or b""
+    return message
+
+
+def summary_out(invocation: Invocation) -> types_pb2.Invocation:
+    """The record without arguments and result."""
+    decision = invocation.decision
+    held = invocation.state is InvocationState.HELD
+    return types_pb2.Invocation(
+        name=invocation.name,
+        session=invocation.session,
+        request_id=invocation.request_id,
+        tool=invocation.call.tool,
+        digest=invocation.call.digest,
+        state=state_out(invocation.state),
+        effect=effect_out(decision.effect) if decision else types_pb2.EFFECT_UNSPECIFIED,
+        reasons=_reasons(invocation),
+        code=invocation.code,
+        message=invocation.message,
+        hold=invocation.hold if held else "",
+        etag=str(invocation.etag),
+        create_time=timestamp(invocation.created_at),
+        update_time=timestamp(invocation.updated_at),
+        result_withheld=_is_withheld(invocation),
+    )
+
+
+def tool_out(tool: RegisteredTool) -> broker_pb2.Tool:
+    """A tool as an agent sees it."""
+    manifest = tool.manifest
+    result = manifest.result
+    return broker_pb2.Tool(
+        name=manifest.name,
+        description=manifest.description,
+        arguments_schema_json=canonical_bytes(dict(manifest.arguments)),
+        result_schema_json=b"" if result is None else _schema(result),
+        revision=manifest.revision,
+        read_only=manifest.behaviour.read_only,
+    )
+
+
+def _reasons(invocation: Invocation) -> Iterable[types_pb2.Reason]:
+    decision = invocation.decision
+    if decision is None or decision.effect is Effect.ALLOW:
+        return ()
+    return tuple(
+        types_pb2.Reason(code=code, message=message, pointer=pointer)
+        for code, message, pointer in visible_reasons(decision)
+    )
+
+
+def _is_withheld(invocation: Invocation) -> bool:
+    """A call that ran and has a code has a result that is not released; the code says why."""
+    succeeded = invocation.state is InvocationState.SUCCEEDED
+    return succeeded and invocation.result is None and bool(invocation.code)
+
+
+def _principal(message: host_pb2.Principal) -> Principal:
+    identity = require_text(message.id, field="principal.id")
+    if identity.startswith(("groups/", "agents/")):
+        raise malformed("principal.id", "A principal is neither a group nor an agent.")
+    if len(message.groups) > GROUPS_MAX:
+        raise malformed("principal.groups", f"A principal has at most {GROUPS_MAX} groups.")
+    return Principal(
+        id=identity,
+        person=(
+            parse_person(message.person, field="principal.person")
+            if message.person
+            else Person(issuer=LOCAL_ISSUER, subject=identity)
+        ),
+        groups=tuple(require_text(g, field="principal.groups") for g in message.groups),
+        attributes=_attributes(message.attributes_json),
+        assurance=message.assurance,
+    )
+
+
+def _attributes(data: bytes) -> Mapping[str, JsonValue]:
+    if not data:
+        return {}
+    try:
+        return parse_object(data, bytes_max=ATTRIBUTES_BYTES_MAX)
+    except MalformedJson as wrong:
+        raise malformed("principal.attributes_json", str(wrong)) from None
+
+
+def _reference(text: str, *, field: str) -> str:
+    try:
+        return str(Reference.parse(text))
+    except ValueError as wrong:
+        raise malformed(f"{field}.where_json", f"{text!r}: {wrong}") from None
+
+
+def _bound(text: str, *, field: str) -> tuple[JsonValue, ...]:
+    try:
+        values = parse_value(text.encode(), bytes_max=_BOUND_BYTES_MAX)
+    except MalformedJson as wrong:
+        raise malformed(f"{field}.where_json", str(wrong)) from None
+    if not isinstance(values, list) or not values:
+        raise malformed(f"{field}.where_json", "Bound values are a JSON array of at least one.")
+    return tuple(values)
+
+
+def _schema(schema: Mapping[str, JsonValue] | Literal[True, False]) -> bytes:
+    return canonical_bytes(dict(schema) if isinstance(schema, Mapping) else schema)

@@ -1,0 +1,200 @@
+"""What operators and auditors send and see: grants, freezes, credentials, policies, calls."""
+
+from collections.abc import Sequence
+
+from broker.administration.access import Access, AccessLine
+from broker.administration.credentials import CredentialOrder
+from broker.administration.overview import InvocationView, Status
+from broker.administration.policies import KeptPolicy
+from broker.core.canonical import canonical_bytes
+from broker.core.credentials import Credential, CredentialClass
+from broker.core.freezes import Freeze, FreezeKind
+from broker.core.limits import NAME_CHARACTERS_MAX
+from broker.core.manifest import ToolManifest
+from broker.core.scopes import Grant
+from broker.ports import InvocationQuery
+from broker.rpc.convert import (
+    malformed,
+    scope_out,
+    seconds,
+    state_in,
+    summary_out,
+    timestamp,
+)
+from broker.v1 import admin_pb2
+
+
+def status_out(status: Status) -> admin_pb2.GetStatusResponse:
+    """How the broker is."""
+    return admin_pb2.GetStatusResponse(
+        broker=status.about.broker,
+        version=status.about.version,
+        control_revision=status.control_revision,
+        policy_revision=status.policy_revision,
+        policy_ready=status.policy_ready,
+        tools=status.tools,
+        workers=[
+            admin_pb2.WorkerStatus(name=w.name, tools=w.tools, free=w.free, slots=w.slots)
+            for w in status.workers
+        ],
+        holds_pending=status.counts.holds_pending,
+        invocations_running=status.counts.running,
+        invocations_unknown=status.counts.unknown,
+        freezes=status.freezes,
+        audit_entries=status.counts.audit_entries,
+        audit_entries_signed=status.counts.audit_entries_signed,
+        store=status.about.store,
+        start_time=timestamp(status.about.started_at),
+    )
+
+
+def manifest_out(manifest: ToolManifest, *, workers: int) -> admin_pb2.Manifest:
+    """A tool in force, or as it would be."""
+    return admin_pb2.Manifest(
+        name=manifest.name,
+        revision=manifest.revision,
+        document_json=canonical_bytes(dict(manifest.document)),
+        workers=workers,
+    )
+
+
+def policy_out(policy: KeptPolicy) -> admin_pb2.Policy:
+    """A policy that was or is in force."""
+    return admin_pb2.Policy(
+        policy_revision=policy.revision,
+        families=policy.families,
+        activate_time=timestamp(policy.activated_at),
+        active=policy.active,
+    )
+
+
+def grant_out(grant: Grant) -> admin_pb2.Grant:
+    """A standing assignment."""
+    return admin_pb2.Grant(
+        name=grant.name,
+        subject=grant.subject,
+        scope=scope_out(grant.scope),
+        expire_time=timestamp(grant.expires_at),
+        reason=grant.reason,
+        granted_by=grant.granted_by,
+        create_time=timestamp(grant.created_at),
+    )
+
+
+def access_out(access: Access) -> admin_pb2.ShowAccessResponse:
+    """What a session could at most do."""
+    return admin_pb2.ShowAccessResponse(
+        lines=[_access_line(line) for line in access.lines],
+        unused_grants=[grant_out(grant) for grant in access.unused],
+    )
+
+
+def freeze_kind_in(number: admin_pb2.Freeze.Kind.ValueType) -> FreezeKind:
+    """What is to be stopped.
+
+    Raises:
+        MalformedRequest: nothing that this release knows.
+    """
+    name = _enum_name(admin_pb2.Freeze.Kind.items(), number).removeprefix("KIND_").lower()
+    try:
+        return FreezeKind(name)
+    except ValueError:
+        raise malformed("kind", "Say what is to be frozen.") from None
+
+
+def freeze_out(freeze: Freeze) -> admin_pb2.Freeze:
+    """A kill switch."""
+    return admin_pb2.Freeze(
+        name=freeze.name,
+        kind=admin_pb2.Freeze.Kind.Value(f"KIND_{freeze.kind.name}"),
+        subject=freeze.subject,
+        reason=freeze.reason,
+        frozen_by=freeze.frozen_by,
+        create_time=timestamp(freeze.created_at),
+        expire_time=timestamp(freeze.expires_at),
+    )
+
+
+def credential_order(request: admin_pb2.CreateCredentialRequest) -> CredentialOrder:
+    """What credential is wanted.
+
+    Raises:
+        MalformedRequest: of no class that this release knows.
+    """
+    name = _enum_name(admin_pb2.CredentialClass.items(), request.credential_class)
+    try:
+        credential_class = CredentialClass(name.removeprefix("CREDENTIAL_CLASS_").lower())
+    except ValueError:
+        raise malformed("credential_class", "Say what it is good for.") from None
+    has_life = request.HasField("life")
+    return CredentialOrder(
+        credential_class=credential_class,
+        subject=request.subject,
+        person=request.person,
+        groups=tuple(request.groups),
+        tools=tuple(request.tools),
+        life_s=seconds(request.life, field="life") if has_life else None,
+    )
+
+
+def credential_out(credential: Credential) -> admin_pb2.Credential:
+    """A credential without its token."""
+    return admin_pb2.Credential(
+        name=credential.name,
+        credential_class=admin_pb2.CredentialClass.Value(
+            f"CREDENTIAL_CLASS_{credential.credential_class.name}"
+        ),
+        subject=credential.subject,
+        person=str(credential.person) if credential.person else "",
+        groups=credential.groups,
+        tools=credential.tools,
+        expire_time=timestamp(credential.expires_at),
+        create_time=timestamp(credential.created_at),
+        revoked=bool(credential.revoked_at),
+    )
+
+
+def invocation_query(
+    request: admin_pb2.ListInvocationsRequest, *, page_size: int, before: str
+) -> InvocationQuery:
+    """Which calls.
+
+    Raises:
+        MalformedRequest: a filter means nothing.
+    """
+    for field in ("session", "tool", "principal"):
+        if len(getattr(request, field)) > NAME_CHARACTERS_MAX:
+            raise malformed(field, f"A name has at most {NAME_CHARACTERS_MAX} characters.")
+    return InvocationQuery(
+        session=request.session,
+        tool=request.tool,
+        principal=request.principal,
+        state=state_in(request.state),
+        page_size=page_size,
+        before=before,
+    )
+
+
+def view_out(view: InvocationView) -> admin_pb2.InvocationSummary:
+    """One call for operators, without arguments and result."""
+    return admin_pb2.InvocationSummary(
+        invocation=summary_out(view.invocation),
+        principal=view.invocation.principal,
+        agent=view.invocation.agent,
+        summary=view.summary,
+        decided_in_ms=view.decided_in_s * 1_000,
+    )
+
+
+def _access_line(line: AccessLine) -> admin_pb2.AccessLine:
+    return admin_pb2.AccessLine(
+        scope=line.scope,
+        agent=line.agent,
+        principal_grants=[grant_out(grant) for grant in line.principal_grants],
+        agent_grants=[grant_out(grant) for grant in line.agent_grants],
+        tools=line.tools,
+    )
+
+
+def _enum_name(items: Sequence[tuple[str, int]], number: int) -> str:
+    return next((name for name, known in items if known == number), "")

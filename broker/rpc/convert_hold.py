@@ -1,0 +1,86 @@
+"""A hold for the wire: everything that its reviewer is shown, exactly."""
+
+from broker.core.holds import Hold, Requirement, Review, ReviewEffect, given
+from broker.core.review_view import ArgumentView
+from broker.reviews import EarlierView, HoldView
+from broker.rpc.convert import effect_named, state_out, timestamp
+from broker.v1 import review_pb2
+
+
+def hold_out(view: HoldView) -> review_pb2.Hold:
+    """One hold with all that its reviewer is shown."""
+    hold = view.hold
+    return review_pb2.Hold(
+        name=hold.name,
+        invocation=hold.invocation,
+        session=hold.session,
+        state=review_pb2.Hold.State.Value(f"STATE_{hold.state.value}"),
+        summary=hold.summary,
+        tool=hold.tool,
+        principal=hold.principal.id,
+        agent=hold.agent.id,
+        words=view.words,
+        requirements=[_requirement(hold, r, view.reviews) for r in hold.requirements],
+        arguments=[_argument(argument) for argument in view.arguments],
+        arguments_json=view.invocation.call.canonical,
+        earlier=[_earlier(earlier) for earlier in view.earlier],
+        reviews=[_review(review) for review in view.reviews],
+        call_digest=hold.call_digest,
+        tool_revision=hold.tool_revision,
+        policy_revision=hold.policy_revision,
+        facts_digest=hold.facts_digest,
+        etag=str(hold.etag),
+        create_time=timestamp(hold.created_at),
+        decide_by_time=timestamp(hold.decide_by),
+        run_by_time=timestamp(hold.run_by),
+        eligible=view.eligible,
+        ineligible_reason=view.ineligible_reason,
+        invocation_state=state_out(view.invocation.state),
+    )
+
+
+def _requirement(
+    hold: Hold, requirement: Requirement, reviews: tuple[Review, ...]
+) -> review_pb2.HoldRequirement:
+    return review_pb2.HoldRequirement(
+        code=requirement.code,
+        message=requirement.message,
+        reviewers=requirement.terms.reviewers,
+        approvals_required=requirement.terms.approvals_required,
+        approvals_given=given(hold, requirement, reviews),
+        step_up=requirement.terms.step_up,
+    )
+
+
+def _argument(argument: ArgumentView) -> review_pb2.HoldArgument:
+    return review_pb2.HoldArgument(
+        pointer=argument.pointer,
+        value_json=argument.value_json,
+        rendered=argument.rendered,
+        looked_up=[
+            review_pb2.LookedUp(
+                reference=fact.reference, value_json=fact.value_json, rendered=fact.rendered
+            )
+            for fact in argument.looked_up
+        ],
+        provenance=argument.provenance,
+    )
+
+
+def _earlier(earlier: EarlierView) -> review_pb2.EarlierCall:
+    return review_pb2.EarlierCall(
+        time=timestamp(earlier.at),
+        tool=earlier.tool,
+        effect=effect_named(earlier.effect),
+        invocation=earlier.invocation,
+    )
+
+
+def _review(review: Review) -> review_pb2.Review:
+    return review_pb2.Review(
+        reviewer=review.reviewer.name,
+        approved=review.effect is ReviewEffect.APPROVE,
+        reason=review.reason,
+        time=timestamp(review.at),
+        counted=review.counted,
+    )

@@ -1,0 +1,218 @@
+"""Nobody reaches a service but through here: known, of the right class, and watched while inside.
+
+The token is looked at before the body is read, so that a stranger's megabytes are never taken in.
+A stream's credential is looked at again every few seconds; one that was revoked or has expired ends
+it. Whatever goes wrong leaves as a status, and whoever is at fault for it leaves an audit entry.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
+
+import grpc
+import structlog
+
+from broker.core.audit import EntryKind
+from broker.core.credentials import Credential
+from broker.core.errors import BrokerError, CallerError, Defect, LimitExceeded, MalformedRequest
+from broker.core.limits import CREDENTIAL_RECHECK_S, MESSAGE_BYTES_MAX
+from broker.identity import Identity
+from broker.refusals import Refusal, Refusals
+from broker.rpc.admission import OPEN_SERVICES, admitted_to
+from broker.rpc.status import status_of
+
+_log = structlog.get_logger(__name__)
+_credential: contextvars.ContextVar[Credential] = contextvars.ContextVar("credential")
+
+# Invoke itself writes down what was wrong with arguments.
+_SAID_BY_THE_ENFORCER: Final = ("broker.v1.BrokerService/Invoke", "arguments_json")
+
+_Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+_Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+# The stubs type handlers for the blocking server; ours are coroutines and asynchronous generators.
+_Behaviour: TypeAlias = Callable[[Any, Any], Any]
+_T = TypeVar("_T")
+
+
+def authenticated() -> Credential:
+    """Who calls the method that runs now."""
+    return _credential.get()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Visit:
+    """One call of one method. `credential` is None where nobody was recognised."""
+
+    rpc: str
+    credential: Credential | None
+
+
+class Door(grpc.aio.ServerInterceptor):
+    """The one interceptor."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        refusals: Refusals,
+        recheck_s: float = CREDENTIAL_RECHECK_S,
+    ) -> None:
+        """Make one.
+
+        Args:
+            identity: tells who asks.
+            refusals: writes down who was turned away.
+            recheck_s: seconds between two looks at a stream's credential.
+        """
+        self._identity = identity
+        self._refusals = refusals
+        self._recheck_s = recheck_s
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler | None:
+        """Let a call in, or give it a handler that only refuses."""
+        handler = await continuation(handler_call_details)
+        rpc = handler_call_details.method.lstrip("/")
+        if handler is None or rpc.partition("/")[0] in OPEN_SERVICES:
+            return handler
+        visit = _Visit(rpc=rpc, credential=None)
+        try:
+            credential = self._identity.identify(_authorization(handler_call_details))
+            visit = _Visit(rpc=rpc, credential=credential)
+            self._identity.admit(credential, admitted_to(rpc))
+        except CallerError as error:
+            return self._refusing(visit, error)
+        return self._guarded(handler, visit)
+
+    def _refusing(self, visit: _Visit, error: CallerError) -> _Handler:
+        """A streaming handler, whatever the method is: it does not wait for the body."""
+
+        async def refuse(_: object, context: _Context) -> None:
+            await self._fail(visit, context, error)
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+    def _guarded(self, handler: _Handler, visit: _Visit) -> _Handler:
+        with_codec: dict[str, Any] = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.unary_unary is not None:
+            unary = self._unary(handler.unary_unary, visit)
+            return grpc.unary_unary_rpc_method_handler(unary, **with_codec)
+        if handler.unary_stream is not None:
+            stream = self._stream(handler.unary_stream, visit)
+            return grpc.unary_stream_rpc_method_handler(stream, **with_codec)
+        if handler.stream_stream is not None:
+            stream = self._stream(handler.stream_stream, visit)
+            return grpc.stream_stream_rpc_method_handler(stream, **with_codec)
+        raise Defect(f"{visit.rpc} is of a kind that this server does not have.")
+
+    def _unary(self, inner: _Behaviour, visit: _Visit) -> Any:
+        async def behaviour(request: Any, context: _Context) -> Any:
+            async def answer() -> Any:
+                _require_size(request)
+                return await inner(request, context)
+
+            return await self._inside(visit, context, answer)
+
+        return behaviour
+
+    def _stream(self, inner: _Behaviour, visit: _Visit) -> Any:
+        async def behaviour(request: Any, context: _Context) -> None:
+            async def answer() -> None:
+                await self._while_good(visit, _written(inner(request, context), context))
+
+            await self._inside(visit, context, answer)
+
+        return behaviour
+
+    async def _inside(
+        self, visit: _Visit, context: _Context, answer: Callable[[], Awaitable[_T]]
+    ) -> _T:
+        if visit.credential is not None:
+            _credential.set(visit.credential)
+            structlog.contextvars.bind_contextvars(rpc=visit.rpc, caller=visit.credential.subject)
+        try:
+            return await answer()
+        except grpc.aio.AbortError:
+            raise
+        except BrokerError as error:
+            await self._fail(visit, context, error)
+        except Exception:  # noqa: BLE001 - whatever it is, it leaves as a bland status
+            correlation = secrets.token_hex(8)
+            _log.exception("rpc_failed", correlation=correlation)
+            told = Defect(
+                f"Something broke in the broker; its log has it under {correlation}.",
+                metadata={"correlation": correlation},
+            )
+            await self._fail(visit, context, told)
+
+    async def _while_good(self, visit: _Visit, work: Awaitable[None]) -> None:
+        """Do the work of a stream for as long as its credential is good."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=self._recheck_s))[0]:
+                if visit.credential is not None:
+                    self._identity.recheck(visit.credential)
+            await task
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _fail(self, visit: _Visit, context: _Context, error: BrokerError) -> NoReturn:
+        if isinstance(error, CallerError):
+            await self._note(visit, context, error)
+        status = status_of(error)
+        await context.abort(status.code, status.message, status.trailing)
+        raise error  # abort has raised: only for the type checker
+
+    async def _note(self, visit: _Visit, context: _Context, error: CallerError) -> None:
+        field = error.metadata.get("field", "")
+        if (visit.rpc, field) == _SAID_BY_THE_ENFORCER:
+            return
+        malformed = isinstance(error, MalformedRequest)
+        credential = visit.credential
+        await self._refusals.note(
+            Refusal(
+                kind=EntryKind.REQUEST_MALFORMED if malformed else EntryKind.REQUEST_REFUSED,
+                reason=error.reason,
+                rpc=visit.rpc,
+                actor=credential.subject if credential else "",
+                knocker=credential.name if credential else _host(context.peer()),
+                credential_class=credential.credential_class if credential else "",
+                field=field,
+            )
+        )
+
+
+async def _written(messages: AsyncGenerator[Any], context: _Context) -> None:
+    """Send each message. One task does all of it, so that a generator's blocks close in it too."""
+    async with contextlib.aclosing(messages):
+        async for message in messages:
+            await context.write(message)
+
+
+def _require_size(request: Any) -> None:
+    if request.ByteSize() > MESSAGE_BYTES_MAX:
+        raise LimitExceeded(f"A message has at most {MESSAGE_BYTES_MAX} bytes.")
+
+
+def _authorization(details: grpc.HandlerCallDetails) -> str | None:
+    """The one authorization header; with two of them nobody knows which one counts."""
+    values = [value for key, value in details.invocation_metadata or () if key == "authorization"]
+    if len(values) != 1 or not isinstance(values[0], str):
+        return None
+    return values[0]
+
+
+def _host(peer: str) -> str:
+    """`ipv4:127.0.0.1` of `ipv4:127.0.0.1:50412`: a new port is not a new knocker."""
+    return peer.rpartition(":")[0] or peer
