@@ -110,7 +110,7 @@ class HttpSource:
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise LookUpFailed("SHAPE_INVALID", "an encoding that nobody asked for")
             body = bytearray()
-            async for chunk in response.aiter_raw():
+            async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > RESULT_BYTES_MAX:
                     raise LookUpFailed("SHAPE_INVALID", f"more than {RESULT_BYTES_MAX} bytes")
