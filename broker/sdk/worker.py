@@ -115,6 +115,8 @@ class Worker:
             WorkerRefused: the broker does not take this worker.
             Unavailable: no broker within the timeout.
         """
+        if self._stream is not None:
+            raise RuntimeError("This worker serves already.")
         settings = settings_from(address=self._address, ca_file=self._ca_file, worker=self._token)
         self._is_closing = False
         self._threads = ThreadPoolExecutor(self._slots, thread_name_prefix="callbroker-tool")

@@ -419,6 +419,14 @@ async def test_a_broker_that_is_away_is_waited_for(server: BrokerServer, worker:
     await worker.stop()
 
 
+async def test_a_worker_serves_once_at_a_time(server: BrokerServer, worker: Worker) -> None:
+    for _ in range(2):
+        async with worker.serving():
+            await connected(server)
+            with pytest.raises(RuntimeError, match="already"):
+                await worker.start()
+
+
 async def test_a_missing_token_ends_the_start(
     server: BrokerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
