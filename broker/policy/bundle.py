@@ -261,6 +261,9 @@ def _compile(
     opinion = opinion_of(answer, revision=revision)
     if (code := opinion.verdicts[0].code).startswith("POLICY_"):
         raise BundleRefused([f"{ENTRY_POINT} does not answer: {code}"])
+    silent = sorted(v.family for v in opinion.verdicts if v.code == "FAMILY_MISSING")
+    if silent:
+        raise BundleRefused(f"broker/rules/{family}: contributes no verdicts" for family in silent)
     return bundle
 
 

@@ -278,6 +278,11 @@ def test_an_entry_point_that_does_not_answer_is_refused(tmp_path, decision):
         build(opa=opa(), library=library)
 
 
+@pytest.mark.parametrize("body", ["x := 1", 'verdicts := "ALLOW"'])
+def test_a_family_that_contributes_no_verdicts_is_refused(body):
+    assert "broker/rules/sample: contributes no verdicts" in findings(family(body))
+
+
 def test_a_directory_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(BundleRefused, match="not a directory"):
         build(opa=opa(), directory=tmp_path / "none")
