@@ -1,0 +1,307 @@
+"""The composition root: settings in, a running broker out. The only file that names adapters.
+
+Order matters twice. At start, what an earlier run left unfinished is ended before the first request
+is taken; at the end, nothing new is taken before what is under way has had its time.
+"""
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from broker import __version__
+from broker.administration import Administration
+from broker.administration.changes import ControlChanges
+from broker.administration.credentials import CredentialAdministration
+from broker.administration.freezes import FreezeAdministration
+from broker.administration.grants import GrantAdministration
+from broker.administration.overview import About, Overview
+from broker.administration.policies import PolicyAdministration
+from broker.administration.tools import ToolAdministration
+from broker.config import ConfigurationRefused, Settings
+from broker.control_room import ControlRoom
+from broker.core.audit import EntryDraft, EntryKind
+from broker.core.decision import HoldTerms
+from broker.core.unit import Unit
+from broker.enforcer import Enforcer
+from broker.enforcer.carrying import Carrier
+from broker.enforcer.deciding import Decider
+from broker.enforcer.recovery import Recovery
+from broker.events import Events
+from broker.facts.gatherer import Gatherer, open_sources
+from broker.facts.source import SourceSettings
+from broker.identity import Identity
+from broker.ids import UuidFactory
+from broker.policy import opa_binary
+from broker.policy.room import OpaRoom, RemoteOpa
+from broker.ports import Clock, WorkerView
+from broker.refusals import Refusals
+from broker.reviews import Reviews
+from broker.rpc.server import RpcServer, Tls, UseCases
+from broker.sessions import Sessions
+from broker.store.keys import load_or_create
+from broker.store.sql import SqlStore
+from broker.tools.worker import WorkerHub
+
+_log = structlog.get_logger(__name__)
+
+DRAIN_S = 20.0
+
+system_clock: Clock = time.time  # noqa: TID251 - the one real clock
+
+
+class Application:
+    """One running broker. Use as an async context manager, or `start` and `stop`."""
+
+    def __init__(self, settings: Settings, *, clock: Clock = system_clock) -> None:
+        """Make one; nothing is opened yet."""
+        self.settings = settings
+        self.port = 0
+        self._clock = clock
+        self._ids = UuidFactory(clock)
+        self._closing = contextlib.AsyncExitStack()
+        self._swept: asyncio.Task[None] | None = None
+        self._rpc: RpcServer | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    @property
+    def address(self) -> str:
+        """Where it listens, `host:port`."""
+        return f"{self.settings.listen.rpartition(':')[0]}:{self.port}"
+
+    async def start(self) -> None:
+        """Open, recover, and serve.
+
+        Raises:
+            ConfigurationRefused: something that the settings name is not there or not safe.
+            BrokerError: a part cannot be started.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def wait(self) -> None:
+        """Return once the server has ended."""
+        if self._rpc is not None:
+            await self._rpc.wait()
+
+    async def stop(self) -> None:
+        """Take nothing new, let what is under way end, and close everything. Twice is harmless."""
+        await self._closing.aclose()
+
+    async def _start(self) -> None:
+        settings = self.settings
+        instance = f"brokers/{self._ids()}"
+        events = Events()
+        store = await SqlStore.open(
+            settings.database,
+            instance=instance,
+            audit_keys=load_or_create(settings.state),
+            state=settings.state,
+            clock=self._clock,
+        )
+        self._closing.push_async_callback(store.close)
+        room = await ControlRoom.open(store=store, events=events)
+        policies = OpaRoom(opa=_opa(settings), remote=_remote(settings), report=_report)
+        self._closing.push_async_callback(policies.close)
+        facts = Gatherer(open_sources({n: _source(settings, n) for n in settings.sources}))
+        self._closing.push_async_callback(facts.close)
+        workers = WorkerHub(
+            control=room.current,
+            store=store,
+            clock=self._clock,
+            ids=self._ids,
+        )
+        changes = ControlChanges(store=store, room=room, clock=self._clock, ids=self._ids)
+        policy_administration = PolicyAdministration(changes=changes, room=policies)
+        administration = Administration(
+            changes=changes,
+            tools=ToolAdministration(
+                changes=changes,
+                policies=policy_administration,
+                sources=tuple(settings.sources),
+            ),
+            policies=policy_administration,
+            grants=GrantAdministration(changes=changes),
+            freezes=FreezeAdministration(changes=changes),
+            credentials=CredentialAdministration(changes=changes),
+            overview=Overview(
+                changes=changes,
+                events=events,
+                policies=policies,
+                audit_log=store,
+                workers=lambda: _workers(workers),
+                about=About(
+                    broker=instance,
+                    version=__version__,
+                    store=_without_secrets(settings.database),
+                    started_at=self._clock(),
+                ),
+            ),
+        )
+        decider = Decider(
+            control=room.current,
+            policies=policies,
+            facts=facts,
+            store=store,
+            events=events,
+            clock=self._clock,
+            terms=_terms(settings),
+            exclusive_wait_s=settings.exclusive_wait_s,
+        )
+        carrier = Carrier(control=room.current, store=store, events=events, clock=self._clock)
+        enforcer = Enforcer(
+            decider=decider,
+            carrier=carrier,
+            runner=workers,
+            store=store,
+            control=room.current,
+            refresh=room.refresh,
+            events=events,
+            clock=self._clock,
+            ids=self._ids,
+            owner=instance,
+        )
+        recovery = Recovery(
+            enforcer=enforcer,
+            carrier=carrier,
+            store=store,
+            events=events,
+            clock=self._clock,
+            owner=instance,
+        )
+        started = EntryDraft(
+            kind=EntryKind.BROKER_STARTED,
+            at=self._clock(),
+            actor="broker",
+            body={"broker": instance, "version": __version__},
+        )
+        await store.commit(Unit(changes=(), entries=(started,)))
+        interrupted = await recovery.recover()
+        if interrupted:
+            _log.warning("calls_interrupted", count=interrupted, see="callbroker invocations list")
+        await policy_administration.start()
+        self._rpc = RpcServer(
+            use_cases=UseCases(
+                sessions=Sessions(
+                    store=store,
+                    control=room.current,
+                    events=events,
+                    clock=self._clock,
+                    ids=self._ids,
+                ),
+                enforcer=enforcer,
+                recovery=recovery,
+                reviews=Reviews(
+                    store=store,
+                    control=room.current,
+                    events=events,
+                    clock=self._clock,
+                    take_up=enforcer.take_up_soon,
+                ),
+                workers=workers,
+                administration=administration,
+                instance=instance,
+            ),
+            identity=Identity(control=room.current, clock=self._clock),
+            refusals=Refusals(store=store, clock=self._clock),
+        )
+        self.port = self._rpc.bind(settings.listen, _tls(settings))
+        self._closing.push_async_callback(enforcer.drain, within_s=DRAIN_S)
+        await self._rpc.start()
+        self._closing.push_async_callback(self._rpc.stop, grace_s=1.0)
+        self._swept = asyncio.get_running_loop().create_task(recovery.sweep())
+        self._closing.push_async_callback(_end, self._swept)
+        _log.info("broker_started", address=self.address, broker=instance)
+
+
+def _opa(settings: Settings) -> Path:
+    try:
+        found = opa_binary.find(settings.opa)
+    except opa_binary.OpaBinaryError as error:
+        raise ConfigurationRefused((str(error),)) from error
+    if found is None:
+        raise ConfigurationRefused(
+            (f"There is no OPA {opa_binary.OPA_VERSION}: `callbroker opa install` gets it.",),
+        )
+    return found
+
+
+def _remote(settings: Settings) -> RemoteOpa | None:
+    if not settings.opa_url:
+        return None
+    if settings.opa_token_file is None:
+        raise ConfigurationRefused(("opa_url needs opa_token_file.",))
+    return RemoteOpa(
+        url=settings.opa_url,
+        token=settings.opa_token_file.read_text().strip(),
+        ca_file=settings.opa_ca_file,
+    )
+
+
+def _tls(settings: Settings) -> Tls | None:
+    if settings.tls_certificate_file is None or settings.tls_key_file is None:
+        return None
+    try:
+        return Tls(
+            certificate_chain=settings.tls_certificate_file.read_bytes(),
+            private_key=settings.tls_key_file.read_bytes(),
+        )
+    except OSError as error:
+        raise ConfigurationRefused((f"TLS: {error}",)) from error
+
+
+def _source(settings: Settings, name: str) -> SourceSettings:
+    source = settings.sources[name]
+    token = source.bearer_token
+    headers = {"authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+    return SourceSettings(url=source.url, headers=headers)
+
+
+def _terms(settings: Settings) -> HoldTerms:
+    review = settings.review
+    return HoldTerms(
+        reviewers=review.reviewers,
+        approvals_required=review.approvals_required,
+        decide_within_s=review.decide_within_s,
+        run_within_s=review.run_within_s,
+    )
+
+
+def _workers(hub: WorkerHub) -> list[WorkerView]:
+    return [
+        WorkerView(name=c.name, tools=tuple(sorted(c.tools)), free=c.free, slots=c.slots)
+        for c in hub.connections
+    ]
+
+
+def _without_secrets(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    return f"{head.partition('://')[0]}://…@{tail}" if at else url
+
+
+def _report(line: str) -> None:
+    _log.warning("opa", said=line)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
