@@ -1,15 +1,25 @@
-"""The log cannot be quietly edited: entries are linked, leaves are hashed, heads are signed elsewhere.
+"""The log cannot be quietly edited: entries are linked, leaves hashed, heads signed elsewhere.
 
-An `EntryDraft` is what a use case wants said; the store's writer gives it its place. Contents
+An `EntryDraft` is what a use case wants said; the store's writer gives it its place with `link`.
+Each broker instance has a chain of its own. An entry's bytes are the RFC 8785 form of all that it
+says, among it the SHA-256 of the entry before, which anybody can follow; beside the entry stands a
+keyed hash over the one before and the bytes, which only the holder of the key can make. Contents
 (arguments, results, facts, words, policy input) lie apart, in a row that can be erased, and the
 entry commits to them with a salted digest.
 """
 
 import enum
+import hashlib
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from broker.core.arguments import JsonValue
+from broker.core.canonical import canonical_bytes
+
+SALT_BYTES: Final = 32
+MAC_BYTES: Final = 32
 
 
 class EntryKind(enum.StrEnum):
@@ -62,3 +72,109 @@ class EntryDraft:
     session: str = ""
     body: Mapping[str, JsonValue] = field(default_factory=dict)
     contents: Mapping[str, JsonValue] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainHead:
+    """Where one instance's chain stands; as it is made, before its first entry.
+
+    Attributes:
+        sequence: of the last entry; entries count from 1.
+        previous: the last entry's SHA-256 as 64 hexadecimal digits; empty before the first.
+        mac: the last entry's keyed hash.
+    """
+
+    sequence: int = 0
+    previous: str = ""
+    mac: bytes = bytes(MAC_BYTES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What an entry commits to: RFC 8785 bytes and the salt of their digest."""
+
+    salt: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkedEntry:
+    """An entry in its place.
+
+    Attributes:
+        entry: its bytes, all that is hashed.
+        head: the chain's head after it; `head.mac` is the entry's own keyed hash.
+    """
+
+    id: str
+    invocation: str
+    entry: bytes
+    head: ChainHead
+    contents: Contents | None
+
+
+def link(
+    draft: EntryDraft,
+    head: ChainHead,
+    *,
+    instance: str,
+    entry_id: str,
+    salt: bytes,
+    key: bytes,
+) -> LinkedEntry:
+    """Put an entry at the end of an instance's chain.
+
+    Args:
+        draft: what it says.
+        head: the chain as it stands.
+        instance: whose chain.
+        entry_id: a UUIDv7 in text form.
+        salt: `SALT_BYTES` random bytes, of no other entry.
+        key: of the keyed hash.
+
+    Raises:
+        ValueError: body or contents have no canonical form.
+    """
+    contents = None
+    if draft.contents is not None:
+        contents = Contents(salt=salt, body=canonical_bytes(dict(draft.contents)))
+    said: dict[str, JsonValue] = {
+        "id": entry_id,
+        "instance": instance,
+        "sequence": head.sequence + 1,
+        "at_us": round(draft.at * 1_000_000),
+        "kind": draft.kind.value,
+        "actor": draft.actor,
+        "invocation": draft.invocation,
+        "session": draft.session,
+        "body": dict(draft.body),
+        "contents": contents_digest(contents) if contents else "",
+        "previous": head.previous,
+    }
+    entry = canonical_bytes(said)
+    return LinkedEntry(
+        id=entry_id,
+        invocation=draft.invocation,
+        entry=entry,
+        head=following(head, entry, key=key),
+        contents=contents,
+    )
+
+
+def following(head: ChainHead, entry: bytes, *, key: bytes) -> ChainHead:
+    """The head after this entry; whoever checks the keyed chain walks it with this too."""
+    return ChainHead(
+        sequence=head.sequence + 1,
+        previous=entry_hash(entry),
+        mac=hmac.digest(key, head.mac + entry, "sha256"),
+    )
+
+
+def entry_hash(entry: bytes) -> str:
+    """What the next entry calls `previous`: SHA-256 as 64 hexadecimal digits."""
+    return hashlib.sha256(entry).hexdigest()
+
+
+def contents_digest(contents: Contents) -> str:
+    """What the entry says of its contents; the salt keeps a short, erased value from guesses."""
+    return "sha256:" + hashlib.sha256(contents.salt + contents.body).hexdigest()

@@ -46,6 +46,12 @@ RECORD_ATTEMPTS_MAX: Final = 3
 WORKER_HEARTBEAT_S: Final = 5.0
 CREDENTIAL_RECHECK_S: Final = 3.0
 
+# The store's writer: how much company one transaction has, and how long it waits for the file.
+STORE_BUSY_S: Final = 2.0
+STORE_GROUP_UNITS_MAX: Final = 64
+STORE_QUEUE_UNITS_MAX: Final = 4_096
+STORE_READERS: Final = 2
+
 # Lives.
 SESSION_IDLE_S: Final = 1_800.0
 SESSION_LIFE_S_MAX: Final = 86_400.0

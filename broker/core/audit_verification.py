@@ -1,0 +1,305 @@
+"""Whoever has the public key can check an export of the log, and is told where it first goes wrong.
+
+What holds an entry: the signed head after it (its bytes are a leaf of the tree), its successor in
+its instance's chain (which names its hash), its number in the chain, and, for its contents, the
+digest that it gives. A head that does not fit says only that something since the last good head is
+not as it was; the chain then mostly says what: exactly, for any one change to an entry that has a
+successor. Where the links were made anew to fit, or the last entry of a chain was changed, the
+public key alone names the first entry after the last good head. What lies beyond the newest head is
+held by nobody and counts as broken; an export is signed to its end.
+
+Cutting off a whole tail together with its heads leaves a shorter log that is consistent: give the
+newest head from outside of the database to notice that (RFC 9162 §2.1.4 is about the same).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from broker.core.arguments import JsonValue
+from broker.core.audit import contents_digest, entry_hash
+from broker.core.audit_lines import (
+    CheckpointLine,
+    EntryLine,
+    HeaderLine,
+    Line,
+    MalformedLine,
+    read_line,
+)
+from broker.core.merkle import Frontier, leaf_hash
+from broker.core.notes import (
+    Checkpoint,
+    MalformedNote,
+    SignatureHolds,
+    origin_of,
+    read,
+    verifier_key,
+)
+
+_TEXTS: Final = (
+    "id", "instance", "kind", "actor", "invocation", "session", "contents", "previous",
+)  # fmt: skip
+_MEMBERS: Final = frozenset({*_TEXTS, "sequence", "at_us", "body"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """Where the log first goes wrong.
+
+    Attributes:
+        leaf_index: the entry's place in the log, from 0.
+        entry: its id, as the export has it; empty where it is no particular entry, or gone.
+        why: one sentence.
+    """
+
+    leaf_index: int
+    entry: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What checking came to.
+
+    Attributes:
+        ok: nothing is broken.
+        origin: the name of the log that the public key signs.
+        entries: how many the export has.
+        signed: how many of the log's entries, from its first, good heads cover.
+        erased: entries whose contents are gone; no fault.
+        warnings: what is no fault, but should be known.
+    """
+
+    ok: bool
+    origin: str
+    entries: int
+    signed: int
+    erased: int
+    first_broken: Broken | None
+    warnings: tuple[str, ...]
+
+
+def verify(
+    lines: Iterable[bytes],
+    public_key: bytes,
+    *,
+    signature_holds: SignatureHolds,
+    checkpoints: Iterable[str] = (),
+) -> Report:
+    """Check an export.
+
+    Args:
+        lines: of the export, first to last.
+        public_key: 32 bytes of Ed25519; taken from a trusted place, not from the export.
+        signature_holds: checks one signature.
+        checkpoints: signed heads that were kept elsewhere, in any order.
+
+    Raises:
+        MalformedNote: one of `checkpoints` is not signed by this key.
+    """
+    outside: dict[int, list[Checkpoint]] = {}
+    for note in checkpoints:
+        head = read(note, public_key, signature_holds)
+        outside.setdefault(head.size, []).append(head)
+    reading = _Reading(public_key, signature_holds, outside)
+    numbered = enumerate(lines, start=1)
+    reading.begin(numbered)
+    for number, line in numbered:
+        reading.take(number, line)
+    return reading.end()
+
+
+@dataclass(slots=True)
+class _Place:
+    leaf: int
+    id: str
+
+
+@dataclass(slots=True)
+class _Chain:
+    """The last entry of an instance; a pair of which one is wrong, while it is open which."""
+
+    sequence: int
+    hash: str
+    last: _Place
+    doubt: tuple[_Place, _Place] | None = None
+
+
+@dataclass(slots=True)
+class _Reading:
+    public_key: bytes
+    signature_holds: SignatureHolds
+    outside: Mapping[int, list[Checkpoint]]
+    tree: Frontier = field(default_factory=Frontier)
+    start: int = 0
+    good: int = 0
+    after_good: str = ""
+    unfit: tuple[int, int, str] | None = None
+    asked_for_contents: bool = False
+    erased: int = 0
+    chains: dict[str, _Chain] = field(default_factory=dict)
+    suspects: list[Broken] = field(default_factory=list)
+    doubts: list[tuple[_Place, _Place]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def begin(self, lines: Iterator[tuple[int, bytes]]) -> None:
+        """Read the header."""
+        header = self._line(*next(lines, (1, b"")))
+        if not isinstance(header, HeaderLine):
+            self._suspect(0, "", "The export has no header.")
+            return
+        if header.key != verifier_key(self.public_key):
+            self._suspect(0, "", "The export says that it is signed by another key.")
+        self.tree, self.asked_for_contents = header.before, header.contents
+        self.start = self.good = header.before.size
+        self._compare_outside()
+
+    def take(self, number: int, text: bytes) -> None:
+        """Read one of the other lines."""
+        match self._line(number, text):
+            case EntryLine() as line:
+                self._entry(line)
+            case CheckpointLine(note=note):
+                self._head(number, note)
+            case HeaderLine():
+                self._suspect(self.tree.size, "", f"Line {number} is a second header.")
+            case None:
+                pass
+
+    def end(self) -> Report:
+        """What it came to."""
+        self.doubts += [c.doubt for c in self.chains.values() if c.doubt]
+        for earlier, later in self.doubts:
+            # An entry that a good head covers is as it was signed: then it is the other one.
+            place = earlier if earlier.leaf >= self.good else later
+            self._suspect(place.leaf, place.id, "It is not what its neighbour in the chain names.")
+        missing = max(self.outside, default=0)
+        if missing > self.tree.size:
+            why = f"A head from outside covers {missing} entries; the rest is missing."
+            self._suspect(self.tree.size, "", why)
+        self._suspect_unheld()
+        if self.erased and self.asked_for_contents:
+            self.warnings.append(f"The contents of {self.erased} entries have been erased.")
+        first = min(self.suspects, key=lambda s: s.leaf_index, default=None)
+        return Report(
+            ok=first is None,
+            origin=origin_of(self.public_key),
+            entries=self.tree.size - self.start,
+            signed=self.good,
+            erased=self.erased,
+            first_broken=first,
+            warnings=tuple(self.warnings),
+        )
+
+    def _suspect_unheld(self) -> None:
+        """Where no head holds and nothing says more, name the first entry that none holds."""
+        start, end, name = self.unfit or (self.good, self.tree.size, self.after_good)
+        if start < end and not any(start <= s.leaf_index < end for s in self.suspects):
+            why = f"No signed head holds for entries {start} to {end - 1}: "
+            self._suspect(start, name, why + "they, or their links, were made or changed later.")
+
+    def _line(self, number: int, text: bytes) -> Line | None:
+        try:
+            return read_line(text)
+        except MalformedLine:
+            self._suspect(self.tree.size, "", f"Line {number} is not as an export writes it.")
+            return None
+
+    def _suspect(self, leaf: int, entry: str, why: str) -> None:
+        self.suspects.append(Broken(leaf_index=leaf, entry=entry, why=why))
+
+    def _entry(self, line: EntryLine) -> None:
+        leaf = self.tree.size
+        said = _well_formed(line.said)
+        name = str(line.said.get("id", ""))
+        if line.leaf != leaf:
+            self._suspect(
+                leaf, name, f"Entry {leaf} is missing: entry {line.leaf} is in its place."
+            )
+        if said is None:
+            self._suspect(leaf, name, "It does not have an entry's members.")
+        else:
+            self._follow(said, line, _Place(leaf, name))
+            self._contents(said, line, _Place(leaf, name))
+        if leaf == self.good:
+            self.after_good = name
+        self.tree.add(leaf_hash(line.entry))
+        self._compare_outside()
+
+    def _follow(self, said: "_Said", line: EntryLine, place: _Place) -> None:
+        """Whether it comes after the entry before it, in its instance's chain."""
+        chain = self.chains.get(said.instance)
+        hashed = entry_hash(line.entry)
+        known = _Chain(sequence=said.sequence, hash=hashed, last=place)
+        self.chains[said.instance] = known
+        if chain is None:
+            fresh = said.sequence == 1 and not said.previous
+            if not fresh and (self.start == 0 or said.sequence <= 1):
+                self._suspect(place.leaf, place.id, "Its chain does not start with it.")
+            return
+        follows = said.sequence == chain.sequence + 1 and said.previous == chain.hash
+        if chain.doubt:
+            # The later one of the pair is vouched for by its successor, or it is not.
+            earlier, later = chain.doubt
+            self.doubts.append((earlier if follows else later, later))
+        elif said.sequence not in (chain.sequence, chain.sequence + 1):
+            why = f"It is number {said.sequence} of its chain, after number {chain.sequence}."
+            self._suspect(place.leaf, place.id, why)
+        elif not follows:
+            known.doubt = (chain.last, place)
+
+    def _contents(self, said: "_Said", line: EntryLine, place: _Place) -> None:
+        if line.contents is None:
+            self.erased += bool(said.contents) and self.asked_for_contents
+        elif contents_digest(line.contents) != said.contents:
+            why = "Its contents are not those that it commits to."
+            self._suspect(place.leaf, place.id, why)
+
+    def _head(self, number: int, note: str) -> None:
+        try:
+            head = read(note, self.public_key, self.signature_holds)
+        except MalformedNote:
+            self._suspect(
+                self.tree.size, "", f"The head on line {number} is not signed by this key."
+            )
+            return
+        if head.size != self.tree.size:
+            why = f"The head on line {number} covers {head.size} entries, not {self.tree.size}."
+            self._suspect(min(head.size, self.tree.size), "", why)
+        else:
+            self._compare(head)
+
+    def _compare_outside(self) -> None:
+        for head in self.outside.get(self.tree.size, ()):
+            self._compare(head)
+
+    def _compare(self, head: Checkpoint) -> None:
+        if head.root == self.tree.root():
+            self.good = head.size
+            self.after_good = ""
+        elif head.size == self.start:
+            self._suspect(self.start, "", "What came before this export is not what was signed.")
+        elif self.unfit is None:
+            # Kept even where a later head holds: then two signed heads contradict each other.
+            self.unfit = (self.good, head.size, self.after_good)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    instance: str
+    sequence: int
+    contents: str
+    previous: str
+
+
+def _well_formed(said: Mapping[str, JsonValue]) -> _Said | None:
+    texts = all(isinstance(said.get(name), str) for name in _TEXTS)
+    numbers = type(said.get("sequence")) is int and type(said.get("at_us")) is int
+    if said.keys() != _MEMBERS or not texts or not numbers or not isinstance(said["body"], dict):
+        return None
+    return _Said(
+        instance=cast("str", said["instance"]),
+        sequence=cast("int", said["sequence"]),
+        contents=cast("str", said["contents"]),
+        previous=cast("str", said["previous"]),
+    )

@@ -1,0 +1,21 @@
+"""The durable state: rows and the log of why they are as they are, in one transaction."""
+
+from broker.store.keys import AuditKeys, KeysRefused, load_or_create, signature_holds
+from broker.store.log import LogRefused
+from broker.store.schema import SchemaRefused, upgrade
+from broker.store.sqlite import DatabaseInUse
+from broker.store.store import SqlStore
+from broker.store.writer import Cadence
+
+__all__ = [
+    "AuditKeys",
+    "Cadence",
+    "DatabaseInUse",
+    "KeysRefused",
+    "LogRefused",
+    "SchemaRefused",
+    "SqlStore",
+    "load_or_create",
+    "signature_holds",
+    "upgrade",
+]

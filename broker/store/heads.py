@@ -1,0 +1,80 @@
+"""Signed heads are kept outside of the database, so that the database alone cannot be set back.
+
+One file, a line for each head, only ever added to. A line that was cut off by a crash is no head:
+it is dropped before the next one is written.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from broker.core.audit_lines import CheckpointLine, MalformedLine, checkpoint_line, read_line
+from broker.store.keys import sync_directory
+
+HEADS_FILE: Final = "heads.jsonl"
+
+
+class Heads:
+    """The file of signed heads in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path: Final = directory / HEADS_FILE
+
+    def newest(self) -> str | None:
+        """The last note, or None where there never was one.
+
+        Raises:
+            ValueError: the file holds something else.
+        """
+        notes = notes_of(self.path.read_bytes()) if self.path.exists() else []
+        return notes[-1] if notes else None
+
+    def append(self, note: str) -> None:
+        """Keep a head, durably.
+
+        Raises:
+            OSError: it could not be written; nothing is known of it.
+        """
+        fresh = not self.path.exists()
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(self.path, flags, 0o600)
+        try:
+            whole = _whole_lines(descriptor)
+            line = checkpoint_line(note) + b"\n"
+            if os.pwrite(descriptor, line, whole) != len(line):
+                raise OSError("The head was written in part.")
+            os.ftruncate(descriptor, whole + len(line))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if fresh:
+            sync_directory(self.path.parent)
+
+
+def notes_of(text: bytes) -> list[str]:
+    """The notes of a file of heads, or of one note by itself.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not text.startswith(b"{"):
+        return [text.decode()] if text else []
+    lines = [read_line(line) for line in text.split(b"\n")[:-1]]
+    if not all(isinstance(line, CheckpointLine) for line in lines):
+        raise MalformedLine("The file holds something that is no signed head.")
+    return [line.note for line in lines if isinstance(line, CheckpointLine)]
+
+
+def _whole_lines(descriptor: int) -> int:
+    """How many bytes of the file are whole lines."""
+    size = os.fstat(descriptor).st_size
+    step = 4_096
+    end = size
+    while end > 0:
+        start = max(0, end - step)
+        found = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0

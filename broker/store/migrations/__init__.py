@@ -1,0 +1,1 @@
+"""Alembic's migrations; `broker.store.schema` runs them."""

@@ -1,0 +1,357 @@
+"""Values become rows and rows become the same values: `x_of(x_row(value)) == value` for each.
+
+Nothing is checked here that was checked when the value was made; a row that says what no value can
+say is damage, and raises.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from broker.core.calls import Agent, Context, Invocation, Person, Principal, Session, ToolCall
+from broker.core.decision import Decision, Effect, HoldTerms, Obligation, Verdict
+from broker.core.holds import Hold, Requirement, Review, ReviewEffect, Reviewer
+from broker.core.lifecycle import HoldState, InvocationState
+from broker.core.scopes import Scope
+from broker.core.unit import Mandate
+from broker.store.sql import Row
+
+# ASCII, so that any string survives any database: NUL and lone surrogates stay escapes.
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+_decode: Final = json.JSONDecoder().decode
+
+
+def invocation_row(value: Invocation) -> Row:
+    """A row of `invocations`."""
+    return {
+        "name": value.name,
+        "session": value.session,
+        "principal": value.principal,
+        "agent": value.agent,
+        "request_id": value.request_id,
+        "tool": value.call.tool,
+        "digest": value.call.digest,
+        "canonical": value.call.canonical,
+        "state": value.state.value,
+        "decision": None if value.decision is None else _encode(_decision(value.decision)),
+        "tool_revision": value.tool_revision,
+        "policy_revision": value.policy_revision,
+        "control_revision": value.control_revision,
+        "code": value.code,
+        "message": value.message,
+        "result": value.result,
+        "hold": value.hold,
+        "attempt": value.attempt,
+        "owner": value.owner,
+        "lease_expires_at": value.lease_expires_at,
+        "deadline_at": value.deadline_at,
+        "created_at": value.created_at,
+        "updated_at": value.updated_at,
+        "etag": value.etag,
+    }
+
+
+def invocation_of(row: Row) -> Invocation:
+    """The value of a row of `invocations`."""
+    call = ToolCall(
+        tool=row["tool"],
+        arguments=_decode(row["canonical"].decode()),
+        canonical=row["canonical"],
+        digest=row["digest"],
+        request_id=row["request_id"],
+    )
+    decision = row["decision"]
+    return Invocation(
+        name=row["name"],
+        session=row["session"],
+        principal=row["principal"],
+        agent=row["agent"],
+        request_id=row["request_id"],
+        call=call,
+        state=InvocationState(row["state"]),
+        decision=None if decision is None else _decision_of(_decode(decision)),
+        tool_revision=row["tool_revision"],
+        policy_revision=row["policy_revision"],
+        control_revision=row["control_revision"],
+        code=row["code"],
+        message=row["message"],
+        result=row["result"],
+        hold=row["hold"],
+        attempt=row["attempt"],
+        owner=row["owner"],
+        lease_expires_at=row["lease_expires_at"],
+        deadline_at=row["deadline_at"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        etag=row["etag"],
+    )
+
+
+def hold_row(value: Hold) -> Row:
+    """A row of `holds`."""
+    body = {
+        "requirements": [
+            {"code": r.code, "message": r.message, "terms": _terms(r.terms)}
+            for r in value.requirements
+        ],
+        "call_digest": value.call_digest,
+        "tool": value.tool,
+        "tool_revision": value.tool_revision,
+        "facts_digest": value.facts_digest,
+        "policy_revision": value.policy_revision,
+        "principal": _principal(value.principal),
+        "agent": _agent(value.agent),
+        "summary": value.summary,
+    }
+    return {
+        "name": value.name,
+        "invocation": value.invocation,
+        "session": value.session,
+        "state": value.state.value,
+        "body": _encode(body),
+        "created_at": value.created_at,
+        "decide_by": value.decide_by,
+        "run_by": value.run_by,
+        "etag": value.etag,
+    }
+
+
+def hold_of(row: Row) -> Hold:
+    """The value of a row of `holds`."""
+    body = _decode(row["body"])
+    return Hold(
+        name=row["name"],
+        invocation=row["invocation"],
+        session=row["session"],
+        state=HoldState(row["state"]),
+        requirements=tuple(
+            Requirement(code=r["code"], message=r["message"], terms=_terms_of(r["terms"]))
+            for r in body["requirements"]
+        ),
+        call_digest=body["call_digest"],
+        tool=body["tool"],
+        tool_revision=body["tool_revision"],
+        facts_digest=body["facts_digest"],
+        policy_revision=body["policy_revision"],
+        principal=_principal_of(body["principal"]),
+        agent=_agent_of(body["agent"]),
+        summary=body["summary"],
+        created_at=row["created_at"],
+        decide_by=row["decide_by"],
+        run_by=row["run_by"],
+        etag=row["etag"],
+    )
+
+
+def review_row(value: Review) -> Row:
+    """A row of `reviews`."""
+    return {
+        "hold": value.hold,
+        "issuer": value.reviewer.person.issuer,
+        "subject": value.reviewer.person.subject,
+        "reviewer": value.reviewer.name,
+        "groups": _encode(list(value.reviewer.groups)),
+        "effect": value.effect.value,
+        "reason": _encode(value.reason),
+        "etag": value.etag,
+        "at": value.at,
+        "counted": int(value.counted),
+    }
+
+
+def review_of(row: Row) -> Review:
+    """The value of a row of `reviews`."""
+    return Review(
+        hold=row["hold"],
+        reviewer=Reviewer(
+            name=row["reviewer"],
+            person=Person(issuer=row["issuer"], subject=row["subject"]),
+            groups=tuple(_decode(row["groups"])),
+        ),
+        effect=ReviewEffect(row["effect"]),
+        reason=_decode(row["reason"]),
+        etag=row["etag"],
+        at=row["at"],
+        counted=bool(row["counted"]),
+    )
+
+
+def session_row(value: Session) -> Row:
+    """A row of `sessions`. Its words are the mandate's."""
+    return {
+        "name": value.name,
+        "mandate": value.mandate,
+        "body": _encode(_session_body(value)),
+        "opened_at": value.opened_at,
+        "expires_at": value.expires_at,
+        "idle_expires_at": value.idle_expires_at,
+        "secret_digest": value.secret_digest,
+        "state": value.state,
+    }
+
+
+def session_of(row: Row, words: tuple[str, ...]) -> Session:
+    """The value of a row of `sessions` and its mandate's words."""
+    return Session(**_session_parts(_decode(row.pop("body"))), words=words, **row)
+
+
+def mandate_row(value: Mandate) -> Row:
+    """A row of `mandates`. Its words have rows of their own."""
+    session = value.session
+    order = {
+        "name": session.name,
+        "mandate": session.mandate,
+        "opened_at": session.opened_at,
+        "expires_at": session.expires_at,
+        "idle_expires_at": session.idle_expires_at,
+        "state": session.state,
+        "secret_digest": session.secret_digest.hex(),
+    }
+    return {
+        "name": value.name,
+        "secret_digest": value.secret_digest,
+        "host": value.host,
+        "session": _encode({"row": order, "body": _session_body(session)}),
+        "redeem_by": value.redeem_by,
+        "state": "ISSUED",
+    }
+
+
+def mandate_of(row: Row, words: tuple[str, ...]) -> Mandate:
+    """The value of a row of `mandates` and its words."""
+    order = _decode(row["session"])
+    session = order["row"]
+    session["secret_digest"] = bytes.fromhex(session["secret_digest"])
+    return Mandate(
+        name=row["name"],
+        secret_digest=row["secret_digest"],
+        host=row["host"],
+        session=Session(**_session_parts(order["body"]), words=words, **session),
+        redeem_by=row["redeem_by"],
+    )
+
+
+def words_rows(mandate: str, words: Iterable[str], *, first: int) -> list[Row]:
+    """Rows of `mandate_words`, the first at this position."""
+    return [
+        {"mandate": mandate, "position": position, "words": _encode(text)}
+        for position, text in enumerate(words, start=first)
+    ]
+
+
+def words_of(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The words of rows of `mandate_words`."""
+    return tuple(_decode(row["words"]) for row in rows)
+
+
+def _session_body(value: Session) -> Row:
+    return {
+        "principal": _principal(value.principal),
+        "agent": _agent(value.agent),
+        "context": value.context.value,
+        "scopes": [
+            {"name": s.name, "where": {at: list(values) for at, values in s.where.items()}}
+            for s in value.scopes
+        ],
+    }
+
+
+def _session_parts(body: Row) -> dict[str, Any]:
+    return {
+        "principal": _principal_of(body["principal"]),
+        "agent": _agent_of(body["agent"]),
+        "context": Context(body["context"]),
+        "scopes": tuple(
+            Scope(name=s["name"], where={at: tuple(v) for at, v in s["where"].items()})
+            for s in body["scopes"]
+        ),
+    }
+
+
+def _person(value: Person) -> list[str]:
+    return [value.issuer, value.subject]
+
+
+def _person_of(value: Sequence[str]) -> Person:
+    return Person(issuer=value[0], subject=value[1])
+
+
+def _principal(value: Principal) -> Row:
+    return {
+        "id": value.id,
+        "person": _person(value.person),
+        "groups": list(value.groups),
+        "attributes": dict(value.attributes),
+        "assurance": value.assurance,
+    }
+
+
+def _principal_of(value: Row) -> Principal:
+    return Principal(
+        id=value["id"],
+        person=_person_of(value["person"]),
+        groups=tuple(value["groups"]),
+        attributes=value["attributes"],
+        assurance=value["assurance"],
+    )
+
+
+def _agent(value: Agent) -> Row:
+    attributes = dict(value.attributes)
+    return {"id": value.id, "owner": _person(value.owner), "attributes": attributes}
+
+
+def _agent_of(value: Row) -> Agent:
+    owner = _person_of(value["owner"])
+    return Agent(id=value["id"], owner=owner, attributes=value["attributes"])
+
+
+def _decision(value: Decision) -> Row:
+    return {
+        "effect": value.effect.name,
+        "verdicts": [_verdict(verdict) for verdict in value.verdicts],
+        "obligations": [
+            {"kind": o.kind, "family": o.family, "parameters": dict(o.parameters)}
+            for o in value.obligations
+        ],
+    }
+
+
+def _decision_of(value: Row) -> Decision:
+    return Decision(
+        effect=Effect[value["effect"]],
+        verdicts=tuple(_verdict_of(verdict) for verdict in value["verdicts"]),
+        obligations=tuple(Obligation(**obligation) for obligation in value["obligations"]),
+    )
+
+
+def _verdict(value: Verdict) -> Row:
+    return {
+        "effect": value.effect.name,
+        "stage": value.stage,
+        "code": value.code,
+        "message": value.message,
+        "family": value.family,
+        "terms": None if value.terms is None else _terms(value.terms),
+        "enforced": value.enforced,
+        "concealed": value.concealed,
+    }
+
+
+def _verdict_of(value: Row) -> Verdict:
+    terms = None if value["terms"] is None else _terms_of(value["terms"])
+    return Verdict(**{**value, "effect": Effect[value["effect"]], "terms": terms})
+
+
+def _terms(value: HoldTerms) -> Row:
+    return {
+        "reviewers": list(value.reviewers),
+        "approvals_required": value.approvals_required,
+        "decide_within_s": value.decide_within_s,
+        "run_within_s": value.run_within_s,
+        "step_up": value.step_up,
+    }
+
+
+def _terms_of(value: Mapping[str, Any]) -> HoldTerms:
+    return HoldTerms(**{**value, "reviewers": tuple(value["reviewers"])})

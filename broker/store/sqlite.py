@@ -1,0 +1,119 @@
+"""What only SQLite needs: how it is opened, how it locks, and what its errors mean.
+
+WAL with synchronous FULL: what was committed survives a loss of power. One broker has the database;
+a lock on a file beside it says so to a second one, and is gone with the process however it ends.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+from broker.core.limits import STORE_BUSY_S
+
+BEGIN_READ: Final = "BEGIN DEFERRED"
+BEGIN_WRITE: Final = "BEGIN IMMEDIATE"
+
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA trusted_schema = OFF",
+    f"PRAGMA busy_timeout = {int(STORE_BUSY_S * 1000)}",
+)
+_UNIQUE: Final = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
+# With these the commit is known not to have happened: no lock was had, or no room for its frames.
+_CERTAIN: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY})
+_PRIMARY: Final = 0xFF
+
+
+# Errors that are one unit's own fault: its values, not the database's state.
+_OF_UNIT: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
+ERRORS: Final = (sqlite3.Error,)
+OPENING_ERRORS: Final = (sqlite3.Error, sa.exc.DBAPIError)
+
+
+class DatabaseInUse(Exception):
+    """Another process has this database."""
+
+
+def engine(url: str) -> sa.Engine:
+    """An engine whose connections never begin a transaction by themselves."""
+    made = sa.create_engine(
+        url,
+        poolclass=NullPool,
+        connect_args={"check_same_thread": False, "isolation_level": None},
+    )
+    sa.event.listen(made, "connect", _prepare)
+    return made
+
+
+def path_of(url: str) -> Path:
+    """The database's file.
+
+    Raises:
+        ValueError: the address is not of a SQLite file.
+    """
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        raise ValueError("The database is named as sqlite:///<path of a file>.")
+    return Path(str(parsed.database))
+
+
+def is_unique(error: Any) -> bool:
+    """Whether an integrity error is one of uniqueness."""
+    return getattr(error, "sqlite_errorcode", None) in _UNIQUE
+
+
+def is_certainly_not_committed(error: BaseException) -> bool:
+    """Whether a commit that failed with this certainly did not happen."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & _PRIMARY in _CERTAIN
+
+
+def is_of_unit(error: BaseException) -> bool:
+    """Whether it is the fault of the values, and rolling the unit back is enough."""
+    return isinstance(error, _OF_UNIT)
+
+
+def is_no_transaction(error: BaseException) -> bool:
+    """Whether a rollback failed because SQLite had rolled back by itself."""
+    return "no transaction is active" in str(error)
+
+
+def lock(database: Path) -> Callable[[], None]:
+    """Have the database for this process alone.
+
+    Returns:
+        What gives it up again.
+
+    Raises:
+        DatabaseInUse: another one has it.
+    """
+    path = database.with_name(database.name + ".lock")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise DatabaseInUse(
+            f"Another broker has the database {database}: SQLite serves one at a time. "
+            "Stop the other, or use PostgreSQL for more than one.",
+        ) from None
+    # The file stays: removing it would let two processes lock two files of one name.
+    return lambda: os.close(descriptor)
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)

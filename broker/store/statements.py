@@ -1,0 +1,164 @@
+"""The conditional statements that `store.apply` makes a unit's changes with.
+
+Each condition stands in the WHERE of the statement that acts on it. Names bound there differ from
+the columns that the same statement sets.
+"""
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam as bound
+
+from broker.store import tables as t
+from broker.store.sql import Statement, insert
+
+# What never changes of a call once it is recorded: who asked, for whom, and what.
+_FROZEN: Final = frozenset(
+    {
+        "name",
+        "session",
+        "principal",
+        "agent",
+        "request_id",
+        "tool",
+        "digest",
+        "canonical",
+        "created_at",
+    },
+)
+
+
+def _all_but(table: sa.Table, names: frozenset[str]) -> dict[str, sa.BindParameter[Any]]:
+    return {c.name: bound(c.name) for c in table.columns if c.name not in names}
+
+
+REVISION: Final = Statement(sa.select(t.control_revision.c.revision))
+RAISE_REVISION: Final = Statement(
+    sa.update(t.control_revision)
+    .where(t.control_revision.c.revision == bound("seen"))
+    .values(revision=t.control_revision.c.revision + 1),
+)
+TOUCH_SESSION: Final = Statement(
+    sa.update(t.sessions)
+    .where(
+        t.sessions.c.name == bound("session"),
+        t.sessions.c.state == "OPEN",
+        t.sessions.c.expires_at > bound("now"),
+        t.sessions.c.idle_expires_at > bound("now"),
+    )
+    .values(idle_expires_at=bound("idle_expires_at")),
+)
+END_SESSION: Final = Statement(
+    sa.update(t.sessions)
+    .where(t.sessions.c.name == bound("session"), t.sessions.c.state == "OPEN")
+    .values(state=bound("state")),
+)
+ADD_SESSION: Final = insert(t.sessions)
+ADD_INVOCATION: Final = insert(t.invocations)
+INVOCATION_AT: Final = Statement(
+    sa.select(t.invocations.c.state, t.invocations.c.etag, t.invocations.c.owner).where(
+        t.invocations.c.name == bound("name"),
+    ),
+)
+MOVE_INVOCATION: Final = Statement(
+    sa.update(t.invocations)
+    .where(
+        t.invocations.c.name == bound("at_name"),
+        t.invocations.c.etag == bound("at_etag"),
+        t.invocations.c.state == bound("at_state"),
+        t.invocations.c.owner == bound("at_owner"),
+    )
+    .values(_all_but(t.invocations, _FROZEN)),
+)
+ADD_HOLD: Final = insert(t.holds)
+HOLD_AT: Final = Statement(
+    sa.select(t.holds.c.state, t.holds.c.etag).where(t.holds.c.name == bound("name")),
+)
+MOVE_HOLD: Final = Statement(
+    sa.update(t.holds)
+    .where(
+        t.holds.c.name == bound("at_name"),
+        t.holds.c.etag == bound("at_etag"),
+        t.holds.c.state == bound("at_state"),
+    )
+    .values(_all_but(t.holds, frozenset({"name", "invocation", "session", "created_at"}))),
+)
+ADD_REVIEW: Final = insert(t.reviews, without="id")
+KEY_AT: Final = Statement(sa.select(t.keys.c.version).where(t.keys.c.key == bound("key")))
+ADD_KEY: Final = insert(t.keys)
+TAKE_KEY: Final = Statement(
+    sa.update(t.keys)
+    .where(
+        t.keys.c.key == bound("at_key"),
+        t.keys.c.version == bound("at_version"),
+        t.keys.c.invocation == "",
+    )
+    .values(invocation=bound("by")),
+)
+FREE_KEYS: Final = Statement(
+    sa.update(t.keys)
+    .where(t.keys.c.invocation == bound("by"), sa.text(t.OF_INVOCATION))
+    .values(invocation="", version=t.keys.c.version + 1),
+)
+ADD_COUNTER: Final = insert(t.counters)
+RAISE_COUNTER: Final = Statement(
+    sa.update(t.counters)
+    .where(t.counters.c.key == bound("at_key"), t.counters.c.version == bound("at_version"))
+    .values(version=t.counters.c.version + 1),
+)
+RAISE_COUNTERS: Final = Statement(
+    sa.update(t.counters)
+    .where(
+        t.counters.c.key.in_(
+            sa.select(t.reservations.c.key).where(t.reservations.c.invocation == bound("by")),
+        ),
+    )
+    .values(version=t.counters.c.version + 1),
+)
+ADD_RESERVATION: Final = insert(t.reservations, without="id")
+DROP_RESERVATIONS: Final = Statement(
+    sa.delete(t.reservations).where(t.reservations.c.invocation == bound("by")),
+)
+COUNT_HISTORY: Final = Statement(
+    sa.update(t.history)
+    .where(
+        t.history.c.session == bound("of_session"),
+        t.history.c.tool == bound("of_tool"),
+        t.history.c.effect == bound("of_effect"),
+    )
+    .values(count=t.history.c.count + 1, last_at=bound("now")),
+)
+ADD_HISTORY: Final = insert(t.history)
+ADD_MANDATE: Final = insert(t.mandates)
+ADD_WORDS: Final = insert(t.mandate_words)
+REDEEM_MANDATE: Final = Statement(
+    sa.update(t.mandates)
+    .where(
+        t.mandates.c.name == bound("mandate"),
+        t.mandates.c.state == "ISSUED",
+        t.mandates.c.redeem_by > bound("now"),
+    )
+    .values(state="REDEEMED"),
+)
+REVOKE_MANDATE: Final = Statement(
+    sa.update(t.mandates)
+    .where(t.mandates.c.name == bound("mandate"), t.mandates.c.state == "ISSUED")
+    .values(state="REVOKED"),
+)
+WORDS_AT: Final = Statement(
+    sa.select(sa.func.count(t.mandate_words.c.position).label("count"))
+    .select_from(t.mandates.outerjoin(t.mandate_words))
+    .where(t.mandates.c.name == bound("mandate"), t.mandates.c.state != "REVOKED")
+    .group_by(t.mandates.c.name),
+)
+DROP_CONTROL: Final = Statement(
+    sa.delete(t.control_rows).where(
+        t.control_rows.c.kind == bound("of_kind"),
+        t.control_rows.c.key == bound("of_key"),
+    ),
+)
+ADD_CONTROL: Final = insert(t.control_rows)
+DOCUMENT_AT: Final = Statement(
+    sa.select(t.documents.c.digest).where(t.documents.c.digest == bound("digest")),
+)
+ADD_DOCUMENT: Final = insert(t.documents)

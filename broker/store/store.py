@@ -1,0 +1,246 @@
+"""The durable state over SQL, as `ports.Store` describes it; SQLite now.
+
+What a broker finds is checked before it is used: the schema is this release's, no other process has
+the database, the log is whole, and it is not older than the newest signed head outside of it.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from broker.core import limits
+from broker.core.arguments import JsonValue
+from broker.core.calls import Invocation, Session
+from broker.core.control import ControlRows
+from broker.core.errors import StoreUnavailable
+from broker.core.holds import Hold, Review
+from broker.core.unit import Mandate, Unit
+from broker.ids import UuidFactory
+from broker.ports import (
+    Clock,
+    CounterAsked,
+    Counts,
+    HoldQuery,
+    InvocationQuery,
+    KeySeen,
+    Seen,
+)
+from broker.store import export, reads, schema, sqlite
+from broker.store.heads import Heads
+from broker.store.keys import AuditKeys
+from broker.store.log import Log
+from broker.store.readers import Readers
+from broker.store.sql import Database
+from broker.store.writer import Cadence, Writer
+
+CLOSE_DEADLINE_S: Final = 30.0
+
+
+class SqlStore:
+    """Implements `ports.Store` and `ports.AuditLog`."""
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        readers: Readers,
+        public_key: bytes,
+        release: Callable[[], None],
+    ) -> None:
+        """Use `open`."""
+        self._writer = writer
+        self._readers = readers
+        self._public_key = public_key
+        self._release = release
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        state: Path,
+        instance: str,
+        audit_keys: AuditKeys,
+        clock: Clock,
+        cadence: Cadence | None = None,
+    ) -> Self:
+        """Open a database that `schema.upgrade` has made.
+
+        Args:
+            url: `sqlite:///<path of a file>`.
+            state: a directory outside of the database; signed heads go to `checkpoints/` in it.
+            instance: this broker's name in the log; its chain goes on where it ended.
+            audit_keys: link and sign the log.
+            clock: for the ids of entries.
+            cadence: how often heads are signed.
+
+        Raises:
+            DatabaseInUse: another broker has it.
+            SchemaRefused: it is not set up, or of another release.
+            LogRefused: the log is not what was signed.
+            StoreUnavailable: it cannot be read.
+        """
+        heads = Heads(state / "checkpoints")
+        ids = UuidFactory(clock)
+        log = Log(instance, audit_keys, ids, secrets.token_bytes)
+        path = sqlite.path_of(url)
+        if not path.exists():
+            raise schema.SchemaRefused(f"There is no database {path}: run `callbroker migrate`.")
+        release = sqlite.lock(path)
+        engine = sqlite.engine(url)
+
+        def connect() -> Database:
+            return Database(engine.connect(), is_unique=sqlite.is_unique)
+
+        def check() -> None:
+            with engine.connect() as connection:
+                schema.refuse_other(connection)
+            database = connect()
+            try:
+                database.say(sqlite.BEGIN_READ)
+                log.load(database, newest=heads.newest())
+            finally:
+                database.close()
+
+        try:
+            await asyncio.to_thread(check)
+        except sqlite.OPENING_ERRORS as error:
+            release()
+            raise StoreUnavailable("The database cannot be read.") from error
+        except BaseException:
+            release()
+            raise
+        writer = Writer(connect, log, heads, cadence or Cadence())
+        writer.start()
+        store = cls(
+            writer=writer,
+            readers=Readers(
+                connect,
+                count=limits.STORE_READERS,
+                deadline_s=limits.STORE_DEADLINE_S,
+            ),
+            public_key=audit_keys.public_key,
+            release=release,
+        )
+        # What was left unsigned by a crash is signed, and the outside catches up, before any more.
+        await store.checkpoint_now()
+        return store
+
+    async def commit(self, unit: Unit) -> None:
+        """Write all of a unit, durably, or nothing. See the port."""
+        await self._writer.write(unit, deadline_s=limits.STORE_DEADLINE_S)
+
+    async def checkpoint_now(self) -> None:
+        """Sign a head over all that is committed, and write it outside.
+
+        Raises:
+            StoreUnavailable: as `commit`.
+        """
+        nothing = Unit(changes=(), entries=())
+        await self._writer.write(nothing, sign=True, deadline_s=limits.STORE_DEADLINE_S)
+
+    async def export(self, *, since: float, include_contents: bool) -> AsyncGenerator[bytes]:
+        """Whole JSON lines in order, in chunks. See `ports.AuditLog` and `core.audit_lines`.
+
+        All that was committed before is in it and signed.
+        """
+        await self.checkpoint_now()
+        size = (await self.counts()).audit_entries_signed
+        start = await self._readers.ask(export.first_leaf_at, since, size)
+        before = await self._readers.ask(export.tree_before, start)
+        yield export.header(before, self._public_key, include_contents=include_contents)
+        for first in range(start, size, export.CHUNK):
+            below = min(size, first + export.CHUNK)
+            yield await self._readers.ask(
+                export.lines,
+                first,
+                below,
+                include_contents=include_contents,
+            )
+
+    async def control(self) -> ControlRows:
+        """All control rows in force."""
+        return await self._readers.ask(reads.control)
+
+    async def document(self, digest: str) -> bytes | None:
+        """Content by digest."""
+        return await self._readers.ask(reads.document, digest)
+
+    async def documents(self, kind: str) -> Sequence[tuple[str, float]]:
+        """Digest and first time of all documents of a kind, newest first."""
+        return await self._readers.ask(reads.documents, kind)
+
+    async def find_mandate(self, *, secret_digest: bytes = b"", name: str = "") -> Mandate | None:
+        """A mandate by its secret's digest or its name, redeemed or not."""
+        return await self._readers.ask(reads.find_mandate, secret_digest, name)
+
+    async def find_session(self, name: str) -> Session | None:
+        """A session in any state, with all words so far."""
+        return await self._readers.ask(reads.find_session, name)
+
+    async def session_of_mandate(self, mandate: str) -> Session | None:
+        """The session that redeeming the mandate opened."""
+        return await self._readers.ask(reads.session_of_mandate, mandate)
+
+    async def find_invocation(self, name: str) -> Invocation | None:
+        """An invocation by name."""
+        return await self._readers.ask(reads.find_invocation, name)
+
+    async def find_request(self, session: str, request_id: str) -> Invocation | None:
+        """The invocation of a request id."""
+        return await self._readers.ask(reads.find_request, session, request_id)
+
+    async def keys(self, keys: Sequence[str]) -> Mapping[str, KeySeen]:
+        """Exclusive keys as they stand; one never seen has version 0 and is free."""
+        return await self._readers.ask(reads.keys, keys)
+
+    async def seen(self, session: str, counters: Sequence[CounterAsked], *, now: float) -> Seen:
+        """Counters and history for one call."""
+        return await self._readers.ask(reads.seen, session, counters, now)
+
+    async def find_hold(self, name: str) -> tuple[Hold, tuple[Review, ...]] | None:
+        """A hold with all its reviews, oldest first."""
+        return await self._readers.ask(reads.find_hold, name)
+
+    async def list_holds(self, query: HoldQuery) -> Sequence[tuple[Hold, tuple[Review, ...]]]:
+        """A page of holds with their reviews."""
+        return await self._readers.ask(reads.list_holds, query)
+
+    async def list_invocations(self, query: InvocationQuery) -> Sequence[Invocation]:
+        """A page of invocations."""
+        return await self._readers.ask(reads.list_invocations, query)
+
+    async def unfinished(self) -> Sequence[Invocation]:
+        """Every invocation that is RUNNING, or HELD with an APPROVED hold."""
+        return await self._readers.ask(reads.unfinished)
+
+    async def overdue(self, *, now: float) -> Sequence[Hold]:
+        """Holds whose time to be decided, or to be run, has passed."""
+        return await self._readers.ask(reads.overdue, now)
+
+    async def open_holds_of(self, session: str) -> Sequence[Hold]:
+        """PENDING and APPROVED holds of a session."""
+        return await self._readers.ask(reads.open_holds_of, session)
+
+    async def entries(self, invocation: str) -> Sequence[Mapping[str, JsonValue]]:
+        """The audit entries of one invocation in order; see `export.entries` for their form."""
+        return await self._readers.ask(export.entries, invocation)
+
+    async def contents(self, invocation: str) -> Mapping[str, JsonValue]:
+        """The latest decision's contents of one invocation, or {}."""
+        return await self._readers.ask(export.contents, invocation)
+
+    async def counts(self) -> Counts:
+        """What waits and how long the log is."""
+        return await self._readers.ask(reads.counts)
+
+    async def close(self) -> None:
+        """Write what is queued, sign the head and give up the database. Twice is harmless."""
+        ended = await asyncio.to_thread(self._writer.stop, deadline_s=CLOSE_DEADLINE_S)
+        await asyncio.to_thread(self._readers.close)
+        if ended:
+            # A writer that hangs keeps the lock: nobody else may write beside it.
+            release, self._release = self._release, lambda: None
+            release()

@@ -1,0 +1,49 @@
+"""A real store in a temporary directory, for whichever test needs one."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from broker.ports import Clock
+from broker.store import Cadence, SqlStore, load_or_create, upgrade
+
+NOW = 1_800_000_000.0
+
+
+def url_of(path: Path) -> str:
+    return f"sqlite:///{path / 'broker.db'}"
+
+
+async def open_store(
+    path: Path,
+    *,
+    clock: Clock = lambda: NOW,
+    instance: str = "brokers/1",
+    cadence: Cadence | None = None,
+) -> SqlStore:
+    """The store of a directory, made where it is new; close it."""
+    upgrade(url_of(path))
+    return await SqlStore.open(
+        url_of(path),
+        state=path / "state",
+        instance=instance,
+        audit_keys=load_or_create(path / "state"),
+        clock=clock,
+        cadence=cadence,
+    )
+
+
+@contextlib.asynccontextmanager
+async def temporary_store(
+    path: Path,
+    *,
+    clock: Clock = lambda: NOW,
+    instance: str = "brokers/1",
+    cadence: Cadence | None = None,
+) -> AsyncGenerator[SqlStore]:
+    """The store of a directory while the block runs; opening it again finds what was written."""
+    store = await open_store(path, clock=clock, instance=instance, cadence=cadence)
+    try:
+        yield store
+    finally:
+        await store.close()
