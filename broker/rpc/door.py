@@ -32,7 +32,9 @@ _credential: contextvars.ContextVar[Credential] = contextvars.ContextVar("creden
 _SAID_BY_THE_ENFORCER: Final = ("broker.v1.BrokerService/Invoke", "arguments_json")
 
 _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
-_Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+# No generics at run time.
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_Found: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 # The stubs type handlers for the blocking server; ours are coroutines and asynchronous generators.
 _Behaviour: TypeAlias = Callable[[Any, Any], Any]
 _T = TypeVar("_T")
@@ -74,9 +76,9 @@ class Door(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Found]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler | None:
+    ) -> _Found:
         """Let a call in, or give it a handler that only refuses."""
         handler = await continuation(handler_call_details)
         rpc = handler_call_details.method.lstrip("/")
