@@ -1,4 +1,5 @@
 """Replays recorded traffic and prints a table: python -m tests.replay [SUITE …] [--fuzz]."""
+# ruff: noqa: T201 - printing is what it is for
 
 import argparse
 import sys

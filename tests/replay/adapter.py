@@ -1,8 +1,8 @@
-"""The evaluator's protocol over a real broker: its own process, a supervised OPA, a worker, a store.
+"""The evaluator's protocol over the real broker, a supervised OPA, a worker and a store on disk.
 
-One broker a suite. The adapter is host, agent, reviewer and operator at once, each with a credential
-of its own, and the shop's system of record for facts. The worker is the one way to the evaluator's
-`backend`. Nothing is simulated, and the adapter decides nothing.
+One broker a suite. The adapter is host, agent, reviewer and operator at once, each with a
+credential of its own, and the shop's system of record for facts. The worker is the one way to the
+evaluator's `backend`. Nothing is simulated, and the adapter decides nothing.
 """
 
 import atexit
@@ -16,7 +16,7 @@ from broker.sdk import Call, Failed, Held, Principal, Refused, Succeeded, Worker
 from broker.sdk.sync import SyncBroker, SyncSession
 from tests.replay.conversion import broker_names, manifest, overlaid
 from tests.replay.record_server import RecordServer, serving
-from tests.replay.running import AGENT, Running, reviewing, run_broker, working
+from tests.replay.running import AGENT, Reviewer, Running, run_broker, working
 
 Backend = Callable[[str, str, dict[str, Any]], Any]
 
@@ -40,6 +40,7 @@ class BrokerAdapter:
         self._broker: SyncBroker
         self._records: RecordServer
         self._running: Running
+        self._reviewer: Reviewer
 
     def register_tools(self, manifests: Sequence[Mapping[str, Any]], backend: Backend) -> None:
         """Start everything. The adapter before, of another suite, is closed first."""
@@ -57,14 +58,16 @@ class BrokerAdapter:
         self._running = self._stack.enter_context(
             run_broker(sources={"shop": self._records.origin})
         )
-        self._running.put_tools(documents)
-        if overlay is not None:
-            self._running.activate_policy(overlay / "policies")
+        self._running.tools = [d["name"] for d in documents]
+        operator = self._running.operator
+        operator.put_tools(documents)
+        operator.activate_policy(None if overlay is None else overlay / "policies")
         for name in self._names.values():
-            self._running.grant(f"groups/{_GROUP}", f"{name}:use")
-            self._running.grant(AGENT, f"{name}:use")
-        worker = self._worker(backend)
-        self._stack.enter_context(working(worker))
+            operator.grant(f"groups/{_GROUP}", f"{name}:use")
+            operator.grant(AGENT, f"{name}:use")
+        self._stack.enter_context(working(self._running, self._worker(backend)))
+        self._reviewer = Reviewer(self._running)
+        self._stack.callback(self._reviewer.close)
         self._broker = self._stack.enter_context(
             connect_sync(
                 self._running.address,
@@ -95,16 +98,21 @@ class BrokerAdapter:
         self._shops[session.name] = shop
         return session.name
 
-    def call(self, session: str, tool: str, args: Mapping[str, Any], trusted: bool = False) -> Any:
-        """One call; `trusted` is never set by the evaluator."""
+    def call(
+        self,
+        session: str,
+        tool: str,
+        args: Mapping[str, Any],
+        trusted: bool = False,  # noqa: ARG002, FBT001, FBT002 - the protocol has it, never set
+    ) -> Any:
+        """One call."""
         outcome = self._sessions[session].invoke(self._names.get(tool, tool), args)
         return self._said(outcome)
 
-    def resolve(self, session: str, hold_id: str, approve: bool) -> Any:
+    def resolve(self, session: str, hold_id: str, approve: bool) -> Any:  # noqa: ARG002, FBT001
         """A reviewer's word, and what came of it."""
         held = self._held.pop(hold_id)
-        with reviewing(self._running) as reviewer:
-            reviewer.decide(held.name, approve=approve)
+        self._reviewer.decide(held.name, approve=approve)
         return self._said(held.wait(timeout_s=60))
 
     def close_session(self, session: str) -> None:

@@ -2,8 +2,8 @@
 
 It serves what the evaluator's live look-up has, and nothing that a call says of itself. Every shop
 (one a session of the replay) is a first segment of the path, `/{shop}/orders/{id}`. What is not on
-record is 404, which a fact knows as absent. Records keep prices as decimals with two places; this is
-the one place that turns them into integers, exactly, by way of their decimal text.
+record is 404, which a fact knows as absent. Records keep prices as decimals with two places; this
+is the one place that turns them into integers, exactly, by way of their decimal text.
 """
 
 import json
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from urllib.parse import unquote
 
 
@@ -62,7 +62,7 @@ def serving() -> Iterator[RecordServer]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    of: dict[int, RecordServer] = {}
+    of: ClassVar[dict[int, RecordServer]] = {}
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1  # one packet an answer
@@ -76,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *arguments: object) -> None:
+    def log_message(self, *arguments: object) -> None:
         """Nothing is logged."""
 
 

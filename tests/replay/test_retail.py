@@ -2,6 +2,7 @@
 
 Where CALLBROKER_REPLAY is not set there is nothing to replay, and one test says so.
 """
+# ruff: noqa: T201 - the figures are shown with -s
 
 import functools
 from typing import Any

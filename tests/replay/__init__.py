@@ -1,1 +1,0 @@
-"""Recorded traffic, put to the real broker call by call."""
