@@ -43,8 +43,7 @@ from broker.refusals import Refusals
 from broker.reviews import Reviews
 from broker.rpc.server import RpcServer, Tls, UseCases
 from broker.sessions import Sessions
-from broker.store.keys import load_or_create
-from broker.store.sql import SqlStore
+from broker.store import SqlStore, load_or_create
 from broker.tools.worker import WorkerHub
 
 _log = structlog.get_logger(__name__)

@@ -189,6 +189,9 @@ class Decider:
             obligations = opinion.obligations
         discharged = _discharged(hold, call, manifest, facts_digest)
         decision = settle(verdicts, obligations=obligations, discharged=discharged)
+        if decision.effect is Effect.HOLD:
+            # A new hold is for all that stops the call: this approval will have been used up.
+            decision = settle(verdicts, obligations=obligations)
         return Considered(
             control=control,
             tool=tool,
