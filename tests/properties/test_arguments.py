@@ -15,7 +15,7 @@ CODES |= {"NOT_AN_OBJECT"}
 TOKENS = st.sampled_from(
     [*'{}[]:,"\\0- ', '"a"', '"a":', "1", "1.5", "1e400", "NaN", "null", "\\u", "\\ud800", '\\"']
 )
-MANY = settings(max_examples=300, deadline=None)
+MANY = settings(max_examples=200, deadline=None)
 
 
 @MANY

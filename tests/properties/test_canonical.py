@@ -26,7 +26,7 @@ def values(scalars, keys):
 
 PLAIN = values(st.none() | st.booleans() | INTEGERS | TEXT, ASCII)
 ANY = values(st.none() | st.booleans() | INTEGERS | FRACTIONS | TEXT, TEXT)
-MANY = settings(max_examples=500, deadline=None)
+MANY = settings(max_examples=200, deadline=None)
 
 
 @MANY

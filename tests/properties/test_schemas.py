@@ -78,7 +78,7 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(SCHEMAS, st.lists(INSTANCES, min_size=1, max_size=4))
 def test_the_verdict_is_that_of_another_implementation(schema, instances):
     assert lint(schema, arguments=False)[0] == []
@@ -101,7 +101,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(ANYTHING)
 def test_anything_is_linted_and_what_passes_compiles(schema):
     errors, _ = lint(schema, arguments=False)
