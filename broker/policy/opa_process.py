@@ -72,11 +72,13 @@ class SupervisedOpa:
         *,
         opa: Path,
         runtime_directory: Path | None,
+        health_interval_s: float,
         report: Callable[[str], None],
     ) -> None:
         self._bundle = bundle
         self._opa = opa
         self._runtime_directory = runtime_directory
+        self._health_interval_s = health_interval_s
         self._report = report
         self._child: _Child | None = None
         self._supervision: asyncio.Task[None] | None = None
@@ -92,6 +94,7 @@ class SupervisedOpa:
         *,
         opa: Path,
         runtime_directory: Path | None = None,
+        health_interval_s: float = HEALTH_INTERVAL_S,
         report: Callable[[str], None] = lambda _: None,
     ) -> "SupervisedOpa":
         """Start a child and return once it has answered from this bundle.
@@ -101,12 +104,20 @@ class SupervisedOpa:
             opa: the pinned binary.
             runtime_directory: where the child's private folder is made; the system's temporary one
                 by default. A socket's path may have 107 bytes.
+            health_interval_s: how often it is asked whether it is well; one that is not, three
+                times running, is replaced.
             report: told, in one line each, of deaths and restarts.
 
         Raises:
             PolicyUnavailable: it did not start, or did not answer rightly; nothing is left behind.
         """
-        supervised = cls(bundle, opa=opa, runtime_directory=runtime_directory, report=report)
+        supervised = cls(
+            bundle,
+            opa=opa,
+            runtime_directory=runtime_directory,
+            health_interval_s=health_interval_s,
+            report=report,
+        )
         supervised._child = await supervised._start_child()
         supervised._supervision = asyncio.create_task(supervised._supervise(supervised._child))
         return supervised
@@ -163,7 +174,7 @@ class SupervisedOpa:
         delay_s = RESTART_DELAY_S_MIN
         while True:
             since = loop.time()
-            await _until_useless(child)
+            await _until_useless(child, interval_s=self._health_interval_s)
             self._child = None
             await child.end()
             self._report(f"OPA ended ({child.process.returncode}): {child.last_words()}")
@@ -268,14 +279,14 @@ class _Child:
         await self.process.wait()
 
 
-async def _until_useless(child: _Child) -> None:
+async def _until_useless(child: _Child, *, interval_s: float) -> None:
     """Until the child has ended, or has not been well several times running."""
     failures = 0
     while failures < HEALTH_FAILURES_MAX:
-        ended, _ = await asyncio.wait({child.ended}, timeout=HEALTH_INTERVAL_S)
+        ended, _ = await asyncio.wait({child.ended}, timeout=interval_s)
         if ended:
             return
-        failures = 0 if await child.opa.is_alive(deadline_s=HEALTH_INTERVAL_S) else failures + 1
+        failures = 0 if await child.opa.is_alive(deadline_s=interval_s) else failures + 1
 
 
 def _command(opa: Path, folder: Path) -> list[str]:
