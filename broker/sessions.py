@@ -342,8 +342,8 @@ def _check(order: MandateOrder) -> None:
             f"A principal's id has 1 to {limits.NAME_CHARACTERS_MAX} characters.",
             metadata={"field": "principal.id"},
         )
-    if len(order.scopes) > limits.SCOPES_MAX:
-        raise LimitExceeded(f"A mandate has at most {limits.SCOPES_MAX} scopes.")
+    if len(order.scopes) > limits.MANDATE_SCOPES_MAX:
+        raise LimitExceeded(f"A mandate has at most {limits.MANDATE_SCOPES_MAX} scopes.")
     _check_words(order.words)
 
 

@@ -17,7 +17,7 @@ from broker.core.control import RegisteredTool
 from broker.core.decision import Effect
 from broker.core.errors import LimitExceeded, MalformedRequest
 from broker.core.lifecycle import InvocationState
-from broker.core.limits import NAME_CHARACTERS_MAX, SCOPES_MAX, SESSION_LIFE_S_MAX
+from broker.core.limits import MANDATE_SCOPES_MAX, NAME_CHARACTERS_MAX, SESSION_LIFE_S_MAX
 from broker.core.pointers import Reference
 from broker.core.scopes import Scope
 from broker.core.screening import visible_reasons
@@ -118,8 +118,8 @@ def mandate_order(request: host_pb2.CreateMandateRequest) -> MandateOrder:
         LimitExceeded: too many scopes.
     """
     require_text(request.agent, field="agent")
-    if len(request.scopes) > SCOPES_MAX:
-        raise LimitExceeded(f"A mandate has at most {SCOPES_MAX} scopes.")
+    if len(request.scopes) > MANDATE_SCOPES_MAX:
+        raise LimitExceeded(f"A mandate has at most {MANDATE_SCOPES_MAX} scopes.")
     mediated = request.context == host_pb2.CreateMandateRequest.CONTEXT_MEDIATED
     life_s = SESSION_LIFE_S_MAX
     if request.HasField("session_life"):
