@@ -196,9 +196,10 @@ async def test_a_value_in_the_query_adds_no_parameter():
 
 
 async def test_an_answer_cannot_send_the_broker_elsewhere():
-    """I own the service's page and redirect the broker to the metadata address of its own cloud."""
+    """I own the service's page and redirect the broker to another customer's, which its credential
+    opens as well."""
     head = b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\n"
-    answer = head + b"location: http://169.254.169.254/latest\r\n\r\n"
+    answer = head + b"location: /customers/c-999/orders/O-1\r\n\r\n"
     async with web_at(answer) as (web, origin, lines):
         found = await gathered(web, web_order(origin), order_id="O-1", note="x")
         assert found["order"].error == "QUERY_FAILED"

@@ -6,14 +6,20 @@ from typing import Any
 import pytest
 
 from broker.core.calls import Fact, Usage
-from broker.core.decision import CONCEALED_ROW, CONCEALED_TOOL, Effect, settle
+from broker.core.decision import (
+    CONCEALED_ROW,
+    CONCEALED_TOOL,
+    STAGE_POLICY,
+    Effect,
+    Verdict,
+    settle,
+)
 from broker.core.floor import counter_keys, exclusive_keys, floor
 from broker.core.manifest import ToolManifest
 from broker.core.schemas import Validator
 from broker.core.scopes import Scope
 from broker.core.screening import screen, visible_reasons
 from tests.fakes.desk import (
-    ARGUMENTS,
     TERMS,
     call,
     caller,
@@ -34,6 +40,10 @@ def screened(asked=None, *, tool: ToolManifest | None = TOOL, effective=None):
     return settle(screen(asked or call(), tool, validator, held, (), caller(), 0.0))
 
 
+# Policy would let everything through, so that only the floor stands in the way.
+OPINION = Verdict(effect=Effect.ALLOW, stage=STAGE_POLICY, code="FINE", message="Fine.")
+
+
 def floored(facts: dict[str, Fact], asked=None, *, tool=TOOL, effective=None, used: int = 0):
     asked = asked or call()
     usage = {
@@ -41,7 +51,8 @@ def floored(facts: dict[str, Fact], asked=None, *, tool=TOOL, effective=None, us
         for name, key in counter_keys(tool, asked, caller()).items()
     }
     held = holding() if effective is None else effective
-    return settle(floor(asked, tool, held, facts, usage, caller(), hold_terms=TERMS))
+    verdicts = floor(asked, tool, held, facts, usage, caller(), hold_terms=TERMS)
+    return settle((*verdicts, OPINION))
 
 
 ABSENT = {"order": Fact(name="order", source="shop", absent=True)}
@@ -119,15 +130,8 @@ def test_one_of_my_rows_among_a_strangers_is_not_enough():
         found = {"order": Fact(name="order", source="shop", value=rows)}
         assert floored(found, tool=tool).effect is Effect.DENY
     mine: Any = [{"customer_id": "customers/c-204"}] * 2
-    silent = floor(
-        call(), tool, holding(), {"order": Fact(name="order", source="shop", value=mine)},
-        {
-            name: Usage(used=0, limit=k.limit, window_s=k.window_s, key=k.key, version=0)
-            for name, k in counter_keys(tool, call(), caller()).items()
-        },
-        caller(), hold_terms=TERMS,
-    )  # fmt: skip
-    assert silent == ()
+    found = {"order": Fact(name="order", source="shop", value=mine)}
+    assert floored(found, tool=tool).effect is Effect.ALLOW
 
 
 @pytest.mark.parametrize(
@@ -153,11 +157,12 @@ def test_a_currency_of_my_own_opens_no_second_counter():
 
 def test_no_name_of_mine_can_pass_for_anothers_counter():
     """I name myself so that my counter's key reads like another's, and use theirs up."""
-    keys = {
-        counter_keys(TOOL, call(), caller(principal(name)))["refunds"].key
-        for name in ('a","b', "a", 'a","', "a\\", 'a\\","b')
-    }
-    assert len(keys) == 5
+    for mark in (",", '","', "/", ":", " ", "\\", '\\",\\"', "\x00"):
+        mine = caller(principal(f"a{mark}x"))
+        theirs = caller(principal("a"))
+        key = counter_keys(TOOL, call(currency="y"), mine)["refunded_minor"].key
+        other = counter_keys(TOOL, call(currency=f"x{mark}y"), theirs)["refunded_minor"].key
+        assert key != other
 
 
 def test_one_order_has_one_exclusive_key_however_it_is_written():
@@ -170,9 +175,7 @@ def test_one_order_has_one_exclusive_key_however_it_is_written():
 def test_a_bound_grant_is_not_met_by_a_value_of_another_type():
     """My grant is for level 1. I send true, which some languages take for 1."""
     held = holding(Scope(name="refunds:write", where={"/amount_minor": (1,)}))
-    assert floored(order_fact(), call(amount_minor=1), effective=held).verdicts[0].code == (
-        "NO_VERDICT"
-    )
+    assert floored(order_fact(), call(amount_minor=1), effective=held).effect is Effect.ALLOW
     for other in (True, "1", [1, 2], [], None):
         decision = floored(order_fact(), call(amount_minor=other), effective=held)
         assert "SCOPE_NOT_BOUND" in {verdict.code for verdict in decision.reasons}
@@ -180,7 +183,8 @@ def test_a_bound_grant_is_not_met_by_a_value_of_another_type():
 
 def test_silence_of_screen_and_floor_is_no_consent():
     """Nothing refuses me: that must not be taken for a yes."""
-    assert screened().effect is Effect.DENY
-    assert floored(order_fact()).effect is Effect.DENY
-    assert {v.code for v in floored(order_fact()).reasons} == {"NO_VERDICT"}
-    assert dict(call().arguments) == ARGUMENTS
+    assert floored(order_fact()).effect is Effect.ALLOW
+    floor_alone = settle(v for v in floored(order_fact()).verdicts if v != OPINION)
+    for decision in (screened(), floor_alone):
+        assert decision.effect is Effect.DENY
+        assert {verdict.code for verdict in decision.reasons} == {"NO_VERDICT"}
