@@ -1,0 +1,33 @@
+"""The page on manifests names every field, and its example is a manifest."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from broker.core.manifest import parse, warnings
+from broker.core.manifest_schema import manifest_schema
+from broker.tools.yaml_documents import read_yaml
+
+PAGE = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text(encoding="utf-8")
+
+
+def _names(schema: Any) -> Iterator[str]:
+    if not isinstance(schema, dict):
+        return
+    properties = schema.get("properties", {})
+    yield from properties
+    for below in (*properties.values(), schema.get("additionalProperties"), schema.get("items")):
+        yield from _names(below)
+
+
+def test_the_example_is_a_manifest_without_warnings():
+    (example,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    document = read_yaml(example.encode())
+    assert isinstance(document, dict)
+    assert warnings(parse(document)) == ()
+
+
+def test_every_field_is_named():
+    missing = {name for name in _names(manifest_schema()) if not re.search(rf"\b{name}\b", PAGE)}
+    assert missing == set()
