@@ -65,8 +65,8 @@ proto: set-up-test ## generate the stubs in broker/v1 from proto/
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=$(PROTO_OUT) \
 		--grpc_python_out=$(PROTO_OUT) --mypy_out=quiet:$(PROTO_OUT) --mypy_grpc_out=quiet:$(PROTO_OUT) $(PROTOS)
 
-replay: set-up-test ## play the recorded traffic; CALLBROKER_REPLAY names the evaluator's folder
-	@if [ -n "$$CALLBROKER_REPLAY" ]; then exec $(PYTEST) -s tests/replay; \
+replay: set-up-test ## print how recorded traffic is decided; CALLBROKER_REPLAY names the evaluator's folder
+	@if [ -n "$$CALLBROKER_REPLAY" ]; then exec $(BIN)/python -m tests.replay $(REPLAY); \
 	else echo "CALLBROKER_REPLAY is not set: it names the folder of the recorded traffic's evaluator"; exit 2; fi
 
 lock: ## compile the locks anew (needs uv on PATH)
