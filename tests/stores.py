@@ -1,6 +1,10 @@
 """A real store in a temporary directory, for whichever test needs one."""
 
+import atexit
 import contextlib
+import functools
+import shutil
+import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -22,7 +26,8 @@ async def open_store(
     cadence: Cadence | None = None,
 ) -> SqlStore:
     """The store of a directory, made where it is new; close it."""
-    upgrade(url_of(path))
+    if not (path / "broker.db").exists():
+        shutil.copyfile(_fresh() / "broker.db", path / "broker.db")
     return await SqlStore.open(
         url_of(path),
         state=path / "state",
@@ -31,6 +36,15 @@ async def open_store(
         clock=clock,
         cadence=cadence,
     )
+
+
+@functools.cache
+def _fresh() -> Path:
+    """A directory with a migrated database, made once: migrating costs more than most tests."""
+    path = Path(tempfile.mkdtemp(prefix="callbroker-tests-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    upgrade(url_of(path))
+    return path
 
 
 @contextlib.asynccontextmanager

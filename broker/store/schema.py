@@ -3,6 +3,7 @@
 Making and migrating take the same lock as a running broker, so neither happens beneath one.
 """
 
+import functools
 from pathlib import Path
 from typing import Final
 
@@ -53,18 +54,12 @@ def refuse_other(connection: sa.Connection) -> None:
     if not present:
         raise SchemaRefused("The database is not set up: run `callbroker migrate`.")
     _refuse_unknown(connection)
-    if present != {head()}:
+    if present != {_known()[0]}:
         raise SchemaRefused("The database is of an older release: run `callbroker migrate`.")
 
 
-def head() -> str:
-    """This release's schema revision."""
-    return str(_scripts().get_current_head())
-
-
 def _refuse_unknown(connection: sa.Connection) -> None:
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if not _present(connection) <= known:
+    if not _present(connection) <= set(_known()):
         raise SchemaRefused(
             "The database is of a newer release: use that one. "
             "`callbroker migrate` goes forward only.",
@@ -76,8 +71,11 @@ def _present(connection: sa.Connection) -> set[str]:
     return set(context.get_current_heads())
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_configuration(None))
+@functools.cache
+def _known() -> tuple[str, ...]:
+    """This release's revisions, newest first."""
+    scripts = ScriptDirectory.from_config(_configuration(None))
+    return tuple(script.revision for script in scripts.walk_revisions())
 
 
 def _configuration(connection: sa.Connection | None) -> Config:
