@@ -146,16 +146,8 @@ class Door(grpc.aio.ServerInterceptor):
             return await answer()
         except grpc.aio.AbortError:
             raise
-        except BrokerError as error:
-            await self._fail(visit, context, error)
-        except Exception:  # noqa: BLE001 - whatever it is, it leaves as a bland status
-            correlation = secrets.token_hex(8)
-            _log.exception("rpc_failed", correlation=correlation)
-            told = Defect(
-                f"Something broke in the broker; its log has it under {correlation}.",
-                metadata={"correlation": correlation},
-            )
-            await self._fail(visit, context, told)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it leaves as a status
+            await self._fail(visit, context, _told(error))
 
     async def _while_good(self, visit: _Visit, work: Awaitable[None]) -> None:
         """Do the work of a stream for as long as its credential is good."""
@@ -193,6 +185,18 @@ class Door(grpc.aio.ServerInterceptor):
                 field=field,
             )
         )
+
+
+def _told(error: Exception) -> BrokerError:
+    """What a client is told; of a defect, only where in the log to look."""
+    if isinstance(error, BrokerError) and not isinstance(error, Defect):
+        return error
+    correlation = secrets.token_hex(8)
+    _log.error("rpc_failed", correlation=correlation, exc_info=error)
+    return Defect(
+        f"Something broke in the broker; its log has it under {correlation}.",
+        metadata={"correlation": correlation},
+    )
 
 
 async def _written(messages: AsyncGenerator[Any], context: _Context) -> None:

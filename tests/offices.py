@@ -1,0 +1,55 @@
+"""The operators' side of a test broker: administration over a real store and a fake policy room."""
+
+from broker.administration import Administration
+from broker.administration.changes import ControlChanges
+from broker.administration.credentials import CredentialAdministration
+from broker.administration.freezes import FreezeAdministration
+from broker.administration.grants import GrantAdministration
+from broker.administration.overview import About, Overview
+from broker.administration.policies import PolicyAdministration
+from broker.administration.tools import ToolAdministration
+from broker.control_room import ControlRoom
+from broker.core.credentials import Credential, CredentialClass
+from broker.events import Events
+from broker.ids import UuidFactory
+from broker.ports import Clock, PolicyRoom
+from broker.store import SqlStore
+from tests.world import credential
+
+
+def administration(
+    store: SqlStore,
+    room: ControlRoom,
+    policies: PolicyRoom,
+    *,
+    clock: Clock,
+    events: Events | None = None,
+    drain_s: float = 0.0,
+    workers=lambda: (),
+) -> Administration:
+    changes = ControlChanges(store=store, room=room, clock=clock, ids=UuidFactory(clock))
+    policy_administration = PolicyAdministration(changes=changes, room=policies, drain_s=drain_s)
+    return Administration(
+        changes=changes,
+        tools=ToolAdministration(
+            changes=changes, policies=policy_administration, sources=("shop",)
+        ),
+        policies=policy_administration,
+        grants=GrantAdministration(changes=changes),
+        freezes=FreezeAdministration(changes=changes),
+        credentials=CredentialAdministration(changes=changes),
+        overview=Overview(
+            changes=changes,
+            events=events or Events(),
+            policies=policies,
+            audit_log=store,
+            workers=workers,
+            about=About(
+                broker="brokers/1", version="0", store="sqlite:///broker.db", started_at=clock()
+            ),
+        ),
+    )
+
+
+def operator(subject: str = "operator-1") -> Credential:
+    return credential(CredentialClass.OPERATOR, subject, person=subject)
