@@ -20,7 +20,7 @@ from sqlalchemy.pool import QueuePool
 
 from broker.core import statements
 from broker.core.arguments import JsonValue
-from broker.core.limits import FACT_DEADLINE_S_MAX, FACT_ITEMS_MAX, INTEGER_MAX
+from broker.core.limits import FACT_DEADLINE_S, FACT_DEADLINE_S_MAX, FACT_ITEMS_MAX, INTEGER_MAX
 from broker.core.manifest import FactSpec
 from broker.facts.source import Code, LookUpFailed, SourceSettings
 
@@ -182,8 +182,8 @@ def _engine(settings: SourceSettings) -> sa.Engine:
 
 def _open_sqlite(place: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        place, uri=True, timeout=FACT_DEADLINE_S_MAX, isolation_level=None, check_same_thread=False
-    )
+        place, uri=True, timeout=FACT_DEADLINE_S, isolation_level=None, check_same_thread=False
+    )  # waiting for a writer's lock cannot be interrupted, so it is short
     connection.execute("PRAGMA query_only = 1")
     connection.execute("PRAGMA trusted_schema = 0")
     connection.set_authorizer(_admit)

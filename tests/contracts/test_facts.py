@@ -218,6 +218,19 @@ async def test_what_the_shop_commits_is_seen_by_the_next_look_up(database, tmp_p
     assert found["order"].value["captured_minor"] == 1
 
 
+async def test_a_writer_that_locks_the_shop_fails_look_ups_only_as_long_as_it_does(
+    database, tmp_path
+):
+    writer = sqlite3.connect(tmp_path / "shop.db", isolation_level=None)
+    writer.execute("BEGIN EXCLUSIVE")
+    found = await gathered(database, _order(deadline_s=0.05), order_id="O-1001")
+    assert found["order"].error == "DEADLINE_EXCEEDED"
+    writer.execute("ROLLBACK")
+    writer.close()
+    found = await gathered(database, _order(), order_id="O-1001")
+    assert found["order"].error == ""
+
+
 def test_refusals_tell_at_registration_what_could_never_work(tmp_path):
     gatherer = Gatherer(
         open_sources(
