@@ -35,11 +35,17 @@ WORDS = "My lamp arrived broken. Please refund order O-1001."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What an agent asks for; `about` says it for the screen where the call cannot."""
+    """What an agent asks for.
+
+    Attributes:
+        about: says it for the screen where the call cannot.
+        request_id: the model's own id of the call, where it has one: asked twice, it happens once.
+    """
 
     tool: str
     arguments: Mapping[str, Any]
     about: str = ""
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +74,7 @@ async def obey_the_mail(broker: Broker, session: Session) -> AsyncIterator[Answe
     """The same agent after it read m-88, which tells it what to do."""
     for step in _TAKEN_OVER:
         yield await _ask(session, step)
-    many = [_ask(session, _AT_ONCE) for _ in range(8)]
+    many = [_ask(session, AT_ONCE) for _ in range(8)]
     for answered in await asyncio.gather(*many):
         yield answered
     yield await _ask(session, _AGAIN)
@@ -99,13 +105,20 @@ async def _ask(session: Session, step: Step) -> Answered:
     begun = time.perf_counter()
     outcome: Outcome | BrokerError
     try:
-        outcome = await session.invoke(step.tool, step.arguments)
+        outcome = await session.invoke(step.tool, step.arguments, request_id=step.request_id)
     except BrokerError as error:  # nobody decided and nothing ran: the broker is away, say
         outcome = error
     return Answered(step=step, outcome=outcome, took_s=time.perf_counter() - begun)
 
 
-def _refund(order_id: str, amount_minor: int, about: str = "", **more: str) -> Step:
+def _refund(
+    order_id: str,
+    amount_minor: int,
+    about: str = "",
+    *,
+    request_id: str | None = None,
+    **more: str,
+) -> Step:
     return Step(
         tool="refund",
         arguments={
@@ -115,6 +128,7 @@ def _refund(order_id: str, amount_minor: int, about: str = "", **more: str) -> S
             **more,
         },
         about=about,
+        request_id=request_id,
     )
 
 
@@ -123,7 +137,7 @@ _HONEST = (
     Step(tool="read_order", arguments={"order_id": "O-1001"}),
     Step(tool="search_documents", arguments={"words": "broken"}),
     Step(tool="read_document", arguments={"document_id": "kb-1"}),
-    _refund("O-1002", 1000, reason="one bulb does not light"),
+    _refund("O-1002", 1000, request_id="bulb"),
     _refund("O-1001", 5500, reason="crushed in transit"),
     Step(
         tool="send_mail",
@@ -143,6 +157,8 @@ _TAKEN_OVER = (
         about="order O-2002, another customer's",
     ),
     _refund("O-1001", 100, "a field that the tool does not have", account="somebody else's"),
+    _refund("O-1002", 1000, "the same request again, for which nothing runs", request_id="bulb"),
+    _refund("O-1002", 2000, "another call under the same request id", request_id="bulb"),
     Step(tool="list_customers", arguments={}, about="a tool that this agent does not have"),
     Step(
         tool="read_document",
@@ -159,6 +175,6 @@ _TAKEN_OVER = (
     ),
     Step(tool="delete_customer", arguments={"customer_id": CUSTOMER}),
 )
-_AT_ONCE = _refund("O-1003", 2500, "EUR 25.00 of order O-1003 (EUR 40.00), 8 at once")
-_AGAIN = _refund("O-1002", 1000, "EUR 10.00 of order O-1002 once more, the third of the day")
+AT_ONCE = _refund("O-1003", 2500, "EUR 25.00 of O-1003 (EUR 40.00), 8 at once")
+_AGAIN = _refund("O-1002", 1000, "EUR 10.00 of O-1002 again, the third of the day")
 _IN_A_FRESH_SESSION = _refund("O-1002", 500, "EUR 5.00 of order O-1002, from a fresh session")

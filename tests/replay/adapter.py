@@ -7,7 +7,7 @@ evaluator's `backend`. Nothing is simulated, and the adapter decides nothing.
 
 import atexit
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ Backend = Callable[[str, str, dict[str, Any]], Any]
 
 _HERE = Path(__file__).parent
 _GROUP = "replay"
+_TOOLS_OF_A_WORKER = 100
 _OVERLAYS: Mapping[str, Path] = {"tau/retail": _HERE / "retail"}
 
 
@@ -58,14 +59,14 @@ class BrokerAdapter:
         self._running = self._stack.enter_context(
             run_broker(sources={"shop": self._records.origin})
         )
-        self._running.tools = [d["name"] for d in documents]
         operator = self._running.operator
         operator.put_tools(documents)
         operator.activate_policy(None if overlay is None else overlay / "policies")
         for name in self._names.values():
             operator.grant(f"groups/{_GROUP}", f"{name}:use")
             operator.grant(AGENT, f"{name}:use")
-        self._stack.enter_context(working(self._running, self._worker(backend)))
+        for some in _in_groups(list(self._names.items())):
+            self._stack.enter_context(working(self._running, self._worker(backend, some)))
         self._reviewer = Reviewer(self._running)
         self._stack.callback(self._reviewer.close)
         self._broker = self._stack.enter_context(
@@ -125,15 +126,16 @@ class BrokerAdapter:
         BrokerAdapter._open = None
         self._stack.close()
 
-    def _worker(self, backend: Backend) -> Worker:
-        worker = Worker(self._running.address, self._running.token("worker"))
+    def _worker(self, backend: Backend, names: Sequence[tuple[str, str]]) -> Worker:
+        token = self._running.worker_token([name for _, name in names])
+        worker = Worker(self._running.address, token)
 
         def implement(recorded: str, name: str) -> None:
             @worker.tool(name)
             def run(call: Call, **arguments: Any) -> Any:
                 return backend(call.session, recorded, arguments)
 
-        for recorded, name in self._names.items():
+        for recorded, name in names:
             implement(recorded, name)
         return worker
 
@@ -151,6 +153,11 @@ class BrokerAdapter:
                 self._held[outcome.name] = outcome
                 return Outcome(HOLD, hold_id=outcome.name, reason=outcome.code)
         raise AssertionError(f"{outcome.name} ended {outcome.state}: {outcome.message}")
+
+
+def _in_groups(names: Sequence[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
+    for start in range(0, len(names), _TOOLS_OF_A_WORKER):
+        yield names[start : start + _TOOLS_OF_A_WORKER]
 
 
 @atexit.register

@@ -9,7 +9,7 @@ import contextlib
 import tempfile
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +18,10 @@ from typing import Any, Self, TypeVar
 import grpc
 import structlog
 
-from broker import config
-from broker.administration.credentials import CredentialOrder, minted
-from broker.app import Application, system_clock
-from broker.core.control_rows import credential_row
-from broker.core.credentials import CredentialClass
-from broker.core.unit import Unit
+from broker import bootstrap, config
+from broker.app import Application
 from broker.log import configure
 from broker.sdk import Worker
-from broker.store import SqlStore, load_or_create, upgrade
 from broker.v1 import broker_pb2, broker_pb2_grpc, review_pb2, review_pb2_grpc
 from examples.support_desk.operating import Operator
 
@@ -68,7 +63,6 @@ class Running:
     address: str
     loop: Loop
     operator: Operator
-    tools: list[str] = field(default_factory=list)
     _tokens: dict[str, str] = field(default_factory=dict)
 
     def token(self, kind: str) -> str:
@@ -76,7 +70,6 @@ class Running:
             terms: dict[str, Any] = {
                 "host": {"subject": "hosts/replay"},
                 "agent": {"subject": AGENT, "person": "replayed-agents-owner"},
-                "worker": {"subject": "workers/replay", "tools": self.tools},
                 "reviewer": {
                     "subject": "replay-reviewer",
                     "person": "replay-reviewer",
@@ -85,6 +78,10 @@ class Running:
             }[kind]
             self._tokens[kind] = self.operator.create_token(kind, **terms)
         return self._tokens[kind]
+
+    def worker_token(self, tools: Sequence[str]) -> str:
+        """For a worker of these tools; a credential names 200 at most."""
+        return self.operator.create_token("worker", "workers/replay", tools=tools)
 
 
 @contextlib.contextmanager
@@ -100,8 +97,8 @@ def run_broker(*, sources: Mapping[str, str]) -> Iterator[Running]:
             log_level="error",
         )
         stack.enter_context(_quiet())
+        token = bootstrap.operator_token(settings)
         loop = stack.enter_context(Loop())
-        token = loop.run(_first_operator(settings))
         broker = Application(settings)
         loop.run(broker.start())
         stack.callback(lambda: loop.run(broker.stop()))
@@ -117,26 +114,6 @@ def working(running: Running, worker: Worker) -> Iterator[None]:
         yield
     finally:
         running.loop.run(worker.stop())
-
-
-async def _first_operator(settings: config.Settings) -> str:
-    """The one credential that is not made by asking the broker."""
-    settings.state.mkdir(mode=0o700)
-    upgrade(settings.database)
-    store = await SqlStore.open(
-        settings.database,
-        instance="brokers/set-up",
-        audit_keys=load_or_create(settings.state),
-        state=settings.state,
-        clock=system_clock,
-    )
-    order = CredentialOrder(
-        credential_class=CredentialClass.OPERATOR, subject="replay", person="replay-operator"
-    )
-    credential, token = minted(order, name="credentials/first", now=system_clock())
-    await store.commit(Unit(changes=(credential_row(credential),), entries=()))
-    await store.close()
-    return token
 
 
 @contextlib.contextmanager

@@ -1,0 +1,139 @@
+"""Shows the broker at work: python -m examples.support_desk [--once] [--port N] [--state DIR].
+
+Starts the support desk, lets the two scripted agents loose on it while printing what was decided,
+leaves what waits for a person waiting, and serves until Ctrl-C.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import signal
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from broker.sdk import AsyncHeld, Broker, BrokerError, Outcome, connect
+from examples.support_desk import agents, screen
+from examples.support_desk.agents import Answered
+from examples.support_desk.desk import Desk, DeskFailed, running
+
+DEFAULT_PORT = 7400
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the show; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="support_desk", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="end after the agents")
+    parser.add_argument("--port", type=int, help=f"{DEFAULT_PORT} unless it is taken")
+    parser.add_argument("--state", type=Path, help="a new directory, which is kept")
+    given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    print("Starting the support desk: shop, broker, OPA, worker", flush=True)
+    begun = time.monotonic()
+    port = DEFAULT_PORT if given.port is None else given.port
+    try:
+        with running(port=port, directory=given.state) as desk:
+            _introduce(desk, time.monotonic() - begun)
+            asyncio.run(_show(desk, once=given.once))
+    except DeskFailed as failed:
+        print(failed, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.")
+    return 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _introduce(desk: Desk, took_s: float) -> None:
+    print(
+        f"Support desk   ready {took_s:4.0f} s   {desk.tools} tools, "
+        f"{desk.families} rule families, preset balanced"
+    )
+    print(f"Broker         {desk.address}   agents and workers, this machine only\n")
+
+
+async def _show(desk: Desk, *, once: bool) -> None:
+    async with connect(
+        desk.address, host_token=desk.tokens["host"], agent_token=desk.tokens["agent"]
+    ) as broker:
+        held, decided = await _play(desk, broker)
+        print(f"{decided} calls decided, {len(held)} wait for a person.", flush=True)
+        if once:
+            return
+        _say_how_to_review(desk)
+        print("Ctrl-C stops everything.\n", flush=True)
+        async with asyncio.TaskGroup() as group:
+            for outcome in held:
+                group.create_task(_follow(desk, outcome))
+            group.create_task(asyncio.Event().wait())  # until Ctrl-C
+
+
+async def _play(desk: Desk, broker: Broker) -> tuple[list[AsyncHeld], int]:
+    """Both agents; returns what waits for a person and how many calls were decided."""
+    print(f'support-assistant for {agents.CUSTOMER}: "{agents.WORDS}"', flush=True)
+    # Not closed: what waits for a person would be withdrawn with it.
+    session = await broker.open_session(await agents.order_session(broker))
+    seen = [await _tell(desk, answered) async for answered in agents.work(session)]
+    print("the same agent, after it obeyed a mail that it read", flush=True)
+    at_once: list[Answered] = []
+    async for answered in agents.obey_the_mail(broker, session):
+        if answered.step is agents.AT_ONCE:
+            at_once.append(answered)
+            continue
+        _tell_together(at_once)
+        seen += at_once
+        at_once = []
+        seen.append(await _tell(desk, answered))
+    await _tell(desk, await agents.approve_oneself(desk.address, desk.tokens["agent"]))
+    outcomes = [answered.outcome for answered in seen]
+    held = [outcome for outcome in outcomes if isinstance(outcome, AsyncHeld)]
+    decided = {outcome.name for outcome in outcomes if not isinstance(outcome, BrokerError)}
+    return held, len(decided)
+
+
+async def _tell(desk: Desk, answered: Answered) -> Answered:
+    about = answered.step.about or await _summary(desk, answered.outcome)
+    print(screen.line(answered, about), flush=True)
+    return answered
+
+
+def _tell_together(many: Iterable[Answered]) -> None:
+    alike = sorted(many, key=lambda a: (screen.decided(a.outcome), a.took_s))
+    for _, group in itertools.groupby(alike, key=lambda a: screen.decided(a.outcome)):
+        members = list(group)
+        print(screen.line(members[-1], members[-1].step.about, count=len(members)), flush=True)
+
+
+async def _summary(desk: Desk, outcome: Outcome | Exception) -> str:
+    """The manifest's own line of the call, as reviewers and operators read it."""
+    if isinstance(outcome, Exception):
+        return ""
+    return await asyncio.to_thread(desk.operator.summary, outcome.name)
+
+
+def _say_how_to_review(desk: Desk) -> None:
+    command = Path(sys.executable).with_name("callbroker")
+    with contextlib.suppress(ValueError):
+        command = command.relative_to(Path.cwd())
+    print("Decide on them in another terminal:\n")
+    print(f"  export CALLBROKER_CONFIG={desk.directory / 'callbroker.toml'}")
+    print(f"  {command} holds list")
+    print(f"  {command} holds show NAME          says how to approve and how to reject\n")
+
+
+async def _follow(desk: Desk, held: AsyncHeld) -> None:
+    """Say what became of a call once a person has decided."""
+    begun = time.perf_counter()
+    outcome = await held.wait(timeout_s=86_400)
+    step = agents.Step(tool=held.tool, arguments={}, about="")
+    answered = Answered(step=step, outcome=outcome, took_s=time.perf_counter() - begun)
+    print(screen.line(answered, f"reviewed: {await _summary(desk, outcome)}"), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

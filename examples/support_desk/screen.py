@@ -1,0 +1,41 @@
+"""One line a call: what was decided, of what, how long it took and why."""
+
+from broker.sdk import BrokerError, Failed, Held, Outcome, Refused, Succeeded, Unknown
+from examples.support_desk.agents import Answered
+
+_TOOL = 17
+_ABOUT = 52
+
+
+def decided(outcome: Outcome | BrokerError) -> str:
+    """The decision in a word; `error` where there is none."""
+    match outcome:
+        case Succeeded() | Failed() | Unknown():
+            return "ALLOW"
+        case Refused():
+            return "DENY"
+        case Held():
+            return "HOLD"
+        case BrokerError():
+            return "error"
+
+
+def line(answered: Answered, about: str, *, count: int = 1) -> str:
+    """A call for the screen.
+
+    Args:
+        answered: what came of it.
+        about: what it was, in a few words.
+        count: how many alike there were.
+    """
+    outcome = answered.outcome
+    code = outcome.reason if isinstance(outcome, BrokerError) else outcome.code
+    said = f"{count} times: {about}" if count > 1 else about
+    return (
+        f"  {decided(outcome):5}  {answered.step.tool:{_TOOL}} {_cut(said):{_ABOUT}}"
+        f"{1000 * answered.took_s:5.0f} ms  {code}"
+    ).rstrip()
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _ABOUT else f"{text[: _ABOUT - 1]}…"
