@@ -3,8 +3,8 @@
 What holds an entry: the signed head after it (its bytes are a leaf of the tree), its successor in
 its instance's chain (which names its hash), its number in the chain, and, for its contents, the
 digest that it gives. A head that does not fit says only that something since the last good head is
-not as it was; the chain then mostly says what: exactly, for any one change to an entry that has a
-successor. Where the links were made anew to fit, or the last entry of a chain was changed, the
+not as it was; the chain then mostly says what: exactly, for any one change to an entry between two
+others of its chain. Where the links were made anew to fit, or the end of a chain was changed, the
 public key alone names the first entry after the last good head. What lies beyond the newest head is
 held by nobody and counts as broken; an export is signed to its end.
 
@@ -180,7 +180,7 @@ class _Reading:
         self._suspect_unheld()
         if self.erased and self.asked_for_contents:
             self.warnings.append(f"The contents of {self.erased} entries have been erased.")
-        first = min(self.suspects, key=lambda s: s.leaf_index, default=None)
+        first = min(self.suspects, key=lambda s: (s.leaf_index, not s.entry), default=None)
         return Report(
             ok=first is None,
             origin=origin_of(self.public_key),
