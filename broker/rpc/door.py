@@ -130,6 +130,8 @@ class Door(grpc.aio.ServerInterceptor):
     def _stream(self, inner: _Behaviour, visit: _Visit) -> Any:
         async def behaviour(request: Any, context: _Context) -> None:
             async def answer() -> None:
+                # Otherwise nobody can tell a stream that is let in and waits from one that is not.
+                await context.send_initial_metadata(())
                 await self._while_good(visit, _written(inner(request, context), context))
 
             await self._inside(visit, context, answer)
