@@ -1,6 +1,7 @@
 """The support desk as a newcomer starts it: one command, real processes, nothing left behind."""
 
 import contextlib
+import importlib
 import os
 import re
 import signal
@@ -14,7 +15,10 @@ from pathlib import Path
 import grpc
 import pytest
 
+from broker.sdk import ToolFailed
+from broker.sdk.testing import invoke_tool
 from broker.v1 import review_pb2, review_pb2_grpc
+from examples.support_desk import records
 
 ROOT = Path(__file__).parents[2]
 START_S = 90.0
@@ -102,6 +106,44 @@ def test_a_killed_show_takes_its_processes_with_it(tmp_path):
         process.kill()
         process.wait(timeout=10)
         _until(lambda: not _processes_of(state), "a process outlived the show")
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """The worker over a shop of its own; no broker."""
+    records.create(tmp_path / "shop.db")
+    monkeypatch.setenv("SUPPORT_DESK_SHOP", str(tmp_path / "shop.db"))
+    monkeypatch.delitem(sys.modules, "examples.support_desk.worker", raising=False)
+    return importlib.import_module("examples.support_desk.worker").worker
+
+
+async def test_the_worker_itself_finds_only_what_the_asking_user_may_read(tools):
+    """A rule that let too much through would still show no document of others."""
+    words = {"words": "colleague"}
+    assert await invoke_tool(tools, "search_documents", words) == []
+    found = await invoke_tool(tools, "search_documents", words, principal_groups=("customers",))
+    assert [line["document_id"] for line in found] == ["kb-1"]
+    found = await invoke_tool(tools, "search_documents", words, principal_groups=("support",))
+    assert [line["document_id"] for line in found] == ["kb-1", "kb-9"]
+
+
+async def test_the_worker_itself_does_not_fetch_a_document_of_others(tools):
+    of_colleagues = {"document_id": "kb-9"}
+    with pytest.raises(ToolFailed, match="There is no such document"):
+        await invoke_tool(tools, "read_document", of_colleagues, principal_groups=("customers",))
+    document = await invoke_tool(
+        tools, "read_document", of_colleagues, principal_groups=("customers", "support")
+    )
+    assert document["title"].startswith("Goodwill")
+
+
+async def test_a_second_delivery_of_a_refund_pays_nothing(tools):
+    paid = {"order_id": "O-1001", "amount_minor": 100, "currency": "EUR"}
+    first = await invoke_tool(tools, "refund", paid, invocation="invocations/1")
+    again = await invoke_tool(tools, "refund", paid, invocation="invocations/1")
+    other = await invoke_tool(tools, "refund", paid, invocation="invocations/2")
+    assert first == again == {"refund_id": "r-2"}
+    assert other == {"refund_id": "r-3"}
 
 
 _REFUNDED = "SELECT COALESCE(SUM(amount_minor), 0) FROM refunds WHERE order_id = ?"
