@@ -129,6 +129,8 @@ async def test_it_sees_nothing_of_the_brokers_environment(point):
 
 
 async def test_it_listens_on_no_network_port(point):
+    addresses = [a for a in of_process(point, "cmdline").split(b"\0") if a.startswith(b"--addr")]
+    assert [address.partition(b"://")[0] for address in addresses] == [b"--addr=unix"]
     listening = "0A"
     inodes = set()
     for table in ("tcp", "tcp6"):
