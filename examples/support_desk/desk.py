@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import grpc
-
 from broker import bootstrap, config
 from broker.tools.registry import read_manifests
 from examples.support_desk import records
@@ -82,8 +80,8 @@ def running(*, port: int, directory: Path | None = None) -> Iterator[Desk]:
         broker = stack.enter_context(
             _process("broker.command", "serve", log=directory / "broker.log", env=environment)
         )
+        _wait(lambda: _listens(address), broker, "The broker", directory / "broker.log")
         operator = stack.enter_context(Operator(address, token))
-        _wait(lambda: operator.workers() >= 0, broker, "The broker", directory / "broker.log")
         tokens, tools, families = _provision(operator, directory)
         worker = stack.enter_context(
             _process(
@@ -184,12 +182,19 @@ def _wait(
     while time.monotonic() < end:
         if process.poll() is not None:
             break
-        with contextlib.suppress(grpc.RpcError):
-            if is_up():
-                return
+        if is_up():
+            return
         time.sleep(0.05)
     tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
     raise DeskFailed(f"{what} did not start.\n{tail}")
+
+
+def _listens(address: str) -> bool:
+    """Tried by hand: a channel that is refused once tries again only after a second or more."""
+    host, _, port = address.rpartition(":")
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+        return True
+    return False
 
 
 def _free_port() -> int:
