@@ -1,0 +1,189 @@
+"""`callbroker access`: who may do what, through which agent, and why; given and taken back."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from broker.cli import environment
+from broker.cli.connection import Line, administering, looking
+from broker.cli.failures import CommandFailed, ExitCode
+from broker.cli.json_output import plain, print_json
+from broker.cli.names import full
+from broker.cli.options import AsJson, Reason
+from broker.cli.screen import Around, around, list_width, ours, say, table, theirs
+from broker.cli.times import clock, epoch, parse_end
+from broker.core.text import visible_value
+from broker.v1 import admin_pb2
+from broker.v1.admin_pb2 import AccessLine, Grant, ShowAccessResponse
+from broker.v1.admin_pb2_grpc import AdminServiceStub
+from broker.v1.types_pb2 import Scope
+
+app = typer.Typer(no_args_is_help=True, help="Who may do what.")
+
+Subject = Annotated[str, typer.Argument(help="A principal's id, groups/NAME or agents/ID.")]
+
+
+@app.command(epilog="Example: callbroker access show --principal customers/c-204 --group customers")
+def show(
+    *,
+    principal: Annotated[str, typer.Option(help="Whose authority; also groups/… or agents/….")],
+    group: Annotated[
+        list[str] | None, typer.Option(help="As a host would say it of them; repeatable.")
+    ] = None,
+    agent: Annotated[str, typer.Option(help="Only through this agent.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """What a principal may do, through which agent, and why.
+
+    A call needs the scope of its principal, of its agent and of its session alike; a session's
+    mandate narrows further.
+    """
+    with looking() as line:
+        request = admin_pb2.ShowAccessRequest(principal=principal, groups=group or (), agent=agent)
+        told = line.ask(line.stub.ShowAccess, request)
+    if as_json:
+        print_json(plain(told))
+        return
+    shown = around()
+    say(*access_picture(told, shown, width=list_width(shown)))
+
+
+@app.command(
+    epilog="Example: callbroker access grant groups/customers refunds:write --where "
+    '\'/currency=["EUR"]\' --expires 30d --reason "Refunds go live."'
+)
+def grant(
+    subject: Subject,
+    scope: Annotated[str, typer.Argument(help="Such as refunds:write.")],
+    *,
+    reason: Reason,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REF=JSON",
+            help='Only where this value is one of a JSON array: /currency=["EUR"]; repeatable.',
+        ),
+    ] = None,
+    expires: Annotated[
+        str, typer.Option(metavar="END", help="After 30d, or at 2027-01-31T18:00 (UTC).")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Give a principal, a group or an agent a scope."""
+    request = admin_pb2.CreateGrantRequest(
+        subject=subject,
+        scope=Scope(name=scope, where_json=dict(_bound(text) for text in where or ())),
+        expire_time=parse_end(expires, now=environment.now()) if expires else None,
+        reason=reason,
+    )
+    with administering() as line:
+        made = line.ask(line.stub.CreateGrant, request).grant
+    if as_json:
+        print_json(plain(made))
+    else:
+        say(theirs(made.subject) + ours(" has ") + _scope(made) + ours(f" ({made.name})."))
+
+
+@app.command(
+    epilog='Example: callbroker access revoke groups/customers refunds:write --reason "Too soon."'
+)
+def revoke(
+    subject: Annotated[str, typer.Argument(help="Who has it; or the full name of one grant.")],
+    scope: Annotated[
+        str, typer.Argument(help="Which scope; none with a grant's name.", show_default=False)
+    ] = "",
+    *,
+    reason: Reason,
+    as_json: AsJson = False,
+) -> None:
+    """Take a scope back: every grant of it that this subject has, or the one that is named."""
+    named = full("grants", subject)
+    if bool(scope) is (named is not None):
+        raise CommandFailed(
+            "Give a subject and a scope, or the full name of one grant.", exit_code=ExitCode.USAGE
+        )
+    with administering() as line:
+        names = [named] if named else _named(line, subject, scope)
+        for name in names:
+            request = admin_pb2.DeleteGrantRequest(name=name, reason=reason)
+            line.ask(line.stub.DeleteGrant, request)
+    if as_json:
+        print_json({"revoked": names})
+    else:
+        say(*(ours("Taken back: ") + theirs(name) for name in names))
+
+
+def access_picture(told: ShowAccessResponse, shown: Around, *, width: int) -> list[Text]:
+    """The lines of `access show`."""
+    lines: list[Text] = []
+    if told.lines:
+        rows = [_row(line, shown) for line in told.lines]
+        headers = ("Through", "Scope", "Tools", "The principal has it", "The agent has it")
+        lines += table(headers, rows, width=width)
+    else:
+        lines.append(ours("Nothing, through no agent."))
+    if told.unused_grants:
+        rows = [[_scope(one), _why(one, shown)] for one in told.unused_grants]
+        lines += [ours(""), ours("Granted, but no agent can use it:")]
+        lines += table(("Scope", "Why"), rows, width=width)
+    return lines
+
+
+def _row(line: AccessLine, shown: Around) -> Sequence[Text]:
+    return [
+        theirs(line.agent),
+        theirs(line.scope, "bold"),
+        theirs(", ".join(line.tools) or "(none that needs no more)"),
+        _whys(line.principal_grants, shown),
+        _whys(line.agent_grants, shown),
+    ]
+
+
+def _whys(grants: Iterable[Grant], shown: Around) -> Text:
+    return ours(" or ").join([_why(one, shown) for one in grants])
+
+
+def _why(one: Grant, shown: Around) -> Text:
+    told = theirs(f"{one.subject}, by {one.granted_by}: ") + ours(visible_value(one.reason))
+    if one.scope.where_json:
+        told += ours(", only ") + _where(one)
+    if one.HasField("expire_time"):
+        end = clock(epoch(one.expire_time), now=shown.now, zone=shown.zone)
+        told += ours(f", until {end}")
+    return told
+
+
+def _scope(one: Grant) -> Text:
+    where = ours(" where ") + _where(one) if one.scope.where_json else ours("")
+    return theirs(one.scope.name, "bold") + where
+
+
+def _where(one: Grant) -> Text:
+    bounds = sorted(one.scope.where_json.items())
+    return ours(" and ").join([theirs(f"{reference} in {values}") for reference, values in bounds])
+
+
+def _bound(text: str) -> tuple[str, str]:
+    reference, equals, values = text.partition("=")
+    try:
+        parsed = json.loads(values) if equals else None
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, list):
+        raise CommandFailed(
+            f'--where {text!r}: write a reference and a JSON array, such as /currency=["EUR"].',
+            exit_code=ExitCode.USAGE,
+        )
+    return reference, values
+
+
+def _named(line: Line[AdminServiceStub], subject: str, scope: str) -> list[str]:
+    told = line.ask(line.stub.ShowAccess, admin_pb2.ShowAccessRequest(principal=subject))
+    grants = [*told.unused_grants, *(g for one in told.lines for g in one.principal_grants)]
+    names = {g.name for g in grants if g.subject == subject and g.scope.name == scope}
+    if not names:
+        raise CommandFailed(f"{subject} has no grant of {scope}.")
+    return sorted(names)

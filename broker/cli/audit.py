@@ -1,0 +1,184 @@
+"""`callbroker audit`: the log, taken away and checked by anybody with the public key."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, BinaryIO, Final
+
+import typer
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.text import Text
+
+from broker.cli.connection import looking
+from broker.cli.failures import CommandFailed, ExitCode
+from broker.cli.invocations import call_picture, resolved
+from broker.cli.json_output import plain, print_json
+from broker.cli.options import AsJson
+from broker.cli.screen import around, ours, say, theirs
+from broker.cli.story import full_story
+from broker.cli.times import parse_time
+from broker.core.audit_verification import Report, verify
+from broker.core.notes import MalformedNote, parse_verifier_key
+from broker.store.heads import notes_of
+from broker.store.keys import signature_holds
+from broker.v1 import admin_pb2
+
+EXPORT_DEADLINE_S: Final = 3_600.0
+_KEY_BYTES_MAX: Final = 4_096
+
+app = typer.Typer(no_args_is_help=True, help="The log.")
+
+
+@app.command("show", epilog="Example: callbroker audit show i-9c2e01ab")
+def show_story(
+    name: Annotated[str, typer.Argument(metavar="CALL", help="As `invocations list` prints it.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """The whole story of one call: every entry with all that it says."""
+    with looking() as line:
+        request = admin_pb2.ShowInvocationRequest(name=resolved(line, name))
+        told = line.ask(line.stub.ShowInvocation, request)
+    if as_json:
+        print_json(plain(told))
+        return
+    shown = around()
+    say(*call_picture(told.invocation, shown), *full_story(told.entries_json, shown))
+
+
+@app.command(epilog="Example: callbroker audit export --out audit.jsonl --contents")
+def export(
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="A new file for your eyes alone; printed where left out.")
+    ] = None,
+    since: Annotated[
+        str, typer.Option(metavar="TIME", help="From about then on, such as 2026-11-01 (UTC).")
+    ] = "",
+    contents: Annotated[
+        bool,
+        typer.Option("--contents", help="Also arguments, results, words: what entries commit to."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take the log away as JSON lines with its signed heads. That is itself an entry.
+
+    The lines are JSON in any case; --json only says how many there were, as JSON, with --out.
+    """
+    request = admin_pb2.ExportAuditRequest(include_contents=contents)
+    if since:
+        start = Timestamp()
+        start.FromDatetime(parse_time(since))
+        request.start_time.CopyFrom(start)
+    lines = 0
+    with looking() as line, _sink(out) as file:
+        for part in line.follow(line.stub.ExportAudit, request, deadline_s=EXPORT_DEADLINE_S):
+            file.write(part.lines)
+            lines += part.lines.count(b"\n")
+    if out is None:
+        return
+    if as_json:
+        print_json({"file": str(out), "lines": lines})
+    else:
+        check = f"callbroker audit verify {out} --key state/audit.pub"
+        say(ours(f"{lines} lines in ") + theirs(f"{out}. Check it anywhere: {check}"))
+
+
+@app.command("verify", epilog="Example: callbroker audit verify audit.jsonl --key audit.pub")
+def verify_export(
+    exported: Annotated[Path, typer.Argument(metavar="EXPORT", help="What `audit export` wrote.")],
+    *,
+    key: Annotated[
+        Path,
+        typer.Option(help="The log's public key (state/audit.pub), from a place that you trust."),
+    ],
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Signed heads that were kept elsewhere, such as state/checkpoints/heads.jsonl: "
+            "without one a log that was cut short goes unnoticed; repeatable."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check an export with the public key alone, without a broker. Exit code 1 where it is broken.
+
+    Names the first entry that is not as it was signed.
+    """
+    try:
+        public_key = parse_verifier_key(_text(key))
+        heads = [note for path in checkpoint or () for note in notes_of(path.read_bytes())]
+        with exported.open("rb") as lines:
+            report = verify(lines, public_key, signature_holds=signature_holds, checkpoints=heads)
+    except MalformedNote as error:
+        raise CommandFailed(f"Key or checkpoint: {error}", exit_code=ExitCode.USAGE) from error
+    except (OSError, ValueError) as error:
+        raise CommandFailed(str(error), exit_code=ExitCode.USAGE) from error
+    if as_json:
+        print_json(_plain_report(report))
+    else:
+        say(*_report_picture(report))
+    if not report.ok:
+        raise typer.Exit(ExitCode.NO)
+
+
+def _report_picture(report: Report) -> Iterator[Text]:
+    if report.first_broken is None:
+        counted = f"{report.entries} entries, as they were signed by "
+        yield ours("GOOD", "green") + ours(f"  {counted}") + theirs(report.origin)
+    else:
+        broken = report.first_broken
+        entry = f" ({broken.entry})" if broken.entry else ""
+        yield (
+            ours("BROKEN", "bold red")
+            + ours("  first at entry ")
+            + theirs(f"{broken.leaf_index}{entry}: {broken.why}")
+        )
+        yield ours(f"{report.entries} entries; good heads cover the first {report.signed}.")
+    for warning in report.warnings:
+        yield ours("note  ", "yellow") + theirs(warning)
+
+
+def _plain_report(report: Report) -> dict[str, object]:
+    broken = report.first_broken
+    return {
+        "ok": report.ok,
+        "origin": report.origin,
+        "entries": report.entries,
+        "signed": report.signed,
+        "erased": report.erased,
+        "first_broken": None
+        if broken is None
+        else {"leaf_index": broken.leaf_index, "entry": broken.entry, "why": broken.why},
+        "warnings": list(report.warnings),
+    }
+
+
+@contextlib.contextmanager
+def _sink(out: Path | None) -> Iterator[BinaryIO]:
+    """Standard output, or a file that is there whole or not at all."""
+    if out is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    if out.exists():
+        raise CommandFailed(f"{out} is there already.", exit_code=ExitCode.USAGE)
+    try:
+        descriptor, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+    except OSError as error:
+        raise CommandFailed(f"{out}: {error.strerror}", exit_code=ExitCode.USAGE) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        Path(name).replace(out)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(_KEY_BYTES_MAX).decode("utf-8", "replace")

@@ -1,0 +1,213 @@
+"""A command speaks to the broker with the one token that its service takes, or says how to get it.
+
+The token is in the environment or in the state directory, for its owner's eyes alone. Every
+question has a deadline. What gRPC answers becomes one sentence and an exit code.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from broker.cli.environment import settings
+from broker.cli.failures import CommandFailed, ExitCode
+from broker.sdk.configuration import settings_from
+from broker.sdk.errors import PlaintextRefused
+from broker.v1.admin_pb2_grpc import AdminServiceStub
+from broker.v1.review_pb2_grpc import ReviewServiceStub
+
+DEADLINE_S: Final = 30.0
+ACTIVATE_DEADLINE_S: Final = 180.0
+
+_REASON_KEY: Final = "callbroker-reason"
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_HOW_TO_MAKE: Final = {
+    "operator": "with the broker stopped, `callbroker token create operator NAME --first --save` "
+    "makes one",
+    "reviewer": "an operator makes one with "
+    "`callbroker token create reviewer NAME --person PERSON --group GROUP --save`",
+    "auditor": "an operator makes one with `callbroker token create auditor NAME --save`",
+}
+
+Q = TypeVar("Q", bound=Message)
+A = TypeVar("A", bound=Message)
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A token and where it is from, for messages."""
+
+    text: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line(Generic[S]):
+    """One service of the broker, with who asks."""
+
+    stub: S
+    address: str
+    token: Token
+
+    def ask(
+        self,
+        rpc: "grpc.UnaryUnaryMultiCallable[Q, A]",
+        request: Q,
+        *,
+        deadline_s: float = DEADLINE_S,
+    ) -> A:
+        """Ask one question.
+
+        Raises:
+            CommandFailed: there is no answer, or the answer is no.
+        """
+        try:
+            return rpc(request, metadata=self._metadata(), timeout=deadline_s)
+        except grpc.RpcError as error:
+            raise self._failed(error) from error
+
+    def follow(
+        self,
+        rpc: "grpc.UnaryStreamMultiCallable[Q, A]",
+        request: Q,
+        *,
+        deadline_s: float | None = None,
+    ) -> Iterator[A]:
+        """Read a stream to its end, or for ever where there is no deadline.
+
+        Raises:
+            CommandFailed: the stream broke.
+        """
+        answers = rpc(request, metadata=self._metadata(), timeout=deadline_s)
+        try:
+            yield from answers
+        except grpc.RpcError as error:
+            raise self._failed(error) from error
+        finally:
+            answers.cancel()
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self.token.text}"),)
+
+    def _failed(self, error: grpc.RpcError) -> CommandFailed:
+        return failure_of(error, address=self.address, token=self.token)
+
+
+@contextlib.contextmanager
+def reviewing() -> Iterator[Line[ReviewServiceStub]]:
+    """A line to ReviewService, with the reviewer's token."""
+    with _channel() as (channel, address):
+        yield Line(stub=ReviewServiceStub(channel), address=address, token=find_token("reviewer"))
+
+
+@contextlib.contextmanager
+def administering() -> Iterator[Line[AdminServiceStub]]:
+    """A line to AdminService for changes, with the operator's token."""
+    with _channel() as (channel, address):
+        yield Line(stub=AdminServiceStub(channel), address=address, token=find_token("operator"))
+
+
+@contextlib.contextmanager
+def looking() -> Iterator[Line[AdminServiceStub]]:
+    """A line to AdminService for what only reads, with the operator's or the auditor's token."""
+    with _channel() as (channel, address):
+        token = find_token("operator", "auditor")
+        yield Line(stub=AdminServiceStub(channel), address=address, token=token)
+
+
+def find_token(*classes: str) -> Token:
+    """The first token that there is, of these classes.
+
+    Raises:
+        CommandFailed: there is none; the findings say where one belongs and what makes it.
+    """
+    for kind in classes:
+        variable = f"CALLBROKER_{kind.upper()}_TOKEN"
+        text = os.environ.get(variable, "").strip()
+        if text:
+            return Token(text=text, origin=variable)
+    directory = settings().state / "tokens"
+    for kind in classes:
+        path = directory / kind
+        if path.is_file():
+            return Token(text=_read(path), origin=str(path))
+    wanted = classes[0]
+    raise CommandFailed(
+        f"There is no {' or '.join(classes)} token.",
+        exit_code=ExitCode.USAGE,
+        findings=(
+            f"set CALLBROKER_{wanted.upper()}_TOKEN, or keep it in {directory / wanted}",
+            _HOW_TO_MAKE[wanted],
+        ),
+    )
+
+
+def failure_of(error: grpc.RpcError, *, address: str, token: Token) -> CommandFailed:
+    """What an RPC's error means to whoever typed the command."""
+    code, told, reason = _parts(error)
+    match code:
+        case grpc.StatusCode.UNAVAILABLE if not reason:
+            return CommandFailed(
+                f"The broker at {address} does not answer. `callbroker serve` starts one; "
+                "CALLBROKER_ADDRESS says where it is.",
+                exit_code=ExitCode.UNREACHABLE,
+            )
+        case grpc.StatusCode.UNAVAILABLE:
+            return CommandFailed(told, exit_code=ExitCode.UNREACHABLE)
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return CommandFailed(
+                f"The broker at {address} did not answer in time; `callbroker status` shows how "
+                "it is.",
+                exit_code=ExitCode.UNREACHABLE,
+            )
+        case grpc.StatusCode.UNAUTHENTICATED:
+            return CommandFailed(
+                f"The broker does not take the token of {token.origin}: it is wrong, expired or "
+                "revoked. An operator makes another with `callbroker token create`.",
+                exit_code=ExitCode.NOT_PERMITTED,
+            )
+        case grpc.StatusCode.PERMISSION_DENIED:
+            return CommandFailed(
+                f"{told} It was asked with the token of {token.origin}.",
+                exit_code=ExitCode.NOT_PERMITTED,
+            )
+        case _:
+            return CommandFailed(told or f"The broker answered {code.name}.")
+
+
+def _parts(error: grpc.RpcError) -> tuple[grpc.StatusCode, str, str]:
+    call: Any = error  # what a stub raises is a `grpc.Call` too
+    metadata: Sequence[tuple[str, Any]] = tuple(call.trailing_metadata() or ())
+    reason = next((str(value) for key, value in metadata if key == _REASON_KEY), "")
+    return call.code(), call.details() or "", reason
+
+
+@contextlib.contextmanager
+def _channel() -> Iterator[tuple[grpc.Channel, str]]:
+    try:
+        found = settings_from(address=os.environ.get("CALLBROKER_ADDRESS") or settings().listen)
+    except PlaintextRefused as refused:
+        raise CommandFailed(str(refused), exit_code=ExitCode.USAGE) from refused
+    except OSError as error:
+        raise CommandFailed(f"CALLBROKER_CA_FILE: {error}", exit_code=ExitCode.USAGE) from error
+    credentials = found.credentials()
+    channel = (
+        grpc.insecure_channel(found.address, options=found.options())
+        if credentials is None
+        else grpc.secure_channel(found.address, credentials, options=found.options())
+    )
+    with channel:
+        yield channel, found.address
+
+
+def _read(path: Path) -> str:
+    if path.stat().st_mode & _OTHERS:
+        raise CommandFailed(f"{path} is open to others: chmod go= {path}", exit_code=ExitCode.USAGE)
+    return path.read_text(encoding="ascii", errors="replace").strip()

@@ -1,0 +1,208 @@
+"""A hold as its reviewer reads it: what will happen, for whom, why it stopped, what it binds.
+
+Every value is exact. What an agent wrote is told from what the broker looked up by its column, and
+a text stands in quotation marks that nothing inside it can close.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from rich.text import Text
+
+from broker.cli.json_output import enum_word
+from broker.cli.names import short
+from broker.cli.screen import (
+    Around,
+    beside,
+    columns,
+    labelled,
+    ours,
+    shown_before,
+    state,
+    theirs,
+)
+from broker.cli.times import clock, epoch, length
+from broker.core.text import visible, visible_value
+from broker.v1.review_pb2 import Hold, HoldArgument, HoldRequirement, LookedUp, Review
+from broker.v1.types_pb2 import Effect, Invocation
+
+DIGEST_DIGITS: Final = 8
+_INDENT: Final = 9
+_SEPARATED: Final = 2
+_PICTURE_WIDTH_MAX: Final = 100
+# One word that can only be a name, number or address.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9@#+_.:/-]{1,80}")
+_MONEY: Final = re.compile(r"([A-Z]{3}) (-?[0-9]+(?:\.[0-9]+)?)")
+
+
+def hold_picture(hold: Hold, shown: Around) -> list[Text]:
+    """The lines of `holds show`."""
+    width = min(shown.width, _PICTURE_WIDTH_MAX)
+    lines = beside(shown_before(hold.summary, "bold"), headline(hold, shown), width=width)
+    through = ours(", through ") + theirs(hold.agent)
+    for_whom = theirs(hold.principal) + through + ours(", ") + theirs(short(hold.session))
+    lines += labelled("For", for_whom, indent=_INDENT, width=width)
+    lines += _many("Words", [quoted(words) for words in hold.words], width)
+    lines += _stopped(hold.requirements, width)
+    lines += _arguments(hold.arguments, width)
+    lines += _before(hold, shown, width)
+    lines += _many("Review", _reviews(hold, shown), width)
+    lines += labelled("Binds", _binds(hold), indent=_INDENT, width=width)
+    if hold.state == Hold.STATE_PENDING and hold.eligible:
+        name, etag = visible(short(hold.name)), visible(hold.etag)
+        approve = f"callbroker holds approve {name} --etag {etag}"
+        reject = f'holds reject {name} --etag {etag} --reason "..."'
+        lines += columns([[ours(f"{approve}  |  {reject}", "bold")]], width=width)
+    return lines
+
+
+def headline(hold: Hold, shown: Around) -> Text:
+    """Where it is and how long that lasts."""
+    word = enum_word(Hold.State.DESCRIPTOR, hold.state)
+    if hold.state == Hold.STATE_PENDING:
+        return state(word) + ours(f", expires {_until(epoch(hold.decide_by_time), shown)}")
+    if hold.state == Hold.STATE_APPROVED:
+        return state(word) + ours(f", to run by {_until(epoch(hold.run_by_time), shown)}")
+    if hold.invocation_state:
+        call = enum_word(Invocation.State.DESCRIPTOR, hold.invocation_state)
+        return state(word) + ours(", the call is ") + state(call)
+    return state(word)
+
+
+def digest(text: str) -> str:
+    """The first digits of a digest."""
+    return text.removeprefix("sha256:")[:DIGEST_DIGITS]
+
+
+def value(text: str, rendered: str = "") -> Text:
+    """One JSON value for people: money as such, a bare word bare, any other text in its quotes."""
+    if rendered:
+        return shown_before(rendered)
+    if not text:
+        return ours("")
+    parsed = _parsed(text)
+    if isinstance(parsed, str) and _PLAIN.fullmatch(parsed):
+        return ours(parsed)
+    return ours(visible_value(parsed))
+
+
+def quoted(text: str) -> Text:
+    """Somebody's words in quotation marks."""
+    return ours(visible_value(text))
+
+
+def _until(at: float, shown: Around) -> str:
+    left_s = at - shown.now
+    left = length(left_s) if left_s > 0 else "any moment"
+    return f"{clock(at, now=shown.now, zone=shown.zone)} ({left})"
+
+
+def _many(label: str, values: Sequence[Text], width: int) -> list[Text]:
+    lines: list[Text] = []
+    for number, one in enumerate(values):
+        lines += labelled("" if number else label, one, indent=_INDENT, width=width)
+    return lines
+
+
+def _stopped(requirements: Sequence[HoldRequirement], width: int) -> list[Text]:
+    rows = [
+        [ours("" if number else "Stopped", "bold"), theirs(r.message), theirs(r.code, "yellow")]
+        for number, r in enumerate(requirements)
+    ]
+    return columns(rows, width=width)
+
+
+def _arguments(arguments: Sequence[HoldArgument], width: int) -> list[Text]:
+    rows = [[ours("Argument", "bold"), ours("Value", "bold"), ours("Looked up", "bold")]]
+    for argument in arguments:
+        names = _fact_names(argument.looked_up)
+        currency = _MONEY.fullmatch(argument.rendered)
+        facts = [
+            _looked_up(fact, name, currency[1] if currency else "")
+            for fact, name in zip(argument.looked_up, names, strict=True)
+        ]
+        pointer = theirs(argument.pointer)
+        rows.append([pointer, value(argument.value_json, argument.rendered), _listed(facts)])
+    return columns(rows, width=width)
+
+
+def _fact_names(facts: Sequence[LookedUp]) -> list[str]:
+    """The last word of each reference, where that tells them apart."""
+    last = [fact.reference.rpartition("/")[2] for fact in facts]
+    whole = [fact.reference for fact in facts]
+    return last if all(last) and len(set(last)) == len(last) else whole
+
+
+def _looked_up(fact: LookedUp, name: str, currency: str) -> Text:
+    money = _MONEY.fullmatch(fact.rendered)
+    if money is None:
+        return theirs(name) + ours(" ") + value(fact.value_json, fact.rendered)
+    # The currency is told once, by the amount that it stands beside; another one is told again.
+    amount = money[2] if money[1] == currency else fact.rendered
+    return theirs(name.removesuffix("_minor")) + ours(" ") + theirs(amount)
+
+
+def _listed(parts: Sequence[Text]) -> Text:
+    return ours(", ").join(parts)
+
+
+def _before(hold: Hold, shown: Around, width: int) -> list[Text]:
+    calls = [
+        ours(clock(epoch(call.time), now=shown.now, zone=shown.zone) + " ")
+        + theirs(call.tool)
+        + ours(" ")
+        + state(enum_word(Effect.DESCRIPTOR, call.effect))
+        for call in hold.earlier
+    ]
+    told = _listed(calls) if calls else ours("nothing in this session")
+    return labelled("Before", told, indent=_INDENT, width=width)
+
+
+def _reviews(hold: Hold, shown: Around) -> list[Text]:
+    lines = [
+        _needed(requirement, named=len(hold.requirements) > 1) for requirement in hold.requirements
+    ]
+    if hold.state == Hold.STATE_PENDING and lines:
+        if hold.eligible:
+            lines[-1] += ours("; you may review")
+        else:
+            lines[-1] += ours("; you may not review: ") + theirs(hold.ineligible_reason)
+    return lines + [_said(review, shown) for review in hold.reviews]
+
+
+def _needed(requirement: HoldRequirement, *, named: bool) -> Text:
+    groups = ours(" or ").join([theirs(group) for group in requirement.reviewers])
+    needed = ours(f"{requirement.approvals_required} of ") + groups
+    given = ours(f" needed, {requirement.approvals_given} given")
+    fresh = ours(", each freshly signed in") if requirement.step_up else ours("")
+    code = ours(" for ") + theirs(requirement.code) if named else ours("")
+    return needed + given + fresh + code
+
+
+def _said(review: Review, shown: Around) -> Text:
+    verb = state("APPROVED" if review.approved else "REJECTED")
+    at = clock(epoch(review.time), now=shown.now, zone=shown.zone)
+    reason = ours(" ") + quoted(review.reason) if review.reason else ours("")
+    late = ours("") if review.counted else ours(", too late to count")
+    return ours(f"{at} ") + theirs(review.reviewer) + ours(" ") + verb + reason + late
+
+
+def _binds(hold: Hold) -> Text:
+    bound = {
+        "call": digest(hold.call_digest),
+        "tool": digest(hold.tool_revision),
+        "policy": digest(hold.policy_revision),
+        "facts": digest(hold.facts_digest),
+        "etag": hold.etag,
+    }
+    gap = " " * _SEPARATED
+    return ours(gap).join([ours(f"{name} ") + theirs(one) for name, one in bound.items() if one])
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,24 @@
+"""`callbroker migrate`: makes the database, or brings it to this release. Forward only."""
+
+import typer
+
+from broker.bootstrap import prepare
+from broker.cli.environment import settings
+from broker.cli.json_output import print_json
+from broker.cli.opening import refusing
+from broker.cli.options import AsJson
+from broker.cli.screen import ours, say, theirs
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: callbroker migrate")
+def migrate(*, as_json: AsJson = False) -> None:
+    """Make the database and its keys, or bring it to this release, while no broker runs."""
+    configured = settings()
+    with refusing():
+        prepare(configured)
+    if as_json:
+        print_json({"state": str(configured.state), "ready": True})
+    else:
+        say(ours("Ready: ") + theirs(str(configured.state)))

@@ -1,0 +1,185 @@
+"""`callbroker policy`: rules come into force only once they answer; the ones before are kept."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from broker.cli.connection import ACTIVATE_DEADLINE_S, Line, administering, looking
+from broker.cli.environment import settings
+from broker.cli.failures import CommandFailed, ExitCode
+from broker.cli.hold_picture import digest
+from broker.cli.json_output import plain, print_json
+from broker.cli.opening import refusing
+from broker.cli.options import AsJson, Reason
+from broker.cli.screen import around, list_width, ours, say, table, theirs
+from broker.cli.times import clock, epoch
+from broker.cli.trees import checked, documents, policy_files
+from broker.core.manifest import ToolManifest
+from broker.policy import opa_binary
+from broker.policy.room import OpaRoom
+from broker.ports import Bundle, PolicyOrder, PolicyRefused
+from broker.v1 import admin_pb2
+from broker.v1.admin_pb2 import Policy
+from broker.v1.admin_pb2_grpc import AdminServiceStub
+
+app = typer.Typer(no_args_is_help=True, help="The rules.")
+
+Directory = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="Of broker/rules/FAMILY/, parameters/, presets/, lib/."),
+]
+Preset = Annotated[str, typer.Option(help="As configured where left out.")]
+
+
+@app.command(epilog="Example: callbroker policy check policies/ --tools tools/")
+def check(
+    directory: Directory,
+    *,
+    tools: Annotated[
+        Path | None,
+        typer.Option(help="Manifests that rules are typed by; as configured where left out."),
+    ] = None,
+    preset: Preset = "",
+    as_json: AsJson = False,
+) -> None:
+    """Check a policy here, without a broker, as `activate` would: layout, types, entry point."""
+    configured = settings()
+    where = tools or configured.tools
+    manifests = checked(documents([where])) if where is not None else []
+    order = PolicyOrder(
+        files=policy_files(directory),
+        preset=preset or configured.preset,
+        previous_families=(),
+        dropped=(),
+    )
+    with refusing():
+        bundle = _built(order, manifests, configured.opa)
+    if as_json:
+        print_json({"policy_revision": bundle.revision, "families": list(bundle.families)})
+    else:
+        typed = "" if manifests else " No tools were given, so arguments and facts are not typed."
+        say(
+            ours(f"{_count(bundle.families)}, nothing refused: ")
+            + theirs(", ".join(bundle.families))
+            + ours(f".{typed}")
+        )
+
+
+@app.command(epilog='Example: callbroker policy activate policies/ --reason "Refunds above 50."')
+def activate(
+    directory: Directory,
+    *,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="FAMILY", help="Goes on purpose; repeatable.")
+    ] = None,
+    preset: Preset = "",
+    reason: Annotated[str, typer.Option(help="Why; it is kept in the log.")] = "",
+    only_check: Annotated[
+        bool, typer.Option("--check", help="Only ask the broker whether it would take it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a policy in force, beside the shipped families, without dropping a call.
+
+    One that does not compile, does not answer, or loses a family without --drop is refused, and the
+    policy in force stays.
+    """
+    with administering() as line:
+        request = admin_pb2.ActivatePolicyRequest(
+            files=policy_files(directory),
+            drop_families=drop or (),
+            validate_only=only_check,
+            reason=reason,
+            preset=preset or settings().preset,
+        )
+        told = line.ask(line.stub.ActivatePolicy, request, deadline_s=ACTIVATE_DEADLINE_S)
+    if as_json:
+        print_json(plain(told))
+        return
+    done = "would be taken" if only_check else "in force"
+    say(
+        ours("Policy ")
+        + theirs(digest(told.policy_revision), "bold")
+        + ours(f" {done}: ")
+        + theirs(", ".join(told.families))
+    )
+
+
+@app.command(epilog='Example: callbroker policy rollback --reason "It held everything."')
+def rollback(
+    revision: Annotated[
+        str, typer.Argument(help="One that was in force; the one before where left out.")
+    ] = "",
+    *,
+    reason: Reason,
+    as_json: AsJson = False,
+) -> None:
+    """Put an earlier policy back in force."""
+    with administering() as line:
+        request = admin_pb2.RollbackPolicyRequest(
+            policy_revision=_resolved(line, revision) if revision else "", reason=reason
+        )
+        told = line.ask(line.stub.RollbackPolicy, request, deadline_s=ACTIVATE_DEADLINE_S)
+    if as_json:
+        print_json(plain(told))
+    else:
+        say(ours("Policy ") + theirs(digest(told.policy_revision), "bold") + ours(" in force."))
+
+
+@app.command("list", epilog="Example: callbroker policy list")
+def list_policies(*, as_json: AsJson = False) -> None:
+    """Every policy that is or was in force, newest first."""
+    with looking() as line:
+        found = _kept(line)
+    if as_json:
+        print_json({"policies": [plain(policy) for policy in found]})
+        return
+    shown = around()
+    rows = [
+        [
+            theirs(digest(policy.policy_revision), "bold"),
+            ours(clock(epoch(policy.activate_time), now=shown.now, zone=shown.zone)),
+            ours("in force" if policy.active else "", "green"),
+            theirs(", ".join(policy.families)),
+        ]
+        for policy in found
+    ]
+    if rows:
+        say(*table(("Policy", "First", "", "Families"), rows, width=list_width(shown)))
+    else:
+        say("No policy was ever in force: callbroker policy activate DIR")
+
+
+def _built(order: PolicyOrder, tools: Sequence[ToolManifest], opa: Path | None) -> Bundle:
+    found = opa_binary.find(opa)
+    if found is None:
+        raise CommandFailed(
+            f"There is no OPA {opa_binary.OPA_VERSION}: `callbroker opa install` gets it.",
+            exit_code=ExitCode.USAGE,
+        )
+    try:
+        return asyncio.run(OpaRoom(opa=found).build(order, tools=tools))
+    except PolicyRefused as refused:
+        raise CommandFailed("This policy is refused:", findings=refused.findings) from refused
+
+
+def _resolved(line: Line[AdminServiceStub], text: str) -> str:
+    """A whole revision for the beginning of one."""
+    wanted = text.removeprefix("sha256:")
+    revisions = [policy.policy_revision for policy in _kept(line)]
+    found = [r for r in revisions if r.removeprefix("sha256:").startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    problem = "fits no policy" if not found else f"fits {len(found)} policies"
+    raise CommandFailed(f"{text!r} {problem}: see `callbroker policy list`.")
+
+
+def _kept(line: Line[AdminServiceStub]) -> Sequence[Policy]:
+    return line.ask(line.stub.ListPolicies, admin_pb2.ListPoliciesRequest()).policies
+
+
+def _count(families: Sequence[str]) -> str:
+    return f"{len(families)} {'family' if len(families) == 1 else 'families'}"

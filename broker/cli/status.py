@@ -1,0 +1,92 @@
+"""`callbroker status`: whether the broker can decide and carry out, and what waits for whom."""
+
+import typer
+from rich.text import Text
+
+from broker.cli.connection import looking
+from broker.cli.failures import ExitCode
+from broker.cli.hold_picture import digest
+from broker.cli.json_output import plain, print_json
+from broker.cli.names import short
+from broker.cli.options import AsJson
+from broker.cli.screen import Around, around, labelled, ours, say, theirs
+from broker.cli.times import epoch, length
+from broker.v1.admin_pb2 import GetStatusRequest, GetStatusResponse
+
+_INDENT = 9
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: callbroker status --json")
+def status(*, as_json: AsJson = False) -> None:
+    """How the broker is and what waits. Exit code 1 where it cannot decide."""
+    with looking() as line:
+        told = line.ask(line.stub.GetStatus, GetStatusRequest())
+        address = line.address
+    if as_json:
+        print_json(plain(told))
+    else:
+        say(*status_picture(told, address, around()))
+    if not told.policy_ready:
+        raise typer.Exit(ExitCode.NO)
+
+
+def status_picture(told: GetStatusResponse, address: str, shown: Around) -> list[Text]:
+    """The lines of `status`."""
+    up = length(shown.now - epoch(told.start_time))
+    broker = theirs(f"{short(told.broker)} at {address}, release {told.version}, up {up}")
+    lines = [
+        ("Broker", broker),
+        ("Policy", _policy(told)),
+        ("Tools", _tools(told, shown)),
+        ("Workers", _workers(told)),
+        ("Calls", _calls(told)),
+        ("Log", theirs(_log(told))),
+        ("Store", theirs(f"{told.store}, control revision {told.control_revision}")),
+    ]
+    if told.freezes:
+        freezes = f"{told.freezes} in force: callbroker freezes"
+        lines.insert(1, ("Frozen", ours(freezes, "bold red")))
+    return [
+        piece
+        for label, value in lines
+        for piece in labelled(label, value, indent=_INDENT, width=shown.width)
+    ]
+
+
+def _policy(told: GetStatusResponse) -> Text:
+    if not told.policy_revision:
+        return ours("none, so nothing is decided: callbroker policy activate DIR", "red")
+    ready = ours("ready", "green") if told.policy_ready else ours("does not answer", "bold red")
+    return theirs(digest(told.policy_revision)) + ours(", ") + ready
+
+
+def _tools(told: GetStatusResponse, shown: Around) -> Text:
+    del shown
+    return ours(str(told.tools) if told.tools else "none: callbroker tools put DIR")
+
+
+def _workers(told: GetStatusResponse) -> Text:
+    if not told.workers:
+        return ours("none, so nothing can be carried out", "yellow")
+    return ours("; ").join(
+        [
+            theirs(f"{short(w.name)} {', '.join(w.tools)} ({w.free} of {w.slots} slots free)")
+            for w in told.workers
+        ]
+    )
+
+
+def _calls(told: GetStatusResponse) -> Text:
+    waiting = f"{told.holds_pending} wait for a person"
+    parts = [ours(waiting, "yellow" if told.holds_pending else "")]
+    parts.append(ours(f"{told.invocations_running} under way"))
+    if told.invocations_unknown:
+        look = f"{told.invocations_unknown} UNKNOWN: callbroker invocations list --state unknown"
+        parts.append(ours(look, "bold red"))
+    return ours(", ").join(parts)
+
+
+def _log(told: GetStatusResponse) -> str:
+    return f"{told.audit_entries} entries, {told.audit_entries_signed} of them signed"

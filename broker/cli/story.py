@@ -1,0 +1,119 @@
+"""The log's entries of one call, in order, for an investigator.
+
+Everything that an entry says is told; what is long (the policy input) only where it is asked for.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from rich.text import Text
+
+from broker.cli.names import short
+from broker.cli.screen import Around, labelled, ours, state, theirs
+from broker.cli.times import clock
+from broker.core.text import visible_value
+
+_INDENT: Final = 2
+_VALUE_INDENT: Final = 20
+_TOLD_ELSEWHERE: Final = frozenset({"at_us", "kind", "actor", "body", "contents"})
+
+
+def story_picture(entries: Iterable[bytes], shown: Around) -> list[Text]:
+    """One line an entry, with what it mainly says."""
+    lines: list[Text] = [ours("")]
+    for entry in map(_parsed, entries):
+        told = _main_points(entry.get("body") or {}, entry.get("contents") or {})
+        head = ours(f"{_clock(entry, shown)}  ") + theirs(str(entry.get("kind", "")).ljust(21))
+        value = head + theirs(str(entry.get("actor", ""))) + told
+        lines += labelled("", value, indent=_INDENT, width=shown.width)
+    return lines
+
+
+def full_story(entries: Iterable[bytes], shown: Around) -> list[Text]:
+    """Each entry with all that it says, contents included."""
+    lines: list[Text] = []
+    for entry in map(_parsed, entries):
+        kind = theirs(str(entry.get("kind", "")), "bold")
+        actor = theirs(str(entry.get("actor", "")))
+        lines += [ours(""), ours(f"{_clock(entry, shown)}  ") + kind + ours("  ") + actor]
+        for name, value in (entry.get("body") or {}).items():
+            lines += _member(str(name), value, shown)
+        contents = entry.get("contents")
+        if isinstance(contents, dict):
+            for name, value in contents.items():
+                lines += _member(str(name), value, shown)
+        elif entry.get("contents_digest"):
+            lines += _member("contents", "(erased)", shown)
+        for name, value in entry.items():
+            if name not in _TOLD_ELSEWHERE and value not in ("", None):
+                lines += _member(str(name), value, shown)
+    return lines
+
+
+def _member(name: str, value: Any, shown: Around) -> list[Text]:
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        lines: list[Text] = []
+        for number, item in enumerate(value):
+            lines += _labelled("" if number else name, _pairs(item), shown)
+        return lines
+    text = theirs(value) if isinstance(value, str) else ours(visible_value(value))
+    return _labelled(name, text, shown)
+
+
+def _labelled(name: str, value: Text, shown: Around) -> list[Text]:
+    label = f"{' ' * _INDENT}{theirs(name).plain}"
+    return labelled(label, value, indent=max(_VALUE_INDENT, len(label) + 1), width=shown.width)
+
+
+def _pairs(item: Mapping[str, Any]) -> Text:
+    """`ALLOW policy refunds REFUND_COVERED …`: an entry's verdicts, member by member."""
+    parts = [
+        state(value) if name == "effect" else theirs(value)
+        for name, value in item.items()
+        if isinstance(value, str) and value
+    ]
+    parts += [
+        theirs(f"{name} {json.dumps(value)}")
+        for name, value in item.items()
+        if not isinstance(value, str)
+    ]
+    return ours("  ").join(parts)
+
+
+def _main_points(body: Mapping[str, Any], contents: Mapping[str, Any]) -> Text:
+    told = Text()
+    for name in ("effect", "state"):
+        if isinstance(body.get(name), str) and body[name]:
+            told += ours("  ") + state(body[name])
+    codes = body.get("codes") or [
+        verdict.get("code")
+        for verdict in body.get("verdicts") or ()
+        if isinstance(verdict, dict) and verdict.get("effect") == body.get("effect")
+    ]
+    if isinstance(codes, list) and codes:
+        told += ours("  ") + theirs(" ".join(str(code) for code in codes))
+    for name in ("code", "why", "attempt", "hold"):
+        value = body.get(name)
+        if value:
+            said = short(value) if isinstance(value, str) else f"{name} {value}"
+            told += ours("  ") + theirs(said)
+    for name in ("message", "reason", "evidence"):
+        value = contents.get(name)
+        if isinstance(value, str) and value:
+            told += ours("  ") + ours(visible_value(value))
+    return told
+
+
+def _clock(entry: Mapping[str, Any], shown: Around) -> str:
+    at_us = entry.get("at_us")
+    at = at_us / 1e6 if isinstance(at_us, int | float) else 0.0
+    return clock(at, now=shown.now, zone=shown.zone)
+
+
+def _parsed(entry: bytes) -> dict[str, Any]:
+    try:
+        read = json.loads(entry)
+    except ValueError:
+        return {"kind": "(unreadable)"}
+    return read if isinstance(read, dict) else {"kind": "(unreadable)"}

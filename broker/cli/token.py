@@ -1,0 +1,190 @@
+"""`callbroker token`: credentials of six classes. A token is shown once, or kept for you alone.
+
+The first operator token is made by whoever can open the database, while no broker runs on it.
+"""
+
+import enum
+from typing import Annotated, Final
+
+import typer
+
+from broker.bootstrap import operator_token, save_token, token_path
+from broker.cli.connection import administering, looking
+from broker.cli.environment import settings
+from broker.cli.failures import CommandFailed, ExitCode
+from broker.cli.json_output import enum_word, plain, print_json
+from broker.cli.names import resolve, short
+from broker.cli.opening import refusing
+from broker.cli.options import AsJson, Reason
+from broker.cli.screen import around, list_width, ours, say, table, theirs
+from broker.cli.times import epoch, length, parse_length
+from broker.v1 import admin_pb2
+from broker.v1.admin_pb2 import Credential, CredentialClass
+
+app = typer.Typer(no_args_is_help=True, help="Credentials.")
+
+_HEADERS: Final = ("Credential", "Class", "Subject", "Person", "Good for", "Groups, tools")
+
+
+class Class(enum.StrEnum):
+    """What a credential is good for, and on which service."""
+
+    HOST = "host"
+    AGENT = "agent"
+    WORKER = "worker"
+    REVIEWER = "reviewer"
+    OPERATOR = "operator"
+    AUDITOR = "auditor"
+
+
+@app.command(
+    epilog="Examples: callbroker token create agent agents/support --person support-engineer; "
+    "callbroker token create worker workers/shop --tool refund --tool read_order; "
+    "callbroker token create reviewer lead-2 --person lead-2 --group support-leads --save"
+)
+def create(
+    kind: Annotated[
+        Class,
+        typer.Argument(metavar="CLASS", help="host, agent, worker, reviewer, operator or auditor."),
+    ],
+    subject: Annotated[str, typer.Argument(help="Who holds it; an agent's begins with agents/.")],
+    *,
+    person: Annotated[
+        str,
+        typer.Option(
+            help='The Person behind it, "issuer#subject" or "subject": an agent\'s owner, the '
+            "reviewer, the operator."
+        ),
+    ] = "",
+    group: Annotated[list[str] | None, typer.Option(help="A reviewer's; repeatable.")] = None,
+    tool: Annotated[list[str] | None, typer.Option(help="A worker's; repeatable.")] = None,
+    life: Annotated[
+        str,
+        typer.Option(metavar="LENGTH", help="How long it is good: 12h, 30d; 90 days if not given."),
+    ] = "",
+    save: Annotated[
+        bool, typer.Option("--save", help="Keep it in state/tokens/CLASS instead of printing it.")
+    ] = False,
+    first: Annotated[
+        bool,
+        typer.Option(
+            "--first",
+            help="Operators: write it into the database itself, while no broker runs. For the "
+            "first one, or when all are lost.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a credential. Its token is shown once and stored nowhere else."""
+    if first:
+        _first(kind, subject, person=person, life=life, save=save, as_json=as_json)
+        return
+    with administering() as line:
+        request = admin_pb2.CreateCredentialRequest(
+            credential_class=CredentialClass.Value(f"CREDENTIAL_CLASS_{kind.name}"),
+            subject=subject,
+            person=person,
+            groups=group or (),
+            tools=tool or (),
+            life=parse_length(life) if life else None,
+        )
+        made = line.ask(line.stub.CreateCredential, request)
+    _hand_over(kind, made.token, save=save, as_json=as_json, credential=made.credential)
+
+
+@app.command("list", epilog="Example: callbroker token list --all")
+def list_tokens(
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Expired and revoked ones too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Credentials, without their tokens, oldest first."""
+    with looking() as line:
+        found = line.ask(line.stub.ListCredentials, admin_pb2.ListCredentialsRequest()).credentials
+    shown = around()
+    kept = [c for c in found if everything or _is_good(c, shown.now)]
+    if as_json:
+        print_json({"credentials": [plain(credential) for credential in kept]})
+        return
+    rows = [
+        [
+            ours(short(c.name), "bold"),
+            ours(_class(c)),
+            theirs(c.subject),
+            theirs(c.person),
+            ours(_left(c, shown.now)),
+            theirs(", ".join([*c.groups, *c.tools])),
+        ]
+        for c in kept
+    ]
+    say(*table(_HEADERS, rows, width=list_width(shown)))
+
+
+@app.command(epilog='Example: callbroker token revoke c-3fa9c2d1 --reason "Laptop lost."')
+def revoke(
+    name: Annotated[str, typer.Argument(metavar="CREDENTIAL", help="As `token list` prints it.")],
+    *,
+    reason: Reason,
+    as_json: AsJson = False,
+) -> None:
+    """End a credential at once; streams that it opened end within seconds."""
+    with administering() as line:
+        known = line.ask(line.stub.ListCredentials, admin_pb2.ListCredentialsRequest()).credentials
+        whole = resolve("credentials", name, (credential.name for credential in known))
+        request = admin_pb2.RevokeCredentialRequest(name=whole, reason=reason)
+        line.ask(line.stub.RevokeCredential, request)
+    if as_json:
+        print_json({"name": whole, "revoked": True})
+    else:
+        say(ours(f"{short(whole)} is revoked."))
+
+
+def _first(kind: Class, subject: str, *, person: str, life: str, save: bool, as_json: bool) -> None:
+    if kind is not Class.OPERATOR:
+        raise CommandFailed(
+            "--first makes operators alone; they make everybody else's token.",
+            exit_code=ExitCode.USAGE,
+        )
+    life_s = float(parse_length(life).seconds) if life else None
+    with refusing():
+        token = operator_token(settings(), subject=subject, person=person, life_s=life_s)
+    _hand_over(kind, token, save=save, as_json=as_json)
+
+
+def _hand_over(
+    kind: Class, token: str, *, save: bool, as_json: bool, credential: Credential | None = None
+) -> None:
+    path = token_path(settings(), kind) if save else None
+    if path is not None:
+        try:
+            save_token(path, token)
+        except OSError as error:
+            raise CommandFailed(
+                f"{path} cannot be written ({error.strerror}), and the token is lost: revoke it, "
+                "and make another."
+            ) from error
+    if as_json:
+        told = plain(credential) if credential is not None else None
+        kept = {"file": str(path)} if path is not None else {"token": token}
+        print_json({"credential": told, **kept})
+    elif path is not None:
+        say(ours("Kept in ") + theirs(str(path)))
+    else:
+        say(token)
+
+
+def _is_good(credential: Credential, now: float) -> bool:
+    return not credential.revoked and now < epoch(credential.expire_time)
+
+
+def _left(credential: Credential, now: float) -> str:
+    if credential.revoked:
+        return "revoked"
+    left_s = epoch(credential.expire_time) - now
+    return length(left_s) if left_s > 0 else "expired"
+
+
+def _class(credential: Credential) -> str:
+    return enum_word(CredentialClass.DESCRIPTOR, credential.credential_class).lower()

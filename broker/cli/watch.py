@@ -1,0 +1,128 @@
+"""On a developer's machine the files are what is in force: a saved file is put in force at once.
+
+By the same door as everybody else, with the operator's token of this machine, so that each reload
+is an audited change. What is refused is logged, and what was in force before stays.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import grpc
+import structlog
+
+from broker.cli.connection import ACTIVATE_DEADLINE_S, Line, find_token
+from broker.cli.failures import CommandFailed, ExitCode
+from broker.cli.hold_picture import digest
+from broker.cli.trees import as_bytes, checked, documents, policy_files
+from broker.config import Settings
+from broker.v1 import admin_pb2
+from broker.v1.admin_pb2_grpc import AdminServiceStub
+
+LOOK_EVERY_S: Final = 0.5
+_REASON: Final = "serve --watch: a file changed"
+
+Seen = frozenset[tuple[str, int, int]]
+_log = structlog.get_logger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def watching(settings: Settings, address: str) -> AsyncIterator[None]:
+    """Put `settings.tools` and `settings.policies` in force now and whenever they change.
+
+    Args:
+        settings: of the broker that runs in this process.
+        address: where it listens; loopback.
+
+    Raises:
+        CommandFailed: there is nothing to watch, or no operator token.
+    """
+    if settings.tools is None and settings.policies is None:
+        raise CommandFailed(
+            "--watch has nothing to watch: name `tools` or `policies` in callbroker.toml.",
+            exit_code=ExitCode.USAGE,
+        )
+    token = find_token("operator")
+    with grpc.insecure_channel(address, options=(("grpc.enable_http_proxy", 0),)) as channel:
+        line = Line(stub=AdminServiceStub(channel), address=address, token=token)
+        task = asyncio.create_task(_watch(settings, line))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def _watch(settings: Settings, line: Line[AdminServiceStub]) -> None:
+    in_force: Seen | None = None
+    before: Seen | None = None
+    while True:
+        now = await asyncio.to_thread(_seen, (settings.tools, settings.policies))
+        # A file may be half written: it counts once it has been left alone for one look.
+        if now == before and now != in_force:
+            await asyncio.to_thread(reload, settings, line)
+            in_force = now
+        before = now
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def reload(settings: Settings, line: Line[AdminServiceStub]) -> bool:
+    """Put the files in force. Whether everything was taken; what was not is logged."""
+    tools = _attempt(_put_tools, settings, line)
+    policy = _attempt(_activate, settings, line)
+    if policy and not tools:
+        # The policy before read something that these tools have no more; the new one does not.
+        tools = _attempt(_put_tools, settings, line)
+    return tools and policy
+
+
+def _attempt(
+    act: Callable[[Settings, Line[AdminServiceStub]], None],
+    settings: Settings,
+    line: Line[AdminServiceStub],
+) -> bool:
+    try:
+        act(settings, line)
+    except CommandFailed as failed:
+        _log.warning("watch_refused", why=str(failed), findings=" | ".join(failed.findings))
+        return False
+    return True
+
+
+def _put_tools(settings: Settings, line: Line[AdminServiceStub]) -> None:
+    if settings.tools is None:
+        return
+    read = documents([settings.tools])
+    checked(read)
+    request = admin_pb2.PutToolsRequest(
+        manifests_json=as_bytes(read), replace_all=True, reason=_REASON
+    )
+    told = line.ask(line.stub.PutTools, request, deadline_s=ACTIVATE_DEADLINE_S)
+    _log.info("watch_tools", tools=len(told.manifests))
+
+
+def _activate(settings: Settings, line: Line[AdminServiceStub]) -> None:
+    if settings.policies is None:
+        return
+    request = admin_pb2.ActivatePolicyRequest(
+        files=policy_files(settings.policies), preset=settings.preset, reason=_REASON
+    )
+    told = line.ask(line.stub.ActivatePolicy, request, deadline_s=ACTIVATE_DEADLINE_S)
+    _log.info("watch_policy", policy=digest(told.policy_revision))
+
+
+def _seen(directories: Iterable[Path | None]) -> Seen:
+    """Every file that counts, by path, size and time of change."""
+    found: set[tuple[str, int, int]] = set()
+    for directory in directories:
+        if directory is None:
+            continue
+        for path in directory.rglob("*"):
+            with contextlib.suppress(OSError):
+                stat = path.stat()
+                if path.is_file():
+                    found.add((str(path), stat.st_size, stat.st_mtime_ns))
+    return frozenset(found)
