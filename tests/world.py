@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.stores import temporary_store
-
 from broker.control_room import ControlRoom
 from broker.core.calls import Caller, Fact, Invocation, Person, Principal
 from broker.core.control_rows import (
@@ -40,6 +38,7 @@ from broker.reviews import Reviews
 from broker.sessions import MandateOrder, Sessions
 from tests.fakes.decision_point import REVISION, FakeDecisionPoint, allow, opinion
 from tests.fakes.runner import FakeRunner
+from tests.stores import temporary_store
 
 CUSTOMER = "customers/c-204"
 AGENT = "agents/support-assistant"

@@ -10,7 +10,7 @@ BrokerError
 │   ├── StaleEtag               ABORTED              what was shown has changed since
 │   ├── IllegalTransition       FAILED_PRECONDITION  the life cycle does not allow this now
 │   └── LimitExceeded           RESOURCE_EXHAUSTED   a bound of `core.limits` or of a quota
-├── DependencyError             nothing was decided and nothing ran; the same request id may be retried
+├── DependencyError             nothing was decided and nothing ran; the same id may be retried
 │   ├── PolicyUnavailable       UNAVAILABLE
 │   ├── StoreUnavailable        UNAVAILABLE
 │   └── RunnerUnavailable       UNAVAILABLE
@@ -55,7 +55,7 @@ class NotPermitted(CallerError):
 
 
 class MalformedRequest(CallerError):
-    """Bytes or fields that mean nothing. `metadata["field"]` names the field, where there is one."""
+    """Bytes or fields that mean nothing. `metadata["field"]` names the field, if there is one."""
 
     code = "INVALID_ARGUMENT"
     reason = "MALFORMED_REQUEST"
