@@ -10,7 +10,7 @@ from broker.administration import Administration
 from broker.core.limits import NAME_CHARACTERS_MAX
 from broker.core.manifest import ToolManifest
 from broker.enforcer.recovery import Recovery
-from broker.rpc.convert import epoch_s, invocation_out, require_text, scope_in, seconds
+from broker.rpc.convert import instant, invocation_out, require_text, scope_in, seconds
 from broker.rpc.convert_admin import (
     access_out,
     credential_order,
@@ -123,7 +123,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
             authenticated(),
             subject=request.subject,
             scope=scope_in(request.scope, field="scope"),
-            expires_at=epoch_s(request.expire_time),
+            expires_at=instant(request.expire_time, field="expire_time"),
             reason=request.reason,
         )
         return admin_pb2.CreateGrantResponse(grant=grant_out(grant))
@@ -259,7 +259,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         """The audit log as JSON lines, with its signed heads."""
         lines = self._overview.export(
             authenticated(),
-            since=epoch_s(request.start_time),
+            since=instant(request.start_time, field="start_time"),
             include_contents=request.include_contents,
         )
         async with contextlib.aclosing(lines) as parts:

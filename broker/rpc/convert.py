@@ -28,6 +28,9 @@ from broker.v1 import broker_pb2, host_pb2, types_pb2
 ATTRIBUTES_BYTES_MAX = 16 * 1024
 GROUPS_MAX = 200
 BOUNDS_MAX = 20
+INSTANT_S_MAX = 253_402_300_799
+"""The end of the year 9999, beyond which a Timestamp cannot say anything."""
+LENGTH_S_MAX = 100 * 366 * 86_400
 _BOUND_BYTES_MAX = 64 * 1024
 _NANOS = 1_000_000_000
 
@@ -59,25 +62,37 @@ def timestamp(epoch_s: float) -> Timestamp | None:
     if not epoch_s:
         return None
     message = Timestamp()
-    message.FromNanoseconds(round(epoch_s * _NANOS))
+    message.FromNanoseconds(round(min(epoch_s, INSTANT_S_MAX) * _NANOS))
     return message
 
 
-def epoch_s(message: Timestamp) -> float:
-    """A message as POSIX seconds; 0 where it was left out."""
-    return message.seconds + message.nanos / _NANOS
+def instant(message: Timestamp, *, field: str) -> float:
+    """A message as POSIX seconds; 0 where it was left out.
+
+    Raises:
+        MalformedRequest: it is before 1970 or after 9999, where messages have no such time.
+    """
+    epoch_s = message.seconds + message.nanos / _NANOS
+    if not 0 <= epoch_s <= INSTANT_S_MAX:
+        raise malformed(field, f"{field} is between the years 1970 and 9999.")
+    return epoch_s
 
 
 def seconds(message: Duration, *, field: str) -> float:
     """A message as seconds.
 
     Raises:
-        MalformedRequest: it is negative.
+        MalformedRequest: it is negative, or longer than `LENGTH_S_MAX`.
     """
     length_s = message.seconds + message.nanos / _NANOS
-    if length_s < 0:
-        raise malformed(field, f"{field} is a length of time and not negative.")
+    if not 0 <= length_s <= LENGTH_S_MAX:
+        raise malformed(field, f"{field} is a length of time, of a hundred years at most.")
     return length_s
+
+
+def words_in(texts: Iterable[str]) -> tuple[str, ...]:
+    """What the user typed, without turns in which they typed nothing."""
+    return tuple(text for text in texts if text)
 
 
 def scope_in(message: types_pb2.Scope, *, field: str) -> Scope:
@@ -127,7 +142,7 @@ def mandate_order(request: host_pb2.CreateMandateRequest) -> MandateOrder:
     return MandateOrder(
         principal=_principal(request.principal),
         agent=request.agent,
-        words=tuple(request.words),
+        words=words_in(request.words),
         scopes=tuple(scope_in(scope, field="scopes") for scope in request.scopes),
         context=Context.MEDIATED if mediated else Context.OPEN,
         life_s=life_s,

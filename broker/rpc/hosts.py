@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 
-from broker.rpc.convert import mandate_order, require_text, timestamp
+from broker.rpc.convert import mandate_order, require_text, timestamp, words_in
 from broker.rpc.door import authenticated
 from broker.sessions import Sessions
 from broker.v1 import host_pb2, host_pb2_grpc
@@ -38,7 +38,8 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
     ) -> host_pb2.AddWordsResponse:
         """Add what the user typed later."""
         require_text(request.mandate, field="mandate")
-        count = await self._sessions.add_words(authenticated(), request.mandate, request.words)
+        words = words_in(request.words)
+        count = await self._sessions.add_words(authenticated(), request.mandate, words)
         return host_pb2.AddWordsResponse(words_count=count)
 
     async def RevokeSession(
