@@ -1,0 +1,136 @@
+"""Migrations and tables say the same, and a broker starts on nothing else."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from broker.core.errors import StoreUnavailable
+from broker.store import (
+    DatabaseInUse,
+    SchemaRefused,
+    SqlStore,
+    load_or_create,
+    sqlite,
+    upgrade,
+)
+from broker.store.tables import metadata
+from tests.stores import NOW, open_store, temporary_store, url_of
+
+
+async def opened(path: Path, url: str = "") -> SqlStore:
+    return await SqlStore.open(
+        url or url_of(path),
+        state=path / "state",
+        instance="brokers/1",
+        audit_keys=load_or_create(path / "state"),
+        clock=lambda: NOW,
+    )
+
+
+def execute(path: Path, statement: str) -> None:
+    database = sqlite3.connect(path / "broker.db")
+    with database:
+        database.execute(statement)
+    database.close()
+
+
+def described(url: str) -> list[tuple[str, list[str]]]:
+    with sqlite.engine(url).connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+            " AND name <> 'alembic_version' ORDER BY name",
+        )
+        # Constraints may be written in another order.
+        return [(n, sorted(line.strip(" ,\t") for line in sql.split("\n"))) for n, sql in rows]
+
+
+def test_migrations_make_the_tables_that_the_code_names(tmp_path: Path):
+    upgrade(url_of(tmp_path))
+    with sqlite.engine(url_of(tmp_path)).connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    plain = f"sqlite:///{tmp_path / 'plain.db'}"
+    with sqlite.engine(plain).connect() as connection:
+        metadata.create_all(connection)
+    # Checks and partial indexes too, which the comparison does not look at.
+    assert described(url_of(tmp_path)) == described(plain)
+
+
+def test_migrating_twice_changes_nothing(tmp_path: Path):
+    upgrade(url_of(tmp_path))
+    before = described(url_of(tmp_path))
+    upgrade(url_of(tmp_path))
+    assert described(url_of(tmp_path)) == before
+
+
+async def test_a_database_that_is_not_there_is_not_made(tmp_path: Path):
+    with pytest.raises(SchemaRefused, match="callbroker migrate"):
+        await opened(tmp_path)
+    assert not (tmp_path / "broker.db").exists()
+
+
+async def test_a_database_that_is_not_migrated_is_refused(tmp_path: Path):
+    (tmp_path / "broker.db").touch()
+    with pytest.raises(SchemaRefused, match="callbroker migrate"):
+        await opened(tmp_path)
+
+
+async def test_a_database_of_a_newer_release_is_refused(tmp_path: Path):
+    upgrade(url_of(tmp_path))
+    execute(tmp_path, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SchemaRefused, match="newer"):
+        await opened(tmp_path)
+    with pytest.raises(SchemaRefused, match="newer"):
+        upgrade(url_of(tmp_path))
+
+
+async def test_what_is_no_database_is_unavailable(tmp_path: Path):
+    (tmp_path / "broker.db").write_bytes(b"This is no database at all. " * 100)
+    with pytest.raises(StoreUnavailable):
+        await opened(tmp_path)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "postgresql://h/db"])
+async def test_only_files_are_databases(tmp_path: Path, url: str):
+    with pytest.raises(ValueError, match="sqlite:///"):
+        await opened(tmp_path, url)
+
+
+async def test_a_database_has_one_broker(tmp_path: Path):
+    async with temporary_store(tmp_path):
+        with pytest.raises(DatabaseInUse, match="PostgreSQL"):
+            await opened(tmp_path)
+        with pytest.raises(DatabaseInUse):
+            upgrade(url_of(tmp_path))
+    store = await open_store(tmp_path)
+    await store.close()
+
+
+async def test_another_process_is_refused_and_told_why(tmp_path: Path):
+    script = f"from broker.store import upgrade; upgrade({url_of(tmp_path)!r})"
+    async with temporary_store(tmp_path):
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", script],
+            cwd=Path(__file__).parents[3],
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode != 0
+    assert b"Another broker has the database" in done.stderr
+
+
+async def test_a_refusal_gives_the_database_up_again(tmp_path: Path):
+    upgrade(url_of(tmp_path))
+    execute(tmp_path, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SchemaRefused):
+        await opened(tmp_path)
+    execute(tmp_path, "UPDATE alembic_version SET version_num = '0001'")
+    store = await opened(tmp_path)
+    await store.close()
