@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -406,6 +407,35 @@ async def test_a_change_that_others_keep_overtaking_gives_up_and_changes_nothing
     with pytest.raises(StaleEtag):
         await busy.grants.create(OPERATOR, subject="a", scope=Scope(name="s"), reason="r")
     assert office.room.current().grants == ()
+
+
+class Interrupted:
+    """A store in which somebody else changes something between a check and its commit, once."""
+
+    def __init__(self, store: SqlStore, rival: Callable[[], Awaitable[Any]]) -> None:
+        self.control = store.control
+        self._store = store
+        self._rival: Callable[[], Awaitable[Any]] | None = rival
+
+    async def commit(self, unit: Unit) -> None:
+        rival, self._rival = self._rival, None
+        if rival is not None:
+            await rival()
+        await self._store.commit(unit)
+
+
+async def test_a_change_is_checked_again_where_another_came_between_check_and_commit(office):
+    """Two operators give one agent two owners in the same moment."""
+
+    async def rival() -> None:
+        await office.admin.credentials.create(operator("operator-2"), agent_order("ann"))
+
+    late = administration(
+        Interrupted(office.store, rival), office.room, office.policies, clock=office.clock
+    )
+    with pytest.raises(MalformedRequest, match="has another person"):
+        await late.credentials.create(OPERATOR, agent_order("bob"))
+    assert office.room.current().agents["agents/a"].owner.subject == "ann"
 
 
 async def test_status_says_what_is_in_force_and_what_waits(office):
