@@ -6,25 +6,7 @@ import sys
 import time
 
 from tests.replay.evaluation import ABSENT, SUITES, evaluator, fuzzed, replayed
-
-_COLUMNS = (
-    ("benign_calls", "benign"),
-    ("benign_allow_pct", "allow %"),
-    ("benign_deny_pct", "deny %"),
-    ("holds_per_100_calls", "holds/100"),
-    ("attack_traces", "attacks"),
-    ("attack_block_pct", "blocked %"),
-    ("attack_deny_pct", "denied %"),
-    ("contract_violations", "violations"),
-    ("call_ms_p50", "p50 ms"),
-    ("call_ms_p99", "p99 ms"),
-)
-_FUZZ_COLUMNS = (
-    ("invalid", "invalid"),
-    ("invalid_denied", "denied"),
-    ("out_of_scope", "out of scope"),
-    ("out_of_scope_denied", "denied"),
-)
+from tests.replay.table import COLUMNS, FUZZ_COLUMNS, heading, line
 
 
 def main() -> int:
@@ -36,13 +18,12 @@ def main() -> int:
     if evaluator() is None:
         print(ABSENT)
         return 2
-    columns = _FUZZ_COLUMNS if given.fuzz else _COLUMNS
-    print(f"{'suite':20}" + "".join(f"{title:>13}" for _, title in columns) + f"{'took s':>9}")
+    columns = FUZZ_COLUMNS if given.fuzz else COLUMNS
+    print(heading(columns))
     for suite in given.suites or SUITES:
         begun = time.perf_counter()
         row = fuzzed(suite) if given.fuzz else replayed(suite)
-        cells = "".join(f"{'-' if row.get(k) is None else row[k]:>13}" for k, _ in columns)
-        print(f"{suite:20}{cells}{time.perf_counter() - begun:9.1f}", flush=True)
+        print(f"{line(row, columns)}  {time.perf_counter() - begun:6.1f} s", flush=True)
         for failure in row.get("failures", []):
             print(f"  {failure}")
     return 0

@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 
 from tests.replay.evaluation import ABSENT, SUITES, evaluator, fuzzed, replayed
+from tests.replay.table import FUZZ_COLUMNS, heading, line
 
 RETAIL = "tau/retail"
 SMOKE = ("agentdojo/banking",)
+FUZZED = tuple(suite for suite in SUITES if suite != "redcode")  # it has no benign calls
 
 
 @functools.cache
 def retail() -> dict[str, Any]:
     row = replayed(RETAIL)
-    print(f"\n{row}")
+    print(f"\n{heading()}\n{line(row)}")
     return row
 
 
@@ -49,16 +51,16 @@ else:
     def test_a_tool_runs_if_and_only_if_the_broker_says_so() -> None:
         assert retail()["contract_violations"] == 0
 
-    @pytest.mark.parametrize("suite", SUITES)
+    @pytest.mark.parametrize("suite", FUZZED)
     def test_invalid_arguments_and_missing_scopes_are_denied(suite: str) -> None:
         row = fuzzed(suite)
-        print(f"\n{row}")
-        assert row.get("invalid_denied", 0) == row.get("invalid", 0)
-        assert row.get("out_of_scope_denied", 0) == row.get("out_of_scope", 0)
+        print(f"\n{heading(FUZZ_COLUMNS)}\n{line(row, FUZZ_COLUMNS)}")
+        assert row["invalid_denied"] == row["invalid"] > 0
+        assert row["out_of_scope_denied"] == row["out_of_scope"] > 0
 
     @pytest.mark.parametrize("suite", SMOKE)
     def test_other_traffic_runs_and_breaks_no_contract(suite: str) -> None:
         row = replayed(suite)
-        print(f"\n{row}")
+        print(f"\n{heading()}\n{line(row)}")
         assert row["contract_violations"] == 0
         assert row["benign_deny_pct"] == 0
