@@ -30,6 +30,7 @@ from broker.core.unit import (
     RedeemMandate,
     ReleaseReservations,
     RequireControl,
+    RequireSession,
     Reserve,
     RevokeMandate,
     TakeKey,
@@ -103,6 +104,12 @@ def _touch_session(database: Database, change: TouchSession) -> None:
         "idle_expires_at": change.idle_expires_at,
     }
     _must_touch(database, s.TOUCH_SESSION, values, ConflictOn.SESSION)
+
+
+def _require_session(database: Database, change: RequireSession) -> None:
+    row = database.row(s.SESSION_OPEN, {"session": change.name, "now": change.at})
+    if row is None:
+        raise Conflict(ConflictOn.SESSION)
 
 
 def _end_session(database: Database, change: EndSession) -> None:
@@ -235,7 +242,7 @@ def _revoke_mandate(database: Database, change: RevokeMandate) -> None:
 
 def _append_words(database: Database, change: AppendWords) -> None:
     row = database.row(s.WORDS_AT, {"mandate": change.mandate})
-    if row is None:
+    if row is None or change.after not in {None, row["count"]}:
         raise Conflict(ConflictOn.MANDATE)
     database.run_many(s.ADD_WORDS, words_rows(change.mandate, change.words, first=row["count"]))
 
@@ -266,6 +273,7 @@ def _add_document(database: Database, change: AddDocument) -> None:
 # A change of another class raises KeyError, and its unit is undone.
 _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     TouchSession: _touch_session,
+    RequireSession: _require_session,
     EndSession: _end_session,
     AddInvocation: _add_invocation,
     MoveInvocation: _move_invocation,

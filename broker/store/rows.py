@@ -5,15 +5,14 @@ say is damage, and raises.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final
 
-from broker.core.calls import Agent, Context, Invocation, Person, Principal, Session, ToolCall
-from broker.core.decision import Decision, Effect, HoldTerms, Obligation, Verdict
+from broker.core.calls import Invocation, Person, Session, ToolCall
 from broker.core.holds import Hold, Requirement, Review, ReviewEffect, Reviewer
 from broker.core.lifecycle import HoldState, InvocationState
-from broker.core.scopes import Scope
 from broker.core.unit import Mandate
+from broker.store import parts as p
 from broker.store.sql import Row
 
 # ASCII, so that any string survives any database: NUL and lone surrogates stay escapes.
@@ -33,7 +32,7 @@ def invocation_row(value: Invocation) -> Row:
         "digest": value.call.digest,
         "canonical": value.call.canonical,
         "state": value.state.value,
-        "decision": None if value.decision is None else _encode(_decision(value.decision)),
+        "decision": None if value.decision is None else _encode(p.decision_part(value.decision)),
         "tool_revision": value.tool_revision,
         "policy_revision": value.policy_revision,
         "control_revision": value.control_revision,
@@ -69,7 +68,7 @@ def invocation_of(row: Row) -> Invocation:
         request_id=row["request_id"],
         call=call,
         state=InvocationState(row["state"]),
-        decision=None if decision is None else _decision_of(_decode(decision)),
+        decision=None if decision is None else p.decision_part_of(_decode(decision)),
         tool_revision=row["tool_revision"],
         policy_revision=row["policy_revision"],
         control_revision=row["control_revision"],
@@ -91,7 +90,7 @@ def hold_row(value: Hold) -> Row:
     """A row of `holds`."""
     body = {
         "requirements": [
-            {"code": r.code, "message": r.message, "terms": _terms(r.terms)}
+            {"code": r.code, "message": r.message, "terms": p.terms_part(r.terms)}
             for r in value.requirements
         ],
         "call_digest": value.call_digest,
@@ -99,8 +98,8 @@ def hold_row(value: Hold) -> Row:
         "tool_revision": value.tool_revision,
         "facts_digest": value.facts_digest,
         "policy_revision": value.policy_revision,
-        "principal": _principal(value.principal),
-        "agent": _agent(value.agent),
+        "principal": p.principal_part(value.principal),
+        "agent": p.agent_part(value.agent),
         "summary": value.summary,
     }
     return {
@@ -125,7 +124,7 @@ def hold_of(row: Row) -> Hold:
         session=row["session"],
         state=HoldState(row["state"]),
         requirements=tuple(
-            Requirement(code=r["code"], message=r["message"], terms=_terms_of(r["terms"]))
+            Requirement(code=r["code"], message=r["message"], terms=p.terms_part_of(r["terms"]))
             for r in body["requirements"]
         ),
         call_digest=body["call_digest"],
@@ -133,8 +132,8 @@ def hold_of(row: Row) -> Hold:
         tool_revision=body["tool_revision"],
         facts_digest=body["facts_digest"],
         policy_revision=body["policy_revision"],
-        principal=_principal_of(body["principal"]),
-        agent=_agent_of(body["agent"]),
+        principal=p.principal_part_of(body["principal"]),
+        agent=p.agent_part_of(body["agent"]),
         summary=body["summary"],
         created_at=row["created_at"],
         decide_by=row["decide_by"],
@@ -181,7 +180,7 @@ def session_row(value: Session) -> Row:
     return {
         "name": value.name,
         "mandate": value.mandate,
-        "body": _encode(_session_body(value)),
+        "body": _encode(p.session_part(value)),
         "opened_at": value.opened_at,
         "expires_at": value.expires_at,
         "idle_expires_at": value.idle_expires_at,
@@ -192,7 +191,7 @@ def session_row(value: Session) -> Row:
 
 def session_of(row: Row, words: tuple[str, ...]) -> Session:
     """The value of a row of `sessions` and its mandate's words."""
-    return Session(**_session_parts(_decode(row.pop("body"))), words=words, **row)
+    return Session(**p.session_part_of(_decode(row.pop("body"))), words=words, **row)
 
 
 def mandate_row(value: Mandate) -> Row:
@@ -211,7 +210,7 @@ def mandate_row(value: Mandate) -> Row:
         "name": value.name,
         "secret_digest": value.secret_digest,
         "host": value.host,
-        "session": _encode({"row": order, "body": _session_body(session)}),
+        "session": _encode({"row": order, "body": p.session_part(session)}),
         "redeem_by": value.redeem_by,
         "state": "ISSUED",
     }
@@ -226,7 +225,7 @@ def mandate_of(row: Row, words: tuple[str, ...]) -> Mandate:
         name=row["name"],
         secret_digest=row["secret_digest"],
         host=row["host"],
-        session=Session(**_session_parts(order["body"]), words=words, **session),
+        session=Session(**p.session_part_of(order["body"]), words=words, **session),
         redeem_by=row["redeem_by"],
     )
 
@@ -242,116 +241,3 @@ def words_rows(mandate: str, words: Iterable[str], *, first: int) -> list[Row]:
 def words_of(rows: Sequence[Row]) -> tuple[str, ...]:
     """The words of rows of `mandate_words`."""
     return tuple(_decode(row["words"]) for row in rows)
-
-
-def _session_body(value: Session) -> Row:
-    return {
-        "principal": _principal(value.principal),
-        "agent": _agent(value.agent),
-        "context": value.context.value,
-        "scopes": [
-            {"name": s.name, "where": {at: list(values) for at, values in s.where.items()}}
-            for s in value.scopes
-        ],
-    }
-
-
-def _session_parts(body: Row) -> dict[str, Any]:
-    return {
-        "principal": _principal_of(body["principal"]),
-        "agent": _agent_of(body["agent"]),
-        "context": Context(body["context"]),
-        "scopes": tuple(
-            Scope(name=s["name"], where={at: tuple(v) for at, v in s["where"].items()})
-            for s in body["scopes"]
-        ),
-    }
-
-
-def _person(value: Person) -> list[str]:
-    return [value.issuer, value.subject]
-
-
-def _person_of(value: Sequence[str]) -> Person:
-    return Person(issuer=value[0], subject=value[1])
-
-
-def _principal(value: Principal) -> Row:
-    return {
-        "id": value.id,
-        "person": _person(value.person),
-        "groups": list(value.groups),
-        "attributes": dict(value.attributes),
-        "assurance": value.assurance,
-    }
-
-
-def _principal_of(value: Row) -> Principal:
-    return Principal(
-        id=value["id"],
-        person=_person_of(value["person"]),
-        groups=tuple(value["groups"]),
-        attributes=value["attributes"],
-        assurance=value["assurance"],
-    )
-
-
-def _agent(value: Agent) -> Row:
-    attributes = dict(value.attributes)
-    return {"id": value.id, "owner": _person(value.owner), "attributes": attributes}
-
-
-def _agent_of(value: Row) -> Agent:
-    owner = _person_of(value["owner"])
-    return Agent(id=value["id"], owner=owner, attributes=value["attributes"])
-
-
-def _decision(value: Decision) -> Row:
-    return {
-        "effect": value.effect.name,
-        "verdicts": [_verdict(verdict) for verdict in value.verdicts],
-        "obligations": [
-            {"kind": o.kind, "family": o.family, "parameters": dict(o.parameters)}
-            for o in value.obligations
-        ],
-    }
-
-
-def _decision_of(value: Row) -> Decision:
-    return Decision(
-        effect=Effect[value["effect"]],
-        verdicts=tuple(_verdict_of(verdict) for verdict in value["verdicts"]),
-        obligations=tuple(Obligation(**obligation) for obligation in value["obligations"]),
-    )
-
-
-def _verdict(value: Verdict) -> Row:
-    return {
-        "effect": value.effect.name,
-        "stage": value.stage,
-        "code": value.code,
-        "message": value.message,
-        "family": value.family,
-        "terms": None if value.terms is None else _terms(value.terms),
-        "enforced": value.enforced,
-        "concealed": value.concealed,
-    }
-
-
-def _verdict_of(value: Row) -> Verdict:
-    terms = None if value["terms"] is None else _terms_of(value["terms"])
-    return Verdict(**{**value, "effect": Effect[value["effect"]], "terms": terms})
-
-
-def _terms(value: HoldTerms) -> Row:
-    return {
-        "reviewers": list(value.reviewers),
-        "approvals_required": value.approvals_required,
-        "decide_within_s": value.decide_within_s,
-        "run_within_s": value.run_within_s,
-        "step_up": value.step_up,
-    }
-
-
-def _terms_of(value: Mapping[str, Any]) -> HoldTerms:
-    return HoldTerms(**{**value, "reviewers": tuple(value["reviewers"])})

@@ -48,6 +48,14 @@ TOUCH_SESSION: Final = Statement(
     )
     .values(idle_expires_at=bound("idle_expires_at")),
 )
+# Read within the transaction that writes; a store with several writers locks the row (FOR SHARE).
+SESSION_OPEN: Final = Statement(
+    sa.select(t.sessions.c.name).where(
+        t.sessions.c.name == bound("session"),
+        t.sessions.c.state == "OPEN",
+        t.sessions.c.expires_at > bound("now"),
+    ),
+)
 END_SESSION: Final = Statement(
     sa.update(t.sessions)
     .where(t.sessions.c.name == bound("session"), t.sessions.c.state == "OPEN")

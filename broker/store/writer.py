@@ -18,11 +18,12 @@ from typing import Final
 import structlog
 
 from broker.core import limits
-from broker.core.errors import BrokerError, Defect, OutcomeUnstored, StoreUnavailable
-from broker.core.unit import Conflict, Unit
+from broker.core.errors import OutcomeUnstored, StoreUnavailable
+from broker.core.unit import Unit
 from broker.store import sqlite
 from broker.store.apply import apply, control_revision
 from broker.store.heads import Heads
+from broker.store.jobs import Job, fail, told, wake
 from broker.store.log import Addition, Log, LogRefused
 from broker.store.sql import Database
 
@@ -31,33 +32,6 @@ RETRY_S: Final = 1.0
 _AWAY: Final = "The database cannot be written; nothing was decided and nothing ran."
 _UNKNOWN: Final = "Whether this was recorded is not known."
 _log: Final = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """A unit on its way, and who waits for it.
-
-    Attributes:
-        sign: a signed head is wanted with it.
-        taken: by the writer; until then it can be withdrawn.
-        error: what became of it; None once it is written.
-    """
-
-    unit: Unit
-    loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[None]
-    sign: bool = False
-    taken: bool = False
-    error: BaseException | None = None
-
-    def tell(self) -> None:
-        """Wake who waits. On the loop."""
-        if self.done.done():
-            return
-        if self.error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(self.error)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -141,7 +115,7 @@ class Writer:
                 for job in jobs:
                     job.error = OutcomeUnstored(_UNKNOWN)
                     job.error.__cause__ = error
-            _wake(jobs)
+            wake(jobs)
             self._send_head()
         if self._database is not None:
             self._database.close()
@@ -209,7 +183,7 @@ class Writer:
             except Exception as error:
                 if isinstance(error, sqlite.ERRORS) and not sqlite.is_of_unit(error):
                     raise
-                job.error = _told(error)
+                job.error = told(error)
                 database.say("ROLLBACK TO SAVEPOINT unit")
             else:
                 revision = revised
@@ -234,7 +208,7 @@ class Writer:
                 self._put_off(jobs)
             else:
                 self._doubt()
-                _fail(jobs, OutcomeUnstored(_UNKNOWN))
+                fail(jobs, OutcomeUnstored(_UNKNOWN))
             return
         self.commits += 1
         addition.accept()
@@ -246,7 +220,7 @@ class Writer:
 
     def _put_off(self, jobs: Iterable[Job]) -> None:
         """Nothing was written; a head that is due is tried again a little later."""
-        _fail(jobs, StoreUnavailable(_AWAY))
+        fail(jobs, StoreUnavailable(_AWAY))
         if self._sign_by is not None:
             self._sign_by = time.monotonic() + RETRY_S
 
@@ -305,38 +279,3 @@ class Writer:
         self.log = log
         self._is_log_current = True
         self._sign_by = time.monotonic() if log.unsigned.leaves else None
-
-
-def _told(error: Exception) -> BaseException:
-    """What the caller of one unit is told."""
-    if isinstance(error, Conflict | BrokerError):
-        return error
-    _log.error("unit_not_applied", exc_info=error)
-    defect = Defect("The change could not be recorded.")
-    defect.__cause__ = error
-    return defect
-
-
-def _fail(jobs: Iterable[Job], error: BrokerError) -> None:
-    """Every unit that did not fail by itself fails with the group."""
-    for job in jobs:
-        if job.error is None:
-            job.error = type(error)(str(error))
-
-
-def _wake(jobs: Iterable[Job]) -> None:
-    """One call into each loop, however many wait there."""
-    loops: dict[asyncio.AbstractEventLoop, list[Job]] = {}
-    for job in jobs:
-        loops.setdefault(job.loop, []).append(job)
-    for loop, waiting in loops.items():
-        try:
-            loop.call_soon_threadsafe(_tell, waiting)
-        except RuntimeError:
-            # The loop is closed: nobody waits any more.
-            _log.warning("nobody_waits", units=len(waiting))
-
-
-def _tell(jobs: Iterable[Job]) -> None:
-    for job in jobs:
-        job.tell()

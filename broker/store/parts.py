@@ -1,0 +1,134 @@
+"""Values inside of a JSON column, both ways: `x_part_of(x_part(value)) == value` for each."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from broker.core.calls import Agent, Context, Person, Principal, Session
+from broker.core.decision import Decision, Effect, HoldTerms, Obligation, Verdict
+from broker.core.scopes import Scope
+from broker.store.sql import Row
+
+
+def session_part(value: Session) -> Row:
+    """What is fixed of a session."""
+    return {
+        "principal": principal_part(value.principal),
+        "agent": agent_part(value.agent),
+        "context": value.context.value,
+        "scopes": [
+            {"name": s.name, "where": {at: list(values) for at, values in s.where.items()}}
+            for s in value.scopes
+        ],
+    }
+
+
+def session_part_of(body: Row) -> dict[str, Any]:
+    """The same, as arguments of `Session`."""
+    return {
+        "principal": principal_part_of(body["principal"]),
+        "agent": agent_part_of(body["agent"]),
+        "context": Context(body["context"]),
+        "scopes": tuple(
+            Scope(name=s["name"], where={at: tuple(v) for at, v in s["where"].items()})
+            for s in body["scopes"]
+        ),
+    }
+
+
+def person_part(value: Person) -> list[str]:
+    """A Person: issuer and subject."""
+    return [value.issuer, value.subject]
+
+
+def person_part_of(value: Sequence[str]) -> Person:
+    """The Person."""
+    return Person(issuer=value[0], subject=value[1])
+
+
+def principal_part(value: Principal) -> Row:
+    """A Principal."""
+    return {
+        "id": value.id,
+        "person": person_part(value.person),
+        "groups": list(value.groups),
+        "attributes": dict(value.attributes),
+        "assurance": value.assurance,
+    }
+
+
+def principal_part_of(value: Row) -> Principal:
+    """The Principal."""
+    return Principal(
+        id=value["id"],
+        person=person_part_of(value["person"]),
+        groups=tuple(value["groups"]),
+        attributes=value["attributes"],
+        assurance=value["assurance"],
+    )
+
+
+def agent_part(value: Agent) -> Row:
+    """An Agent."""
+    attributes = dict(value.attributes)
+    return {"id": value.id, "owner": person_part(value.owner), "attributes": attributes}
+
+
+def agent_part_of(value: Row) -> Agent:
+    """The Agent."""
+    owner = person_part_of(value["owner"])
+    return Agent(id=value["id"], owner=owner, attributes=value["attributes"])
+
+
+def decision_part(value: Decision) -> Row:
+    """A Decision."""
+    return {
+        "effect": value.effect.name,
+        "verdicts": [_verdict(verdict) for verdict in value.verdicts],
+        "obligations": [
+            {"kind": o.kind, "family": o.family, "parameters": dict(o.parameters)}
+            for o in value.obligations
+        ],
+    }
+
+
+def decision_part_of(value: Row) -> Decision:
+    """The Decision."""
+    return Decision(
+        effect=Effect[value["effect"]],
+        verdicts=tuple(_verdict_of(verdict) for verdict in value["verdicts"]),
+        obligations=tuple(Obligation(**obligation) for obligation in value["obligations"]),
+    )
+
+
+def _verdict(value: Verdict) -> Row:
+    return {
+        "effect": value.effect.name,
+        "stage": value.stage,
+        "code": value.code,
+        "message": value.message,
+        "family": value.family,
+        "terms": None if value.terms is None else terms_part(value.terms),
+        "enforced": value.enforced,
+        "concealed": value.concealed,
+    }
+
+
+def _verdict_of(value: Row) -> Verdict:
+    terms = None if value["terms"] is None else terms_part_of(value["terms"])
+    return Verdict(**{**value, "effect": Effect[value["effect"]], "terms": terms})
+
+
+def terms_part(value: HoldTerms) -> Row:
+    """The terms of a hold."""
+    return {
+        "reviewers": list(value.reviewers),
+        "approvals_required": value.approvals_required,
+        "decide_within_s": value.decide_within_s,
+        "run_within_s": value.run_within_s,
+        "step_up": value.step_up,
+    }
+
+
+def terms_part_of(value: Mapping[str, Any]) -> HoldTerms:
+    """The HoldTerms."""
+    return HoldTerms(**{**value, "reviewers": tuple(value["reviewers"])})
