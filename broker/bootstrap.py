@@ -7,7 +7,6 @@ take its lock: none of them happens beneath a broker.
 import asyncio
 import os
 import time
-from pathlib import Path
 from typing import Final
 
 from broker.administration.changes import ControlChanges
@@ -21,10 +20,12 @@ from broker.identity import LOCAL_ISSUER
 from broker.ids import UuidFactory
 from broker.ports import Clock
 from broker.store import SqlStore, load_or_create, upgrade
+from broker.token_files import save_token, token_path
+
+__all__ = ["FIRST_OPERATOR", "operator_token", "prepare", "save_token", "token_path"]
 
 FIRST_OPERATOR: Final = "operator"
 
-_TOKENS: Final = "tokens"
 _real_clock: Clock = time.time  # noqa: TID251 - as in the composition root
 
 
@@ -74,26 +75,6 @@ def operator_token(
         life_s=life_s,
     )
     return asyncio.run(_create(settings, order, clock))
-
-
-def token_path(settings: Settings, name: str) -> Path:
-    """Where this machine keeps the token of a class: a file of the state directory."""
-    return settings.state / _TOKENS / name
-
-
-def save_token(path: Path, token: str) -> None:
-    """Write a token for its owner's eyes alone, in place of the one before.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(token + "\n")
-    temporary.replace(path)
 
 
 async def _create(settings: Settings, order: CredentialOrder, clock: Clock) -> str:

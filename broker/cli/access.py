@@ -1,7 +1,8 @@
 """`callbroker access`: who may do what, through which agent, and why; given and taken back."""
 
+import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from broker.cli.connection import Line, administering, looking
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.json_output import plain, print_json
 from broker.cli.names import full
-from broker.cli.options import AsJson, Reason
+from broker.cli.options import AsJson, Reason, group
 from broker.cli.screen import Around, around, list_width, ours, say, table, theirs
 from broker.cli.times import clock, epoch, parse_end
 from broker.core.text import visible_value
@@ -21,7 +22,7 @@ from broker.v1.admin_pb2 import AccessLine, Grant, ShowAccessResponse
 from broker.v1.admin_pb2_grpc import AdminServiceStub
 from broker.v1.types_pb2 import Scope
 
-app = typer.Typer(no_args_is_help=True, help="Who may do what.")
+app = group("Who may do what.")
 
 Subject = Annotated[str, typer.Argument(help="A principal's id, groups/NAME or agents/ID.")]
 
@@ -119,37 +120,33 @@ def revoke(
 def access_picture(told: ShowAccessResponse, shown: Around, *, width: int) -> list[Text]:
     """The lines of `access show`."""
     lines: list[Text] = []
-    if told.lines:
-        rows = [_row(line, shown) for line in told.lines]
-        headers = ("Through", "Scope", "Tools", "The principal has it", "The agent has it")
-        lines += table(headers, rows, width=width)
-    else:
-        lines.append(ours("Nothing, through no agent."))
+    for agent, through in itertools.groupby(told.lines, key=lambda line: line.agent):
+        lines += [ours("Through ") + theirs(agent, "bold")]
+        rows = [row for line in through for row in _rows(line, shown)]
+        lines += [*table(("Scope", "Tools", "Who has it, and why"), rows, width=width), ours("")]
+    if not told.lines:
+        lines += [ours("Nothing, through no agent."), ours("")]
     if told.unused_grants:
         rows = [[_scope(one), _why(one, shown)] for one in told.unused_grants]
-        lines += [ours(""), ours("Granted, but no agent can use it:")]
-        lines += table(("Scope", "Why"), rows, width=width)
-    return lines
+        lines += [ours("Granted, but no agent can use it")]
+        lines += [*table(("Scope", "Who has it, and why"), rows, width=width), ours("")]
+    return lines[:-1]
 
 
-def _row(line: AccessLine, shown: Around) -> Sequence[Text]:
-    return [
-        theirs(line.agent),
-        theirs(line.scope, "bold"),
-        theirs(", ".join(line.tools) or "(none that needs no more)"),
-        _whys(line.principal_grants, shown),
-        _whys(line.agent_grants, shown),
-    ]
-
-
-def _whys(grants: Iterable[Grant], shown: Around) -> Text:
-    return ours(" or ").join([_why(one, shown) for one in grants])
+def _rows(line: AccessLine, shown: Around) -> Iterator[Sequence[Text]]:
+    """A row for each grant; the principal's and the agent's are both needed."""
+    tools = theirs(", ".join(line.tools)) if line.tools else ours("none in force", "dim")
+    first = [theirs(line.scope, "bold"), tools]
+    for one in (*line.principal_grants, *line.agent_grants):
+        yield [*first, _why(one, shown)]
+        first = [ours(""), ours("")]
 
 
 def _why(one: Grant, shown: Around) -> Text:
-    told = theirs(f"{one.subject}, by {one.granted_by}: ") + ours(visible_value(one.reason))
+    told = theirs(f"{one.subject}: ") + ours(visible_value(one.reason))
+    told += theirs(f", by {one.granted_by}")
     if one.scope.where_json:
-        told += ours(", only ") + _where(one)
+        told += ours(", only where ") + _where(one)
     if one.HasField("expire_time"):
         end = clock(epoch(one.expire_time), now=shown.now, zone=shown.zone)
         told += ours(f", until {end}")

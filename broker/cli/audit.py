@@ -16,20 +16,18 @@ from broker.cli.connection import looking
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.invocations import call_picture, resolved
 from broker.cli.json_output import plain, print_json
-from broker.cli.options import AsJson
+from broker.cli.options import AsJson, group
 from broker.cli.screen import around, ours, say, theirs
 from broker.cli.story import full_story
 from broker.cli.times import parse_time
 from broker.core.audit_verification import Report, verify
 from broker.core.notes import MalformedNote, parse_verifier_key
-from broker.store.heads import notes_of
-from broker.store.keys import signature_holds
 from broker.v1 import admin_pb2
 
 EXPORT_DEADLINE_S: Final = 3_600.0
 _KEY_BYTES_MAX: Final = 4_096
 
-app = typer.Typer(no_args_is_help=True, help="The log.")
+app = group("The log.")
 
 
 @app.command("show", epilog="Example: callbroker audit show i-9c2e01ab")
@@ -108,6 +106,9 @@ def verify_export(
 
     Names the first entry that is not as it was signed.
     """
+    from broker.store.heads import notes_of  # noqa: PLC0415 - the database's parts, for this alone
+    from broker.store.keys import signature_holds  # noqa: PLC0415
+
     try:
         public_key = parse_verifier_key(_text(key))
         heads = [note for path in checkpoint or () for note in notes_of(path.read_bytes())]

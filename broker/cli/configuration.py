@@ -1,29 +1,25 @@
 """`callbroker config`: every setting, what it is here and why, and what it means."""
 
+import json
 import os
+import tomllib
 from collections.abc import Iterator
 from typing import Any, Final
 
-import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from rich.text import Text
 
 from broker.cli.environment import settings
 from broker.cli.json_output import print_json
-from broker.cli.options import AsJson
+from broker.cli.options import AsJson, group
 from broker.cli.screen import Around, around, labelled, ours, say, theirs
 from broker.config import Settings, config_path
 
 _INDENT: Final = 22
 _PREFIX: Final = "CALLBROKER_"
 
-app = typer.Typer(no_args_is_help=True, help="The settings.")
-
-
-@app.callback()
-def _group() -> None:
-    """The settings."""
+app = group("The settings.")
 
 
 @app.command(epilog="Example: callbroker config show")
@@ -45,7 +41,7 @@ def show(*, as_json: AsJson = False) -> None:
 
 
 def _told(configured: Settings) -> Iterator[dict[str, Any]]:
-    given = configured.model_fields_set
+    given = _in_file()
     for name, field in Settings.model_fields.items():
         variable = f"{_PREFIX}{name.upper()}"
         in_environment = any(
@@ -59,6 +55,11 @@ def _told(configured: Settings) -> Iterator[dict[str, Any]]:
             "from": variable if in_environment else source,
             "about": field.description or "",
         }
+
+
+def _in_file() -> frozenset[str]:
+    path = config_path()
+    return frozenset(tomllib.loads(path.read_text(encoding="utf-8"))) if path else frozenset()
 
 
 def _default(field: Any) -> Any:
@@ -87,4 +88,6 @@ def _picture(setting: dict[str, Any], shown: Around) -> list[Text]:
 
 
 def _said(value: Any) -> str:
-    return "none" if value in (None, "", {}) else str(value)
+    if value in (None, "", {}):
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -19,6 +19,7 @@ from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.sdk.configuration import settings_from
 from broker.sdk.errors import PlaintextRefused
+from broker.token_files import token_path
 from broker.v1.admin_pb2_grpc import AdminServiceStub
 from broker.v1.review_pb2_grpc import ReviewServiceStub
 
@@ -133,17 +134,18 @@ def find_token(*classes: str) -> Token:
         text = os.environ.get(variable, "").strip()
         if text:
             return Token(text=text, origin=variable)
-    directory = settings().state / "tokens"
+    configured = settings()
     for kind in classes:
-        path = directory / kind
+        path = token_path(configured, kind)
         if path.is_file():
             return Token(text=_read(path), origin=str(path))
     wanted = classes[0]
+    place = token_path(configured, wanted)
     raise CommandFailed(
         f"There is no {' or '.join(classes)} token.",
         exit_code=ExitCode.USAGE,
         findings=(
-            f"set CALLBROKER_{wanted.upper()}_TOKEN, or keep it in {directory / wanted}",
+            f"set CALLBROKER_{wanted.upper()}_TOKEN, or keep it in {place}",
             _HOW_TO_MAKE[wanted],
         ),
     )

@@ -11,12 +11,12 @@ from broker.cli.freezing import subject
 from broker.cli.invocations import resolved_session
 from broker.cli.json_output import plain, print_json
 from broker.cli.names import short
-from broker.cli.options import AsJson, Reason
+from broker.cli.options import AsJson, Reason, group
 from broker.cli.screen import ours, say
 from broker.cli.times import parse_length
 from broker.v1 import admin_pb2
 
-app = typer.Typer()
+app = group("")
 
 
 class Kind(enum.StrEnum):

@@ -1,15 +1,13 @@
 """`callbroker freezes`: what is stopped now, by whom and why."""
 
-import typer
-
 from broker.cli.connection import looking
 from broker.cli.freezing import freezes_picture
 from broker.cli.json_output import plain, print_json
-from broker.cli.options import AsJson
+from broker.cli.options import AsJson, group
 from broker.cli.screen import around, list_width, say
 from broker.v1.admin_pb2 import ListFreezesRequest
 
-app = typer.Typer()
+app = group("")
 
 
 @app.command(epilog="Example: callbroker freezes")

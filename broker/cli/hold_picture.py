@@ -4,6 +4,7 @@ Every value is exact. What an agent wrote is told from what the broker looked up
 a text stands in quotation marks that nothing inside it can close.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from broker.cli.screen import (
 )
 from broker.cli.times import clock, epoch, length
 from broker.core.text import visible, visible_value
-from broker.v1.review_pb2 import Hold, HoldArgument, HoldRequirement, LookedUp, Review
+from broker.v1.review_pb2 import EarlierCall, Hold, HoldArgument, HoldRequirement, LookedUp, Review
 from broker.v1.types_pb2 import Effect, Invocation
 
 DIGEST_DIGITS: Final = 8
@@ -149,15 +150,30 @@ def _listed(parts: Sequence[Text]) -> Text:
 
 
 def _before(hold: Hold, shown: Around, width: int) -> list[Text]:
-    calls = [
-        ours(clock(epoch(call.time), now=shown.now, zone=shown.zone) + " ")
-        + theirs(call.tool)
-        + ours(" ")
-        + state(enum_word(Effect.DESCRIPTOR, call.effect))
-        for call in hold.earlier
-    ]
-    told = _listed(calls) if calls else ours("nothing in this session")
-    return labelled("Before", told, indent=_INDENT, width=width)
+    told: list[Text] = []
+    for (at, tool, effect), alike in itertools.groupby(hold.earlier, lambda c: _earlier(c, shown)):
+        times = sum(1 for _ in alike)
+        often = ours(f" {times} times") if times > 1 else ours("")
+        told.append(ours(f"{at} ") + theirs(tool) + ours(" ") + state(effect) + often)
+    lines = _packed(told, width - _INDENT) or [ours("nothing in this session")]
+    return _many("Before", lines, width)
+
+
+def _earlier(call: EarlierCall, shown: Around) -> tuple[str, str, str]:
+    at = clock(epoch(call.time), now=shown.now, zone=shown.zone)
+    return at, call.tool, enum_word(Effect.DESCRIPTOR, call.effect)
+
+
+def _packed(parts: Sequence[Text], cells: int) -> list[Text]:
+    """Parts with commas between, as many on a line as fit; none is broken that fits by itself."""
+    lines: list[Text] = []
+    for number, part in enumerate(parts):
+        ended = part + ours("," if number < len(parts) - 1 else "")
+        if lines and lines[-1].cell_len + 1 + ended.cell_len <= cells:
+            lines[-1] += ours(" ") + ended
+        else:
+            lines.append(ended)
+    return lines
 
 
 def _reviews(hold: Hold, shown: Around) -> list[Text]:

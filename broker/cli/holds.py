@@ -7,11 +7,10 @@ import typer
 from rich.text import Text
 
 from broker.cli.connection import Line, reviewing
-from broker.cli.failures import CommandFailed
 from broker.cli.hold_picture import headline, hold_picture
 from broker.cli.json_output import enum_word, plain, print_json
 from broker.cli.names import resolve, short
-from broker.cli.options import AsJson
+from broker.cli.options import AsJson, group
 from broker.cli.screen import (
     Around,
     around,
@@ -31,7 +30,7 @@ from broker.v1.types_pb2 import Invocation
 
 PAGE_SIZE: Final = 50
 
-app = typer.Typer(no_args_is_help=True, help="Calls that wait for a person.")
+app = group("Calls that wait for a person.")
 
 Name = Annotated[
     str, typer.Argument(metavar="HOLD", help="As `holds list` prints it, or the full name.")
@@ -65,7 +64,10 @@ def list_holds(
 
 @app.command(epilog="Example: callbroker holds show h-3fa9c2d1")
 def show(name: Name, *, as_json: AsJson = False) -> None:
-    """One hold with all that a reviewer must know, and the lines that decide it."""
+    """One hold, as a reviewer must know it.
+
+    Ends with the lines that approve and reject it.
+    """
     with reviewing() as line:
         request = review_pb2.GetHoldRequest(name=_resolved(line, name))
         hold = line.ask(line.stub.GetHold, request).hold
@@ -83,7 +85,10 @@ def approve(
     reason: Annotated[str, typer.Option(help="For the record.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Say yes to exactly the call that was shown; it is then decided again, with your yes."""
+    """Say yes to exactly the call that was shown.
+
+    It is then decided again, with your yes; what has changed meanwhile makes the yes void.
+    """
     with reviewing() as line:
         request = review_pb2.ApproveHoldRequest(
             name=_resolved(line, name), etag=etag, reason=reason
@@ -102,7 +107,10 @@ def reject(
     reason: Annotated[str, typer.Option(help="Why; the agent's model reads it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Say no. One is enough, and the agent may not ask for the same again."""
+    """Say no, and why.
+
+    One is enough, and the agent may not ask for the same again.
+    """
     with reviewing() as line:
         request = review_pb2.RejectHoldRequest(name=_resolved(line, name), etag=etag, reason=reason)
         hold = line.ask(line.stub.RejectHold, request).hold
@@ -114,8 +122,7 @@ def list_picture(holds: list[Hold], shown: Around, *, width: int) -> list[Text]:
     rows = [
         [
             ours(short(hold.name), "bold"),
-            state(enum_word(Hold.State.DESCRIPTOR, hold.state)),
-            ours(_left(hold, shown)),
+            _where(hold, shown),
             theirs(hold.principal),
             shown_before(hold.summary),
             ours(" ").join([theirs(r.code) for r in hold.requirements]),
@@ -123,16 +130,15 @@ def list_picture(holds: list[Hold], shown: Around, *, width: int) -> list[Text]:
         ]
         for hold in holds
     ]
-    headers = ("Hold", "State", "Left", "For", "What would happen", "Stopped by", "")
+    headers = ("Hold", "Time left", "For", "What would happen", "Stopped by", "")
     return table(headers, rows, width=width)
 
 
-def _left(hold: Hold, shown: Around) -> str:
-    end = {
-        Hold.STATE_PENDING: epoch(hold.decide_by_time),
-        Hold.STATE_APPROVED: epoch(hold.run_by_time),
-    }.get(hold.state)
-    return "" if not end else length(end - shown.now)
+def _where(hold: Hold, shown: Around) -> Text:
+    """How long a pending one still waits; the state of any other."""
+    if hold.state == Hold.STATE_PENDING:
+        return ours(length(epoch(hold.decide_by_time) - shown.now), "yellow")
+    return state(enum_word(Hold.State.DESCRIPTOR, hold.state))
 
 
 def _count(waiting: int) -> str:
@@ -185,8 +191,6 @@ def _all(
         )
         page = line.ask(line.stub.ListHolds, request)
         yield from page.holds
-        if page.next_page_token == token:
-            raise CommandFailed("The broker gave the same page twice.")
         token = page.next_page_token
         if not token:
             return

@@ -12,7 +12,7 @@ from broker.cli.connection import Line, administering, looking
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.json_output import enum_word, plain, print_json, print_json_line
 from broker.cli.names import full, resolve, short
-from broker.cli.options import AsJson
+from broker.cli.options import AsJson, group
 from broker.cli.screen import (
     Around,
     around,
@@ -38,7 +38,7 @@ LOOKED_THROUGH_MAX: Final = 20_000
 _INDENT: Final = 9
 _RESULT_BYTES_MAX: Final = 1024 * 1024
 
-app = typer.Typer(no_args_is_help=True, help="Calls that were decided.")
+app = group("Calls that were decided.")
 
 Name = Annotated[
     str, typer.Argument(metavar="CALL", help="As `invocations list` prints it, or the full name.")
@@ -239,7 +239,7 @@ def _all(
     while True:
         page = line.ask(line.stub.ListInvocations, request)
         yield from page.invocations
-        if page.next_page_token == request.page_token:
+        if not page.next_page_token:
             return
         request.page_token = page.next_page_token
 

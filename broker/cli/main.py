@@ -16,10 +16,10 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from broker.cli.failures import CommandFailed, ExitCode
+from broker.cli.options import CONTEXT
 from broker.core.text import visible
 
 PROGRAM: Final = "callbroker"
-CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 EPILOG: Final = (
     "Exit codes: 0 done; 1 the answer is no, or a check failed; 2 wrong usage or configuration; "
     "3 the broker cannot be reached; 4 not permitted."
@@ -76,7 +76,7 @@ app = typer.Typer(
     cls=Commands,
     help="Decides and carries out an AI agent's tool calls, outside the model.",
     epilog=EPILOG,
-    context_settings=CONTEXT,
+    context_settings=dict(CONTEXT),
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
@@ -132,8 +132,8 @@ def _fail(message: str, findings: Sequence[str], code: ExitCode) -> int:
 
 def _misused(misused: TyperException) -> int:
     context = getattr(misused, "ctx", None)
-    if not misused.message and context is not None:  # a group alone: its help is the answer
-        sys.stderr.write(context.get_help() + "\n")
+    if misused.message.startswith("Usage: "):  # a group alone: its help is the answer
+        sys.stderr.write(misused.message + "\n")
         return ExitCode.USAGE
     command = context.command_path if context is not None else PROGRAM
     return _fail(f"{misused.format_message()} See: {command} --help", (), ExitCode.USAGE)

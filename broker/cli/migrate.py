@@ -1,15 +1,13 @@
 """`callbroker migrate`: makes the database, or brings it to this release. Forward only."""
 
-import typer
-
 from broker.bootstrap import prepare
 from broker.cli.environment import settings
 from broker.cli.json_output import print_json
 from broker.cli.opening import refusing
-from broker.cli.options import AsJson
+from broker.cli.options import AsJson, group
 from broker.cli.screen import ours, say, theirs
 
-app = typer.Typer()
+app = group("")
 
 
 @app.command(epilog="Example: callbroker migrate")

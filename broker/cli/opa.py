@@ -8,16 +8,11 @@ import typer
 
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.json_output import print_json
-from broker.cli.options import AsJson
+from broker.cli.options import AsJson, group
 from broker.cli.screen import ours, say, theirs
 from broker.policy import opa_binary
 
-app = typer.Typer(no_args_is_help=True, help="The policy engine.")
-
-
-@app.callback()
-def _group() -> None:
-    """The policy engine."""
+app = group("The policy engine.")
 
 
 @app.command(epilog="Example: callbroker opa install")

@@ -1,6 +1,5 @@
 """`callbroker policy`: rules come into force only once they answer; the ones before are kept."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,23 +8,19 @@ import typer
 
 from broker.cli.connection import ACTIVATE_DEADLINE_S, Line, administering, looking
 from broker.cli.environment import settings
-from broker.cli.failures import CommandFailed, ExitCode
+from broker.cli.failures import CommandFailed
 from broker.cli.hold_picture import digest
 from broker.cli.json_output import plain, print_json
-from broker.cli.opening import refusing
-from broker.cli.options import AsJson, Reason
+from broker.cli.options import AsJson, Reason, group
 from broker.cli.screen import around, list_width, ours, say, table, theirs
 from broker.cli.times import clock, epoch
 from broker.cli.trees import checked, documents, policy_files
-from broker.core.manifest import ToolManifest
-from broker.policy import opa_binary
-from broker.policy.room import OpaRoom
-from broker.ports import Bundle, PolicyOrder, PolicyRefused
+from broker.ports import PolicyOrder
 from broker.v1 import admin_pb2
 from broker.v1.admin_pb2 import Policy
 from broker.v1.admin_pb2_grpc import AdminServiceStub
 
-app = typer.Typer(no_args_is_help=True, help="The rules.")
+app = group("The rules.")
 
 Directory = Annotated[
     Path,
@@ -55,8 +50,9 @@ def check(
         previous_families=(),
         dropped=(),
     )
-    with refusing():
-        bundle = _built(order, manifests, configured.opa)
+    from broker.cli.policy_check import checked_policy  # noqa: PLC0415 - OPA's parts, for this alone
+
+    bundle = checked_policy(order, manifests, configured.opa)
     if as_json:
         print_json({"policy_revision": bundle.revision, "families": list(bundle.families)})
     else:
@@ -151,19 +147,6 @@ def list_policies(*, as_json: AsJson = False) -> None:
         say(*table(("Policy", "First", "", "Families"), rows, width=list_width(shown)))
     else:
         say("No policy was ever in force: callbroker policy activate DIR")
-
-
-def _built(order: PolicyOrder, tools: Sequence[ToolManifest], opa: Path | None) -> Bundle:
-    found = opa_binary.find(opa)
-    if found is None:
-        raise CommandFailed(
-            f"There is no OPA {opa_binary.OPA_VERSION}: `callbroker opa install` gets it.",
-            exit_code=ExitCode.USAGE,
-        )
-    try:
-        return asyncio.run(OpaRoom(opa=found).build(order, tools=tools))
-    except PolicyRefused as refused:
-        raise CommandFailed("This policy is refused:", findings=refused.findings) from refused
 
 
 def _resolved(line: Line[AdminServiceStub], text: str) -> str:

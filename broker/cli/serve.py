@@ -12,11 +12,12 @@ from broker.app import Application
 from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.opening import refusing
+from broker.cli.options import group
 from broker.cli.watch import watching
 from broker.config import Settings, is_loopback
 from broker.core.errors import BrokerError
 
-app = typer.Typer()
+app = group("")
 
 
 @app.command(epilog="Example: callbroker serve --watch")

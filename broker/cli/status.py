@@ -8,14 +8,14 @@ from broker.cli.failures import ExitCode
 from broker.cli.hold_picture import digest
 from broker.cli.json_output import plain, print_json
 from broker.cli.names import short
-from broker.cli.options import AsJson
+from broker.cli.options import AsJson, group
 from broker.cli.screen import Around, around, labelled, ours, say, theirs
 from broker.cli.times import epoch, length
 from broker.v1.admin_pb2 import GetStatusRequest, GetStatusResponse
 
 _INDENT = 9
 
-app = typer.Typer()
+app = group("")
 
 
 @app.command(epilog="Example: callbroker status --json")

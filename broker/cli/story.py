@@ -5,18 +5,18 @@ Everything that an entry says is told; what is long (the policy input) only wher
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from rich.text import Text
 
 from broker.cli.names import short
 from broker.cli.screen import Around, labelled, ours, state, theirs
-from broker.cli.times import clock
 from broker.core.text import visible_value
 
 _INDENT: Final = 2
 _VALUE_INDENT: Final = 20
-_TOLD_ELSEWHERE: Final = frozenset({"at_us", "kind", "actor", "body", "contents"})
+_QUESTION: Final = "question"
 
 
 def story_picture(entries: Iterable[bytes], shown: Around) -> list[Text]:
@@ -37,18 +37,22 @@ def full_story(entries: Iterable[bytes], shown: Around) -> list[Text]:
         kind = theirs(str(entry.get("kind", "")), "bold")
         actor = theirs(str(entry.get("actor", "")))
         lines += [ours(""), ours(f"{_clock(entry, shown)}  ") + kind + ours("  ") + actor]
-        for name, value in (entry.get("body") or {}).items():
-            lines += _member(str(name), value, shown)
-        contents = entry.get("contents")
-        if isinstance(contents, dict):
-            for name, value in contents.items():
-                lines += _member(str(name), value, shown)
-        elif entry.get("contents_digest"):
-            lines += _member("contents", "(erased)", shown)
-        for name, value in entry.items():
-            if name not in _TOLD_ELSEWHERE and value not in ("", None):
-                lines += _member(str(name), value, shown)
+        members = dict(entry.get("body") or {}) | dict(entry.get("contents") or {})
+        for name, value in members.items():
+            if value not in ("", [], {}, None):
+                lines += _member(name, value, shown)
+        lines += _labelled("entry", _place(entry), shown)
     return lines
+
+
+def _place(entry: Mapping[str, Any]) -> Text:
+    """Where it stands in the log, and what it commits to."""
+    told = theirs(f"{entry.get('id', '')}, {entry.get('sequence', '?')} of ")
+    told += theirs(short(str(entry.get("instance", ""))))
+    if entry.get("contents_digest"):
+        erased = "" if entry.get("contents") else " (erased)"
+        told += theirs(f", contents {entry['contents_digest']}{erased}")
+    return told
 
 
 def _member(name: str, value: Any, shown: Around) -> list[Text]:
@@ -56,6 +60,12 @@ def _member(name: str, value: Any, shown: Around) -> list[Text]:
         lines: list[Text] = []
         for number, item in enumerate(value):
             lines += _labelled("" if number else name, _pairs(item), shown)
+        return lines
+    if isinstance(value, dict) and name == _QUESTION:
+        lines = []
+        for inner, one in value.items():
+            if one not in ("", [], {}, None):
+                lines += _member(f"{name}.{inner}", one, shown)
         return lines
     text = theirs(value) if isinstance(value, str) else ours(visible_value(value))
     return _labelled(name, text, shown)
@@ -68,16 +78,11 @@ def _labelled(name: str, value: Text, shown: Around) -> list[Text]:
 
 def _pairs(item: Mapping[str, Any]) -> Text:
     """`ALLOW policy refunds REFUND_COVERED …`: an entry's verdicts, member by member."""
-    parts = [
-        state(value) if name == "effect" else theirs(value)
-        for name, value in item.items()
-        if isinstance(value, str) and value
-    ]
-    parts += [
-        theirs(f"{name} {json.dumps(value)}")
-        for name, value in item.items()
-        if not isinstance(value, str)
-    ]
+    texts = {name: value for name, value in item.items() if isinstance(value, str) and value}
+    parts = [state(texts.pop("effect"))] if "effect" in texts else []
+    parts += [theirs(value) for value in texts.values()]
+    if item.get("enforced") is False:
+        parts.append(ours("(observed only)"))
     return ours("  ").join(parts)
 
 
@@ -108,7 +113,7 @@ def _main_points(body: Mapping[str, Any], contents: Mapping[str, Any]) -> Text:
 def _clock(entry: Mapping[str, Any], shown: Around) -> str:
     at_us = entry.get("at_us")
     at = at_us / 1e6 if isinstance(at_us, int | float) else 0.0
-    return clock(at, now=shown.now, zone=shown.zone)
+    return f"{datetime.fromtimestamp(at, shown.zone):%H:%M:%S}"
 
 
 def _parsed(entry: bytes) -> dict[str, Any]:

@@ -8,20 +8,19 @@ from typing import Annotated, Final
 
 import typer
 
-from broker.bootstrap import operator_token, save_token, token_path
 from broker.cli.connection import administering, looking
 from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.json_output import enum_word, plain, print_json
 from broker.cli.names import resolve, short
-from broker.cli.opening import refusing
-from broker.cli.options import AsJson, Reason
+from broker.cli.options import AsJson, Reason, group
 from broker.cli.screen import around, list_width, ours, say, table, theirs
 from broker.cli.times import epoch, length, parse_length
+from broker.token_files import save_token, token_path
 from broker.v1 import admin_pb2
 from broker.v1.admin_pb2 import Credential, CredentialClass
 
-app = typer.Typer(no_args_is_help=True, help="Credentials.")
+app = group("Credentials.")
 
 _HEADERS: Final = ("Credential", "Class", "Subject", "Person", "Good for", "Groups, tools")
 
@@ -147,6 +146,9 @@ def _first(kind: Class, subject: str, *, person: str, life: str, save: bool, as_
             "--first makes operators alone; they make everybody else's token.",
             exit_code=ExitCode.USAGE,
         )
+    from broker.bootstrap import operator_token  # noqa: PLC0415 - the database, for this alone
+    from broker.cli.opening import refusing  # noqa: PLC0415
+
     life_s = float(parse_length(life).seconds) if life else None
     with refusing():
         token = operator_token(settings(), subject=subject, person=person, life_s=life_s)

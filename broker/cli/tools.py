@@ -14,7 +14,7 @@ from broker.cli.connection import ACTIVATE_DEADLINE_S, administering, looking
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.hold_picture import digest
 from broker.cli.json_output import plain, print_json
-from broker.cli.options import AsJson, Reason
+from broker.cli.options import AsJson, Reason, group
 from broker.cli.screen import around, list_width, ours, say, table, theirs
 from broker.cli.trees import as_bytes, checked, documents
 from broker.core.manifest import warnings
@@ -23,7 +23,7 @@ from broker.tools.draft import Document, DraftRefused, draft, to_yaml
 from broker.v1 import admin_pb2
 from broker.v1.admin_pb2 import Manifest
 
-app = typer.Typer(no_args_is_help=True, help="What may be called.")
+app = group("What may be called.")
 
 Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Manifests, or directories of them.")
@@ -43,14 +43,17 @@ def list_tools(*, as_json: AsJson = False) -> None:
     for tool in found:
         told = plain(tool)["document"]
         needed = ", ".join(scope["name"] for scope in told.get("scopes", ()))
-        behaves = ", ".join(b for b in _BEHAVIOURS if told.get("behaviour", {}).get(b))
+        behaviour = told.get("behaviour", {})
+        behaves = ", ".join(b for b in _BEHAVIOURS if behaviour.get(b))
+        if not behaviour.get("read_only"):
+            behaves = f"writes, {behaves}" if behaves else "writes"
         workers = ours(str(tool.workers), "" if tool.workers else "yellow")
         rows.append(
             [
                 theirs(tool.name, "bold"),
                 theirs(digest(tool.revision)),
                 workers,
-                theirs(behaves or "writes"),
+                theirs(behaves),
                 theirs(needed),
                 theirs(str(told.get("description", ""))),
             ]

@@ -7,11 +7,11 @@ import typer
 from broker.cli.connection import administering
 from broker.cli.json_output import print_json
 from broker.cli.names import resolve, short
-from broker.cli.options import AsJson, Reason
+from broker.cli.options import AsJson, Reason, group
 from broker.cli.screen import ours, say
 from broker.v1 import admin_pb2
 
-app = typer.Typer()
+app = group("")
 
 
 @app.command(epilog='Example: callbroker unfreeze f-3fa9c2d1 --reason "It was a false alarm."')

@@ -1,14 +1,12 @@
 """`callbroker version`: the releases that decide here."""
 
-import typer
-
 from broker import __version__
 from broker.cli.json_output import print_json
-from broker.cli.options import AsJson
+from broker.cli.options import AsJson, group
 from broker.cli.screen import say
 from broker.policy.opa_binary import OPA_VERSION
 
-app = typer.Typer()
+app = group("")
 
 
 @app.command(epilog="Example: callbroker version")
