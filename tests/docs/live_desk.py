@@ -1,0 +1,76 @@
+"""A support desk that serves while a page's commands are run against it."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.docs.pages import ROOT
+
+STOP_S = 60
+COMMAND_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveDesk:
+    """What the desk said until it served, and where its commands are run."""
+
+    said: str
+    directory: Path
+    environment: Mapping[str, str]
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """A command as somebody would type it, standard error included in what it prints."""
+        return subprocess.run(
+            ["/bin/sh", "-c", command],
+            cwd=self.directory,
+            env=dict(self.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=COMMAND_S,
+            check=False,
+        )
+
+
+@contextlib.contextmanager
+def serving(directory: Path) -> Iterator[LiveDesk]:
+    """Start it, wait until its agents are done, and stop it on leaving."""
+    state = directory / "desk"
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "examples.support_desk", "--port", "0", "--state", str(state)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        said = ""
+        for line in process.stdout:
+            said += line
+            if line.startswith("Ctrl-C"):
+                break
+        else:
+            raise AssertionError(f"the desk ended early:\n{said}")
+        yield LiveDesk(said=said, directory=directory, environment=_environment(state))
+    finally:
+        process.terminate()
+        process.wait(timeout=STOP_S)
+        process.stdout.close()
+
+
+def _environment(state: Path) -> dict[str, str]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("CALLBROKER_")}
+    return {
+        **inherited,
+        "CALLBROKER_CONFIG": str(state / "callbroker.toml"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "COLUMNS": "100",
+        "TZ": "UTC",
+    }
