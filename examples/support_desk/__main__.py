@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, help=f"{DEFAULT_PORT} unless it is taken")
     parser.add_argument("--state", type=Path, help="a new directory, which is kept")
     given = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: shells ignore it for `&`
+        signal.signal(number, signal.default_int_handler)
     print("Starting the support desk: shop, broker, OPA, worker", flush=True)
     begun = time.monotonic()
     port = DEFAULT_PORT if given.port is None else given.port
@@ -43,10 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped.")
     return 0
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _introduce(desk: Desk, took_s: float) -> None:
@@ -65,7 +62,7 @@ async def _show(desk: Desk, *, once: bool) -> None:
         print(f"{decided} calls decided, {len(held)} wait for a person.", flush=True)
         if once:
             return
-        _say_how_to_review(desk)
+        await asyncio.to_thread(_say_how_to_review, desk, held)
         print("Ctrl-C stops everything.\n", flush=True)
         async with asyncio.TaskGroup() as group:
             for outcome in held:
@@ -116,23 +113,23 @@ async def _summary(desk: Desk, outcome: Outcome | Exception) -> str:
     return await asyncio.to_thread(desk.operator.summary, outcome.name)
 
 
-def _say_how_to_review(desk: Desk) -> None:
+def _say_how_to_review(desk: Desk, held: Sequence[AsyncHeld]) -> None:
     command = Path(sys.executable).with_name("callbroker")
     with contextlib.suppress(ValueError):
         command = command.relative_to(Path.cwd())
     print("Decide on them in another terminal:\n")
     print(f"  export CALLBROKER_CONFIG={desk.directory / 'callbroker.toml'}")
     print(f"  {command} holds list")
-    print(f"  {command} holds show NAME          says how to approve and how to reject\n")
+    for outcome in held[:1]:  # names end in what tells them apart; this is how the command cuts
+        hold = f"h-{desk.operator.hold(outcome.name)[-8:]}"
+        print(f"  {command} holds show {hold}    says how to approve and how to reject")
+    print()
 
 
 async def _follow(desk: Desk, held: AsyncHeld) -> None:
     """Say what became of a call once a person has decided."""
-    begun = time.perf_counter()
     outcome = await held.wait(timeout_s=86_400)
-    step = agents.Step(tool=held.tool, arguments={}, about="")
-    answered = Answered(step=step, outcome=outcome, took_s=time.perf_counter() - begun)
-    print(screen.line(answered, f"reviewed: {await _summary(desk, outcome)}"), flush=True)
+    print(screen.ended(outcome, await _summary(desk, outcome)), flush=True)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from broker import bootstrap, config
+from broker.token_files import save_token
 from broker.tools.registry import read_manifests
 from examples.support_desk import records
 from examples.support_desk.agents import AGENT, SCOPES
@@ -139,7 +140,7 @@ def _provision(operator: Operator, directory: Path) -> tuple[dict[str, str], int
         ),
     }
     for name in ("operator", "reviewer"):  # what `callbroker` needs on this machine
-        bootstrap.save_token(directory / "state" / "tokens" / name, tokens[name])
+        save_token(directory / "state" / "tokens" / name, tokens[name])
     return tokens, len(manifests), len(families)
 
 

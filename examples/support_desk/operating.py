@@ -116,12 +116,18 @@ class Operator(AbstractContextManager["Operator"]):
 
     def summary(self, invocation: str) -> str:
         """What people read of a call: its manifest's template, filled in."""
-        answer = self._admin.ShowInvocation(
+        return self._call(invocation).summary
+
+    def hold(self, invocation: str) -> str:
+        """The hold that a call waits in; empty where it does not wait."""
+        return self._call(invocation).invocation.hold
+
+    def _call(self, invocation: str) -> admin_pb2.InvocationSummary:
+        return self._admin.ShowInvocation(
             admin_pb2.ShowInvocationRequest(name=invocation),
             metadata=self._metadata,
             timeout=_DEADLINE_S,
-        )
-        return answer.invocation.summary
+        ).invocation
 
 
 def _files(directory: Path) -> Iterable[Path]:

@@ -37,5 +37,10 @@ def line(answered: Answered, about: str, *, count: int = 1) -> str:
     ).rstrip()
 
 
+def ended(outcome: Outcome, about: str) -> str:
+    """A reviewed call for the screen: how it ended."""
+    return f"  {outcome.state:9}  {outcome.tool:{_TOOL}} {about}"
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= _ABOUT else f"{text[: _ABOUT - 1]}…"
