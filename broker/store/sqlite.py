@@ -18,12 +18,15 @@ from broker.core.limits import STORE_BUSY_S
 
 BEGIN_READ: Final = "BEGIN DEFERRED"
 BEGIN_WRITE: Final = "BEGIN IMMEDIATE"
+WAIT_FOR_NO_LOCK: Final = "PRAGMA busy_timeout = 0"
 
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA trusted_schema = OFF",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -65536",
     f"PRAGMA busy_timeout = {int(STORE_BUSY_S * 1000)}",
 )
 _UNIQUE: Final = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})

@@ -174,35 +174,35 @@ class SqlStore:
 
     async def find_mandate(self, *, secret_digest: bytes = b"", name: str = "") -> Mandate | None:
         """A mandate by its secret's digest or its name, redeemed or not."""
-        return await self._readers.ask(reads.find_mandate, secret_digest, name)
+        return await self._readers.look(reads.find_mandate, secret_digest, name)
 
     async def find_session(self, name: str) -> Session | None:
         """A session in any state, with all words so far."""
-        return await self._readers.ask(reads.find_session, name)
+        return await self._readers.look(reads.find_session, name)
 
     async def session_of_mandate(self, mandate: str) -> Session | None:
         """The session that redeeming the mandate opened."""
-        return await self._readers.ask(reads.session_of_mandate, mandate)
+        return await self._readers.look(reads.session_of_mandate, mandate)
 
     async def find_invocation(self, name: str) -> Invocation | None:
         """An invocation by name."""
-        return await self._readers.ask(reads.find_invocation, name)
+        return await self._readers.look(reads.find_invocation, name)
 
     async def find_request(self, session: str, request_id: str) -> Invocation | None:
         """The invocation of a request id."""
-        return await self._readers.ask(reads.find_request, session, request_id)
+        return await self._readers.look(reads.find_request, session, request_id)
 
     async def keys(self, keys: Sequence[str]) -> Mapping[str, KeySeen]:
         """Exclusive keys as they stand; one never seen has version 0 and is free."""
-        return await self._readers.ask(reads.keys, keys)
+        return await self._readers.look(reads.keys, keys)
 
     async def seen(self, session: str, counters: Sequence[CounterAsked], *, now: float) -> Seen:
         """Counters and history for one call."""
-        return await self._readers.ask(reads.seen, session, counters, now)
+        return await self._readers.look(reads.seen, session, counters, now)
 
     async def find_hold(self, name: str) -> tuple[Hold, tuple[Review, ...]] | None:
         """A hold with all its reviews, oldest first."""
-        return await self._readers.ask(reads.find_hold, name)
+        return await self._readers.look(reads.find_hold, name)
 
     async def list_holds(self, query: HoldQuery) -> Sequence[tuple[Hold, tuple[Review, ...]]]:
         """A page of holds with their reviews."""

@@ -16,6 +16,7 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("size", name=op.f("pk_audit_checkpoints")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "audit_contents",
@@ -44,14 +45,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("invocation <> ''"),
         postgresql_where=sa.text("invocation <> ''"),
     )
-    op.create_index(
-        "ix_audit_entries_unsigned",
-        "audit_entries",
-        ["instance", "sequence"],
-        unique=False,
-        sqlite_where=sa.text("leaf_index IS NULL"),
-        postgresql_where=sa.text("leaf_index IS NULL"),
-    )
     op.create_table(
         "control_revision",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
@@ -66,12 +59,14 @@ def upgrade() -> None:
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("kind", "key", name=op.f("pk_control_rows")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "counters",
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_counters")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "documents",
@@ -91,6 +86,7 @@ def upgrade() -> None:
         sa.Column("first_at", sa.Double(), nullable=False),
         sa.Column("last_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("session", "tool", "effect", name=op.f("pk_history")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "keys",
@@ -98,6 +94,7 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("invocation", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_keys")),
+        sqlite_with_rowid=False,
     )
     op.create_index(
         "ix_keys_invocation",
@@ -142,6 +139,7 @@ def upgrade() -> None:
             ["mandate"], ["mandates.name"], name=op.f("fk_mandate_words_mandate")
         ),
         sa.PrimaryKeyConstraint("mandate", "position", name=op.f("pk_mandate_words")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "sessions",
