@@ -24,7 +24,9 @@ from broker.v1.types_pb2 import Scope
 
 app = group("Who may do what.")
 
-Subject = Annotated[str, typer.Argument(help="A principal's id, groups/NAME or agents/ID.")]
+Subject = Annotated[
+    str, typer.Argument(metavar="SUBJECT", help="A principal's id, groups/NAME or agents/ID.")
+]
 
 
 @app.command(epilog="Example: callbroker access show --principal customers/c-204 --group customers")
@@ -32,7 +34,8 @@ def show(
     *,
     principal: Annotated[str, typer.Option(help="Whose authority; also groups/… or agents/….")],
     group: Annotated[
-        list[str] | None, typer.Option(help="As a host would say it of them; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="GROUP", help="As a host would say it of them; repeatable."),
     ] = None,
     agent: Annotated[str, typer.Option(help="Only through this agent.")] = "",
     as_json: AsJson = False,
@@ -58,7 +61,7 @@ def show(
 )
 def grant(
     subject: Subject,
-    scope: Annotated[str, typer.Argument(help="Such as refunds:write.")],
+    scope: Annotated[str, typer.Argument(metavar="SCOPE", help="Such as refunds:write.")],
     *,
     reason: Reason,
     where: Annotated[
@@ -92,15 +95,20 @@ def grant(
     epilog='Example: callbroker access revoke groups/customers refunds:write --reason "Too soon."'
 )
 def revoke(
-    subject: Annotated[str, typer.Argument(help="Who has it; or the full name of one grant.")],
+    subject: Annotated[
+        str, typer.Argument(metavar="SUBJECT", help="Who has it; or a grant's full name.")
+    ],
     scope: Annotated[
-        str, typer.Argument(help="Which scope; none with a grant's name.", show_default=False)
+        str, typer.Argument(metavar="SCOPE", help="None with a grant's name.", show_default=False)
     ] = "",
     *,
     reason: Reason,
     as_json: AsJson = False,
 ) -> None:
-    """Take a scope back: every grant of it that this subject has, or the one that is named."""
+    """Take a scope back.
+
+    Every grant of it that this subject has, or the one that is named.
+    """
     named = full("grants", subject)
     if bool(scope) is (named is not None):
         raise CommandFailed(

@@ -96,8 +96,9 @@ def verify_export(
     checkpoint: Annotated[
         list[Path] | None,
         typer.Option(
+            metavar="FILE",
             help="Signed heads that were kept elsewhere, such as state/checkpoints/heads.jsonl: "
-            "without one a log that was cut short goes unnoticed; repeatable."
+            "without one a log that was cut short goes unnoticed; repeatable.",
         ),
     ] = None,
     as_json: AsJson = False,

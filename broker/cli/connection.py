@@ -151,6 +151,16 @@ def find_token(*classes: str) -> Token:
     )
 
 
+def open_channel(address: str) -> grpc.Channel:
+    """A channel in the clear, for this machine's own broker.
+
+    Raises:
+        PlaintextRefused: the address is not this machine.
+    """
+    options = settings_from({}, address=address).options()
+    return grpc.insecure_channel(address, options=options)
+
+
 def failure_of(error: grpc.RpcError, *, address: str, token: Token) -> CommandFailed:
     """What an RPC's error means to whoever typed the command."""
     code, told, reason = _parts(error)
@@ -200,12 +210,11 @@ def _channel() -> Iterator[tuple[grpc.Channel, str]]:
     except OSError as error:
         raise CommandFailed(f"CALLBROKER_CA_FILE: {error}", exit_code=ExitCode.USAGE) from error
     credentials = found.credentials()
-    channel = (
-        grpc.insecure_channel(found.address, options=found.options())
-        if credentials is None
-        else grpc.secure_channel(found.address, credentials, options=found.options())
-    )
-    with channel:
+    if credentials is None:
+        with open_channel(found.address) as channel:
+            yield channel, found.address
+        return
+    with grpc.secure_channel(found.address, credentials, options=found.options()) as channel:
         yield channel, found.address
 
 

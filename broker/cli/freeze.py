@@ -31,9 +31,11 @@ class Kind(enum.StrEnum):
 
 @app.command(epilog='Example: callbroker freeze tool refund --reason "Looking into it." --for 2h')
 def freeze(
-    kind: Annotated[Kind, typer.Argument(help="What is stopped.")],
+    kind: Annotated[
+        Kind, typer.Argument(metavar="KIND", help="tool, agent, principal, session or all.")
+    ],
     name: Annotated[
-        str, typer.Argument(help="Which one; none for `all`.", show_default=False)
+        str, typer.Argument(metavar="NAME", help="Which one; none for `all`.", show_default=False)
     ] = "",
     *,
     reason: Reason,

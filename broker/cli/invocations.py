@@ -89,7 +89,10 @@ def list_invocations(
 
 @app.command(epilog="Example: callbroker invocations show i-9c2e01ab")
 def show(name: Name, *, as_json: AsJson = False) -> None:
-    """One call and what became of it; `audit show` tells every entry in full."""
+    """One call and what became of it.
+
+    `audit show` tells every entry in full.
+    """
     with looking() as line:
         request = admin_pb2.ShowInvocationRequest(name=resolved(line, name))
         told = line.ask(line.stub.ShowInvocation, request)
@@ -190,7 +193,9 @@ def call_picture(call: InvocationSummary, shown: Around) -> list[Text]:
     for number, reason in enumerate(reasons):
         value = effect + ours("  ") + reason if number == 0 else reason
         lines += labelled("" if number else "Decided", value, indent=_INDENT, width=width)
-    if invocation.message or invocation.code:
+    already = [(r.code, r.message) for r in invocation.reasons]
+    told = (invocation.code, invocation.message)
+    if any(told) and told not in already:
         said = theirs(f"{invocation.message} {invocation.code}".strip())
         lines += labelled("Outcome", said, indent=_INDENT, width=width)
     if invocation.hold:

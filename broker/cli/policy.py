@@ -40,7 +40,10 @@ def check(
     preset: Preset = "",
     as_json: AsJson = False,
 ) -> None:
-    """Check a policy here, without a broker, as `activate` would: layout, types, entry point."""
+    """Check a policy here, without a broker.
+
+    As `activate` would: layout, types, entry point; but not against the policy in force.
+    """
     configured = settings()
     where = tools or configured.tools
     manifests = checked(documents([where])) if where is not None else []

@@ -65,7 +65,7 @@ def _member(name: str, value: Any, shown: Around) -> list[Text]:
         lines = []
         for inner, one in value.items():
             if one not in ("", [], {}, None):
-                lines += _member(f"{name}.{inner}", one, shown)
+                lines += _member(f"input.{inner}", one, shown)
         return lines
     text = theirs(value) if isinstance(value, str) else ours(visible_value(value))
     return _labelled(name, text, shown)

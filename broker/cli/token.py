@@ -37,16 +37,20 @@ class Class(enum.StrEnum):
 
 
 @app.command(
-    epilog="Examples: callbroker token create agent agents/support --person support-engineer; "
-    "callbroker token create worker workers/shop --tool refund --tool read_order; "
-    "callbroker token create reviewer lead-2 --person lead-2 --group support-leads --save"
+    epilog="""\b
+Examples:
+  callbroker token create agent agents/support --person support-engineer
+  callbroker token create worker workers/shop --tool refund --tool read_order
+  callbroker token create reviewer lead-2 --person lead-2 --group support-leads --save"""
 )
 def create(
     kind: Annotated[
         Class,
         typer.Argument(metavar="CLASS", help="host, agent, worker, reviewer, operator or auditor."),
     ],
-    subject: Annotated[str, typer.Argument(help="Who holds it; an agent's begins with agents/.")],
+    subject: Annotated[
+        str, typer.Argument(metavar="SUBJECT", help="Who holds it; an agent's begins with agents/.")
+    ],
     *,
     person: Annotated[
         str,
@@ -55,8 +59,12 @@ def create(
             "reviewer, the operator."
         ),
     ] = "",
-    group: Annotated[list[str] | None, typer.Option(help="A reviewer's; repeatable.")] = None,
-    tool: Annotated[list[str] | None, typer.Option(help="A worker's; repeatable.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(metavar="GROUP", help="A reviewer's; repeatable.")
+    ] = None,
+    tool: Annotated[
+        list[str] | None, typer.Option(metavar="TOOL", help="A worker's; repeatable.")
+    ] = None,
     life: Annotated[
         str,
         typer.Option(metavar="LENGTH", help="How long it is good: 12h, 30d; 90 days if not given."),

@@ -83,7 +83,10 @@ def show(name: Name, *, as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: callbroker tools check tools/")
 def check(paths: Paths, *, as_json: AsJson = False) -> None:
-    """Check manifests here, without a broker: form, schemas, references, and what to look at."""
+    """Check manifests here, without a broker.
+
+    Their form, schemas and references; and says what to look at.
+    """
     manifests = checked(documents(paths))
     found = [
         f"{manifest.name}: {warning}" for manifest in manifests for warning in warnings(manifest)
@@ -145,14 +148,16 @@ def delete(name: Name, *, reason: Reason, as_json: AsJson = False) -> None:
 
 @app.command("draft", epilog="Example: callbroker tools draft my_agent.tools --out tools")
 def draft_tools(
-    module: Annotated[str, typer.Argument(help="With typed functions; it is imported.")],
+    module: Annotated[
+        str, typer.Argument(metavar="MODULE", help="With typed functions; it is imported.")
+    ],
     *,
     out: Annotated[
         Path | None, typer.Option(help="Directory for one file each; printed where left out.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a manifest for each public function of a module, with the most cautious behaviour.
+    """Write manifests for a module's public functions.
 
     A drafted tool writes, destroys, must not be repeated and reaches outside, until you say that it
     is milder. Files that are there are not touched.

@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-import grpc
 import structlog
 
-from broker.cli.connection import ACTIVATE_DEADLINE_S, Line, find_token
+from broker.cli.connection import ACTIVATE_DEADLINE_S, Line, find_token, open_channel
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.hold_picture import digest
 from broker.cli.trees import as_bytes, checked, documents, policy_files
@@ -45,7 +44,7 @@ async def watching(settings: Settings, address: str) -> AsyncIterator[None]:
             exit_code=ExitCode.USAGE,
         )
     token = find_token("operator")
-    with grpc.insecure_channel(address, options=(("grpc.enable_http_proxy", 0),)) as channel:
+    with open_channel(address) as channel:
         line = Line(stub=AdminServiceStub(channel), address=address, token=token)
         task = asyncio.create_task(_watch(settings, line))
         try:

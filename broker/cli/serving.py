@@ -1,0 +1,46 @@
+"""Runs a broker until it is told to stop, and then lets what is under way end."""
+
+import asyncio
+import contextlib
+import signal
+
+from broker import log
+from broker.app import Application
+from broker.cli.failures import CommandFailed
+from broker.cli.opening import refusing
+from broker.cli.watch import watching
+from broker.config import Settings
+from broker.core.errors import BrokerError
+
+
+def run(configured: Settings, *, watch: bool) -> None:
+    """Serve.
+
+    Args:
+        configured: the broker's settings.
+        watch: put tools and policies in force whenever a file of theirs changes.
+
+    Raises:
+        CommandFailed: it cannot start.
+    """
+    log.configure(form=configured.log_format, level=configured.log_level)
+    with refusing():
+        asyncio.run(_serve(configured, watch=watch))
+
+
+async def _serve(configured: Settings, *, watch: bool) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        async with Application(configured) as broker, contextlib.AsyncExitStack() as stack:
+            if watch:
+                await stack.enter_async_context(watching(configured, broker.address))
+            ended = asyncio.ensure_future(broker.wait())
+            stopped = asyncio.ensure_future(stopping.wait())
+            await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
+            ended.cancel()
+            stopped.cancel()
+    except BrokerError as error:
+        raise CommandFailed(f"The broker cannot start: {error}") from error
