@@ -74,7 +74,7 @@ async def test_the_broker_does_not_start_on_an_edited_log(tmp_path: Path, what: 
     base = tmp_path / "base"
     base.mkdir()
     await written(base)
-    for number in random.Random(5).sample(range(1, ENTRIES + 1), 5):
+    for number in (ENTRIES, *random.Random(5).sample(range(1, ENTRIES), 5)):
         path = copied(base, f"copy-{number}")
         edit(path, EDITS[what].format(n=number))
         await refuses(path)
@@ -89,6 +89,34 @@ async def test_the_broker_does_not_start_on_an_older_copy(tmp_path: Path):
     await written(base, 5)
     (base / "broker.db").write_bytes(monday)
     assert "older" in await refuses(base)
+
+
+async def test_the_broker_does_not_start_on_a_copy_that_went_another_way(tmp_path: Path):
+    """Let a copy of the whole broker go on elsewhere, past the original, and bring it back."""
+    base = tmp_path / "base"
+    base.mkdir()
+    await written(base, 10)
+    other = copied(base, "other")
+    await written(other, 9)
+    await written(base, 5)
+    (base / "broker.db").write_bytes((other / "broker.db").read_bytes())
+    assert "not the one whose head was signed" in await refuses(base)
+
+
+async def test_the_broker_does_not_start_on_a_log_in_another_order(tmp_path: Path):
+    """Exchange the places of entries of two instances: each one's chain is still whole."""
+    base = tmp_path / "base"
+    base.mkdir()
+    await written(base, 3)
+    async with temporary_store(base, instance="brokers/2") as store:
+        await store.commit(unit(entries=(entry(),)))
+    edit(
+        base,
+        "UPDATE audit_entries SET leaf_index = -1 WHERE leaf_index = 2",
+        "UPDATE audit_entries SET leaf_index = 2 WHERE leaf_index = 3",
+        "UPDATE audit_entries SET leaf_index = 3 WHERE leaf_index = -1",
+    )
+    assert "not the one whose head was signed" in await refuses(base)
 
 
 async def test_the_broker_does_not_start_on_a_log_that_was_cut_short(tmp_path: Path):

@@ -359,6 +359,18 @@ async def test_nothing_is_recorded_beyond_a_head_that_cannot_be_written_outside(
     assert await marks(path) == {"m0", "m1", "m2", "m4"}
 
 
+async def test_a_head_that_a_crash_kept_from_the_outside_is_brought_there_at_the_start(path: Path):
+    heads = Heads(path / "state" / "checkpoints")
+    for number in range(2):
+        async with temporary_store(path) as store:
+            await store.commit(mark(number))
+    lines = heads.path.read_bytes().splitlines(keepends=True)
+    heads.path.write_bytes(b"".join(lines[:-1]))
+    assert sizes_of(heads) == [1]
+    async with temporary_store(path):
+        assert sizes_of(heads) == [1, 2]
+
+
 async def test_what_is_queued_is_written_before_the_end(path: Path):
     store = await open_store(path)
     tasks = [asyncio.create_task(store.commit(mark(n))) for n in range(30)]
