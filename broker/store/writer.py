@@ -109,6 +109,7 @@ class Writer:
             jobs, going = self._take()
             try:
                 self._write(jobs, sign_all=not going)
+                self._send_wanted(jobs)
             except Exception as error:  # noqa: BLE001  the thread must live on, and who waits be told
                 _log.exception("store_writer_failed")
                 self._doubt()
@@ -245,6 +246,14 @@ class Writer:
         """Whether the head that is due is out; nothing is recorded beyond one that is not."""
         self._send_head()
         return not self._unsent
+
+    def _send_wanted(self, jobs: Iterable[Job]) -> None:
+        """Whoever asked for a head hears of it once it is outside; the others need not wait."""
+        wanted = [job for job in jobs if job.sign]
+        if wanted:
+            self._send_head()
+        if self._unsent:
+            fail(wanted, StoreUnavailable("The signed head cannot be written."))
 
     def _send_head(self) -> None:
         if not self._unsent:
