@@ -35,7 +35,7 @@ def subject(freeze: Freeze) -> Text:
     if freeze.kind == Freeze.KIND_ALL:
         return ours("everything", "bold red")
     kind = enum_word(Freeze.Kind.DESCRIPTOR, freeze.kind).lower()
-    return theirs(f"{kind} {short(freeze.subject)}", "red")
+    return ours(f"{kind} {short(freeze.subject)}", "red")
 
 
 def _until(freeze: Freeze, shown: Around) -> str:

@@ -43,7 +43,7 @@ def hold_picture(hold: Hold, shown: Around) -> list[Text]:
     width = min(shown.width, _PICTURE_WIDTH_MAX)
     lines = beside(shown_before(hold.summary, "bold"), headline(hold, shown), width=width)
     through = ours(", through ") + theirs(hold.agent)
-    for_whom = theirs(hold.principal) + through + ours(", ") + theirs(short(hold.session))
+    for_whom = theirs(hold.principal) + through + ours(", ") + ours(short(hold.session))
     lines += labelled("For", for_whom, indent=_INDENT, width=width)
     lines += _many("Words", [quoted(words) for words in hold.words], width)
     lines += _stopped(hold.requirements, width)
@@ -52,7 +52,7 @@ def hold_picture(hold: Hold, shown: Around) -> list[Text]:
     lines += _many("Review", _reviews(hold, shown), width)
     lines += labelled("Binds", _binds(hold), indent=_INDENT, width=width)
     if hold.state == Hold.STATE_PENDING and hold.eligible:
-        name, etag = visible(short(hold.name)), visible(hold.etag)
+        name, etag = short(hold.name), visible(hold.etag)
         approve = f"callbroker holds approve {name} --etag {etag}"
         reject = f'holds reject {name} --etag {etag} --reason "..."'
         lines += columns([[ours(f"{approve}  |  {reject}", "bold")]], width=width)

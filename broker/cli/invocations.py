@@ -186,7 +186,7 @@ def call_picture(call: InvocationSummary, shown: Around) -> list[Text]:
     asked = ours(f", asked {_clock(call, shown)}")
     lines = beside(what, _state(invocation) + asked, width=width)
     for_whom = theirs(call.principal) + ours(", through ") + theirs(call.agent)
-    where = ours(", ") + theirs(short(invocation.session))
+    where = ours(", ") + ours(short(invocation.session))
     lines += labelled("For", for_whom + where, indent=_INDENT, width=width)
     effect = state(enum_word(Effect.DESCRIPTOR, invocation.effect))
     reasons = [theirs(f"{r.message} {r.code}") for r in invocation.reasons] or [ours("")]
@@ -200,7 +200,7 @@ def call_picture(call: InvocationSummary, shown: Around) -> list[Text]:
         lines += labelled("Outcome", said, indent=_INDENT, width=width)
     if invocation.hold:
         hold = f"{short(invocation.hold)}: callbroker holds show {short(invocation.hold)}"
-        lines += labelled("Hold", theirs(hold), indent=_INDENT, width=width)
+        lines += labelled("Hold", ours(hold), indent=_INDENT, width=width)
     names = f"{invocation.name}  request {invocation.request_id}"
     return lines + labelled("Name", theirs(names), indent=_INDENT, width=width)
 

@@ -1,7 +1,7 @@
 r"""What a program reads: one JSON document, pure ASCII, with the protocol's own names.
 
 Times are RFC 3339, enum members go without their prefix, and a field that carries JSON (`…_json`)
-is that JSON, under its name without the ending.
+is that JSON.
 """
 
 import json
@@ -14,7 +14,6 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 _JSON_SUFFIX: Final = "_json"
-_JSON_MAP: Final = "where_json"
 
 
 def print_json(value: Any) -> None:
@@ -36,9 +35,9 @@ def plain(message: Message) -> dict[str, Any]:
         if field.message_type is not None and not field.is_repeated:
             told[name] = _plain_message(value) if message.HasField(name) else None
         elif field.message_type is not None and field.message_type.GetOptions().map_entry:
-            told[name.removesuffix(_JSON_SUFFIX)] = {key: _parsed(value[key]) for key in value}
+            told[name] = {key: _parsed(value[key]) for key in value}
         elif name.endswith(_JSON_SUFFIX):
-            told[name.removesuffix(_JSON_SUFFIX)] = _parsed_field(field, value)
+            told[name] = _parsed_field(field, value)
         else:
             told[name] = _plain_field(field, value)
     return told

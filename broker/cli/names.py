@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from broker.cli.failures import CommandFailed, ExitCode
+from broker.core.text import visible
 
 SHORT_DIGITS: Final = 8
 FRAGMENT_DIGITS_MIN: Final = 4
@@ -30,11 +31,11 @@ _FRAGMENT: Final = re.compile(rf"[0-9a-f-]{{{FRAGMENT_DIGITS_MIN},36}}")
 
 
 def short(name: str) -> str:
-    """`holds/0193…3fa9c2d1` as `h-3fa9c2d1`; any other name as it is."""
+    """`holds/0193…3fa9c2d1` as `h-3fa9c2d1`; any other name escaped, to be shown as it then is."""
     kind, _, identity = name.partition("/")
     if kind in _LETTERS and _UUID.fullmatch(identity):
         return f"{_LETTERS[kind]}-{identity[-SHORT_DIGITS:]}"
-    return name
+    return visible(name)
 
 
 def full(kind: str, text: str) -> str | None:

@@ -24,6 +24,7 @@ WIDTH_DEFAULT: Final = 100
 GAP: Final = 2
 COLUMN_MIN: Final = 10
 _WIDE: Final = 100_000
+_HANGING: Final = 2
 
 STYLES: Final = {
     "ALLOW": "green",
@@ -132,11 +133,12 @@ def labelled(label: str, value: Text, *, indent: int, width: int) -> list[Text]:
 
 
 def beside(left: Text, right: Text, *, width: int, gap: int = 4) -> list[Text]:
-    """Two texts on one line, the second at its end; below each other where that is too long."""
+    """Two texts on one line, the second at its end; below it, indented, where that is too long."""
     room = width - left.cell_len - right.cell_len
     if room >= gap:
         return [Text.assemble(left, " " * room, right)]
-    return [*fold(left, width), *fold(right, width)]
+    first, *more = fold(left, width - _HANGING)
+    return [first, *(ours(" " * _HANGING) + part for part in (*more, right))]
 
 
 def fold(text: Text, cells: int) -> list[Text]:

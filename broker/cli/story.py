@@ -48,7 +48,7 @@ def full_story(entries: Iterable[bytes], shown: Around) -> list[Text]:
 def _place(entry: Mapping[str, Any]) -> Text:
     """Where it stands in the log, and what it commits to."""
     told = theirs(f"{entry.get('id', '')}, {entry.get('sequence', '?')} of ")
-    told += theirs(short(str(entry.get("instance", ""))))
+    told += ours(short(str(entry.get("instance", ""))))
     if entry.get("contents_digest"):
         erased = "" if entry.get("contents") else " (erased)"
         told += theirs(f", contents {entry['contents_digest']}{erased}")
@@ -101,8 +101,8 @@ def _main_points(body: Mapping[str, Any], contents: Mapping[str, Any]) -> Text:
     for name in ("code", "why", "attempt", "hold"):
         value = body.get(name)
         if value:
-            said = short(value) if isinstance(value, str) else f"{name} {value}"
-            told += ours("  ") + theirs(said)
+            said = ours(short(value)) if isinstance(value, str) else theirs(f"{name} {value}")
+            told += ours("  ") + said
     for name in ("message", "reason", "evidence"):
         value = contents.get(name)
         if isinstance(value, str) and value:

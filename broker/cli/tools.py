@@ -41,7 +41,7 @@ def list_tools(*, as_json: AsJson = False) -> None:
         return
     rows = []
     for tool in found:
-        told = plain(tool)["document"]
+        told = plain(tool)["document_json"]
         needed = ", ".join(scope["name"] for scope in told.get("scopes", ()))
         behaviour = told.get("behaviour", {})
         behaves = ", ".join(b for b in _BEHAVIOURS if behaviour.get(b))
@@ -77,7 +77,7 @@ def show(name: Name, *, as_json: AsJson = False) -> None:
         print_json(told)
         return
     say(theirs(tool.name, "bold") + theirs(f"  {tool.revision}  {tool.workers} workers"))
-    for member, value in told["document"].items():
+    for member, value in told["document_json"].items():
         say(theirs(f"{member}: ") + ours(visible_value(value)))
 
 

@@ -1,0 +1,123 @@
+from broker.cli.hold_picture import hold_picture
+from broker.cli.screen import Around
+from broker.v1.review_pb2 import Hold, HoldArgument, HoldRequirement, LookedUp, Review
+from broker.v1.types_pb2 import Invocation
+from tests.unit.cli.holds_for_tests import AROUND, ZONE, at, the_hold
+
+
+def _drawn(hold: Hold, shown: Around = AROUND) -> list[str]:
+    return [line.plain.rstrip() for line in hold_picture(hold, shown)]
+
+
+def test_a_hold_is_shown_with_all_that_its_reviewer_must_know() -> None:
+    assert _drawn(the_hold()) == [
+        "Refund EUR 55.00 of order O-1001 to card ending 0017             PENDING, expires 18:20 (3 h 41 min)",  # noqa: E501
+        "For      customers/c-204, through agents/support-assistant, s-51d0aa11",
+        'Words    "My lamp arrived broken. Please refund order O-1001."',
+        "Stopped  A large or repeated refund is decided by a person.  REFUND_NEEDS_PERSON",
+        "Argument       Value                 Looked up",
+        "/order_id      O-1001                customer_id customers/c-204",
+        "/amount_minor  EUR 55.00             captured 120.00, refunded 60.00",
+        '/reason        "crushed in transit"',
+        "Before   14:19 read_order ALLOW, 14:20 refund DENY 2 times",
+        "Review   1 of support-leads needed, 0 given; you may review",
+        "Binds    call 5d1f0c9e  tool 7be0d35e  policy 4f2a91c7  facts 90aa17c4  etag 3",
+        'callbroker holds approve h-3fa9c2d1 --etag 3  |  holds reject h-3fa9c2d1 --etag 3 --reason "..."',  # noqa: E501
+    ]
+
+
+def test_who_may_not_review_is_told_why_and_given_no_line_to_paste() -> None:
+    drawn = _drawn(the_hold(eligible=False, ineligible_reason="It is your own agent's request."))
+    assert drawn[-2] == (
+        "Review   1 of support-leads needed, 0 given; you may not review: It is your own agent's"
+    ) or "It is your own agent's" in "\n".join(drawn)
+    assert not any("approve" in line for line in drawn)
+
+
+def test_every_code_is_listed_with_what_it_requires() -> None:
+    requirements = [
+        HoldRequirement(code="A", message="First.", reviewers=["x", "y"], approvals_required=2),
+        HoldRequirement(
+            code="B", message="Second.", reviewers=["z"], approvals_required=1, step_up=True
+        ),
+    ]
+    drawn = _drawn(the_hold(requirements=requirements))
+    assert "Stopped  First.   A" in drawn
+    assert "         Second.  B" in drawn
+    assert "Review   2 of x or y needed, 0 given for A" in drawn
+    assert "         1 of z needed, 0 given, each freshly signed in for B; you may review" in drawn
+
+
+def test_what_others_said_is_shown_with_their_words_in_quotes() -> None:
+    reviews = [
+        Review(reviewer="lead-1", approved=True, reason="Seen the lamp.", time=at(14, 30),
+               counted=True),
+        Review(reviewer="lead-2", approved=False, time=at(14, 31), counted=False),
+    ]  # fmt: skip
+    drawn = _drawn(the_hold(reviews=reviews))
+    assert '         14:30 lead-1 APPROVED "Seen the lamp."' in drawn
+    assert "         14:31 lead-2 REJECTED, too late to count" in drawn
+
+
+def test_a_decided_hold_says_what_became_of_the_call_and_offers_nothing() -> None:
+    drawn = _drawn(the_hold(state=Hold.STATE_CLAIMED, invocation_state=Invocation.STATE_SUCCEEDED))
+    assert drawn[0].endswith("CLAIMED, the call is SUCCEEDED")
+    assert "approve" not in drawn[-1]
+
+
+def test_an_approved_hold_says_until_when_it_is_to_run() -> None:
+    hold = the_hold(state=Hold.STATE_APPROVED, run_by_time=at(15, 0))
+    assert _drawn(hold)[0].endswith("APPROVED, to run by 15:00 (21 min)")
+
+
+def test_another_currency_than_the_amounts_is_never_left_out() -> None:
+    argument = HoldArgument(
+        pointer="/amount_minor",
+        value_json="5500",
+        rendered="EUR 55.00",
+        looked_up=[
+            LookedUp(reference="order#/captured_minor", value_json="12000", rendered="USD 120.00")
+        ],
+    )
+    assert "captured USD 120.00" in "\n".join(_drawn(the_hold(arguments=[argument])))
+
+
+def test_facts_whose_last_words_are_alike_are_named_in_full() -> None:
+    argument = HoldArgument(
+        pointer="/to",
+        value_json='"a"',
+        looked_up=[
+            LookedUp(reference="payer#/id", value_json='"p-1"'),
+            LookedUp(reference="owner#/id", value_json='"o-1"'),
+        ],
+    )
+    drawn = "\n".join(_drawn(the_hold(arguments=[argument])))
+    assert "payer#/id p-1, owner#/id o-1" in drawn
+
+
+def test_values_keep_their_json_so_that_a_text_is_never_taken_for_a_number() -> None:
+    arguments = [
+        HoldArgument(pointer="/number", value_json="7"),
+        HoldArgument(pointer="/blank", value_json='"  "'),
+        HoldArgument(pointer="/empty", value_json='""'),
+        HoldArgument(pointer="/nothing", value_json="null"),
+        HoldArgument(pointer="/yes", value_json='"yes, do"'),
+    ]
+    drawn = _drawn(the_hold(arguments=arguments))
+    start = next(i for i, line in enumerate(drawn) if line.startswith("/number"))
+    values = [line.split(maxsplit=1)[1] for line in drawn[start : start + 5]]
+    assert values == ["7", '"  "', '""', "null", '"yes, do"']
+
+
+def test_a_time_of_another_day_says_the_day() -> None:
+    tomorrow = Around(now=AROUND.now - 86_400 * 2, zone=ZONE)
+    assert "expires 20 Nov 18:20 (2 d 3 h)" in _drawn(the_hold(), tomorrow)[0]
+
+
+def test_a_narrow_terminal_folds_and_loses_nothing() -> None:
+    narrow = Around(now=AROUND.now, zone=ZONE, width=60)
+    drawn = _drawn(the_hold(), narrow)
+    assert max(map(len, drawn)) <= 60
+    text = " ".join(" ".join(drawn).split())
+    for value in ("O-1001", "EUR 55.00", "captured 120.00", "REFUND_NEEDS_PERSON", "4f2a91c7"):
+        assert value in text

@@ -1,0 +1,36 @@
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from broker.cli.screen import beside, columns, fold, ours, shown_before, theirs
+from broker.core.text import visible
+
+
+@given(st.text(), st.integers(min_value=2, max_value=40))
+def test_folding_leaves_nothing_out_and_fits(text: str, cells: int) -> None:
+    pieces = fold(theirs(text), cells)
+    assert "".join(piece.plain for piece in pieces) == visible(text)
+    assert all(cell_len(piece.plain) <= cells for piece in pieces)
+
+
+@given(st.lists(st.tuples(st.text(max_size=80), st.text(max_size=80)), min_size=1, max_size=5))
+def test_columns_never_pass_the_width(rows: list[tuple[str, str]]) -> None:
+    lines = columns([[theirs(a), theirs(b)] for a, b in rows], width=50)
+    assert all(cell_len(line.plain) <= 50 for line in lines)
+
+
+@given(st.text())
+def test_what_was_shown_before_is_not_escaped_twice(text: str) -> None:
+    once = visible(text)
+    assert shown_before(once).plain == once
+
+
+def test_markup_is_only_text() -> None:
+    text = theirs("[red]x[/red]")
+    assert text.plain == "[red]x[/red]"
+    assert text.spans == []
+
+
+def test_two_texts_that_do_not_fit_one_line_stand_below_each_other() -> None:
+    lines = beside(ours("a" * 30), ours("b" * 30), width=40)
+    assert [line.plain for line in lines] == ["a" * 30, "  " + "b" * 30]
