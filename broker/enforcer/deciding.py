@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from broker.core import limits
 from broker.core.arguments import JsonValue
 from broker.core.calls import Caller, Fact, ToolCall, Usage
-from broker.core.canonical import digest
 from broker.core.control import Control, RegisteredTool
 from broker.core.decision import (
     STAGE_FLOOR,
@@ -40,10 +39,9 @@ from broker.core.question import question
 from broker.core.scopes import EffectiveScope, effective, held_by
 from broker.core.screening import screen
 from broker.core.summary import summarise
+from broker.enforcer.looked_up import NO_FACTS, digest_of, sound
 from broker.events import Events
 from broker.ports import Clock, CounterAsked, Facts, Policies, Seen, Store
-
-NO_FACTS = digest({})
 
 _UNSETTLED = Verdict(
     effect=Effect.DENY,
@@ -68,6 +66,7 @@ class Considered:
         keys: version of each exclusive key, read before any fact.
         counters, usage: what a Run reserves, and what was read of it.
         lifted: whether an approval's codes were lifted, and the hold is to be claimed.
+        is_busy: it is refused only because another call on the same thing is under way just now.
     """
 
     control: Control
@@ -82,6 +81,7 @@ class Considered:
     question: Mapping[str, JsonValue] | None = None
     summary: str = ""
     lifted: bool = False
+    is_busy: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,8 @@ class Decider:
         keys, stuck = await self._keys(exclusive_keys(manifest, call))
         if stuck is not None:
             plan = make_plan(settle((*screened, stuck)))
-            return Considered(control=control, tool=tool, plan=plan, keys=keys)
+            is_busy = stuck is _BUSY
+            return Considered(control=control, tool=tool, plan=plan, keys=keys, is_busy=is_busy)
         counters = counter_keys(manifest, call, caller)
         facts, seen = await self._gather(call, caller, manifest, counters)
         floored = floor(
@@ -166,9 +167,10 @@ class Decider:
             hold_terms=self.terms,
         )
         verdicts = (*screened, *floored)
-        facts_digest = digest(_facts_json(facts))
+        facts_digest = digest_of(facts)
         asked: Mapping[str, JsonValue] | None = None
         obligations: tuple[Obligation, ...] = ()
+        policy_revision = ""
         if not _denied(verdicts):
             asked = question(
                 call=call,
@@ -187,6 +189,7 @@ class Decider:
             )
             verdicts = (*verdicts, *opinion.verdicts)
             obligations = opinion.obligations
+            policy_revision = opinion.policy_revision
         discharged = _discharged(hold, call, manifest, facts_digest)
         decision = settle(verdicts, obligations=obligations, discharged=discharged)
         if decision.effect is Effect.HOLD:
@@ -201,7 +204,7 @@ class Decider:
             usage=seen.usage,
             facts=facts,
             facts_digest=facts_digest,
-            policy_revision=control.policy_revision,
+            policy_revision=policy_revision,
             question=asked,
             summary=summarise(
                 manifest.summary,
@@ -257,7 +260,7 @@ class Decider:
             principal=caller.principal,
             session=caller.session,
         )
-        return facts, seen
+        return sound(facts), seen
 
 
 def effective_scopes(
@@ -293,10 +296,3 @@ def _discharged(
     if shown != (call.digest, manifest.revision, facts_digest):
         return ()
     return discharges(hold)
-
-
-def _facts_json(facts: Mapping[str, Fact]) -> dict[str, JsonValue]:
-    return {
-        name: {"value": f.value, "error": f.error, "absent": f.absent, "source": f.source}
-        for name, f in facts.items()
-    }

@@ -5,17 +5,15 @@ reservations and the entry that announces it, is in the unit that makes the invo
 that nothing happens that the log does not already know was about to.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from broker.core import limits
-from broker.core.arguments import JsonValue
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Caller, Invocation, ToolCall
-from broker.core.decision import Decision, Verdict
-from broker.core.holds import Hold
+from broker.core.decision import Decision
+from broker.core.holds import Hold, decide_within_s
 from broker.core.lifecycle import HoldState, InvocationState, step
-from broker.core.plan import Plan, Refuse, Run, Suspend
+from broker.core.plan import Refuse, Run, Suspend
 from broker.core.screening import visible_reasons
 from broker.core.unit import (
     AddHold,
@@ -25,12 +23,14 @@ from broker.core.unit import (
     MoveHold,
     MoveInvocation,
     RequireControl,
+    RequireSession,
     Reserve,
     TakeKey,
     TouchSession,
     Unit,
 )
 from broker.enforcer.deciding import Considered
+from broker.enforcer.entries import Stamp, entries_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,24 +42,19 @@ class Recording:
     hold: Hold | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
-    """What only the shell knows: when it was asked, when decided, by whom, under which new name."""
-
-    asked_at: float
-    now: float
-    owner: str
-    hold_name: str
-
-
 def record_new(
     name: str,
     call: ToolCall,
     caller: Caller,
     considered: Considered,
     stamp: Stamp,
+    *,
+    is_pinned: bool = True,
 ) -> Recording:
-    """The unit that first records a call with its decision."""
+    """The unit that first records a call with its decision.
+
+    `is_pinned`: only if what was in force still is; a refusal for contention is right in any case.
+    """
     fresh = Invocation(
         name=name,
         session=caller.session.name,
@@ -77,8 +72,9 @@ def record_new(
         etag=0,
     )
     invocation, hold = _after(fresh, caller, considered, stamp)
+    pinned = [RequireControl(revision=considered.control.revision)] if is_pinned else []
     changes: list[Change] = [
-        RequireControl(revision=considered.control.revision),
+        *pinned,
         TouchSession(
             name=caller.session.name,
             at=stamp.now,
@@ -90,7 +86,7 @@ def record_new(
     if hold is not None:
         changes.append(AddHold(hold=hold))
     changes += _taken(name, considered, stamp)
-    entries = _entries(invocation, hold, caller, considered, stamp)
+    entries = entries_of(invocation, hold, caller, considered, stamp)
     return Recording(
         unit=Unit(changes=tuple(changes), entries=entries),
         invocation=invocation,
@@ -111,6 +107,7 @@ def record_again(
     ended = HoldState.CLAIMED if claimed else HoldState.VOID
     changes: list[Change] = [
         RequireControl(revision=considered.control.revision),
+        RequireSession(name=held.session, at=stamp.now),
         MoveHold(
             hold=replace(approved, state=ended, etag=approved.etag + 1),
             from_etag=approved.etag,
@@ -129,7 +126,7 @@ def record_again(
         session=held.session,
         body={"hold": approved.name, "state": ended.value},
     )
-    entries = (moved, *_entries(invocation, hold, caller, considered, stamp))
+    entries = (moved, *entries_of(invocation, hold, caller, considered, stamp))
     return Recording(
         unit=Unit(changes=tuple(changes), entries=entries),
         invocation=invocation,
@@ -203,8 +200,7 @@ def _hold(
         agent=caller.agent,
         summary=considered.summary,
         created_at=stamp.now,
-        # Several codes are conjoined: the shortest time to decide is the time to decide.
-        decide_by=stamp.now + min(r.terms.decide_within_s for r in plan.requirements),
+        decide_by=min(stamp.now + decide_within_s(plan.requirements), caller.session.expires_at),
     )
 
 
@@ -236,94 +232,3 @@ def _taken(name: str, considered: Considered, stamp: Stamp) -> list[Change]:
         for limit, counter in sorted(considered.counters.items())
     ]
     return keys + counters
-
-
-def _entries(
-    invocation: Invocation,
-    hold: Hold | None,
-    caller: Caller,
-    considered: Considered,
-    stamp: Stamp,
-) -> tuple[EntryDraft, ...]:
-    decided = EntryDraft(
-        kind=EntryKind.CALL_DECIDED,
-        at=stamp.now,
-        actor=caller.agent.id,
-        invocation=invocation.name,
-        session=invocation.session,
-        body=_cause(invocation, caller, considered.plan),
-        contents=_contents(invocation, considered),
-    )
-    entries = [decided]
-    if hold is not None:
-        entries.append(
-            EntryDraft(
-                kind=EntryKind.HOLD_OPENED,
-                at=stamp.now,
-                actor="broker",
-                invocation=invocation.name,
-                session=invocation.session,
-                body={
-                    "hold": hold.name,
-                    "codes": [r.code for r in hold.requirements],
-                    "facts": hold.facts_digest,
-                    "decide_by": hold.decide_by,
-                },
-            ),
-        )
-    if invocation.state is InvocationState.RUNNING:
-        entries.append(
-            EntryDraft(
-                kind=EntryKind.ATTEMPT_STARTED,
-                at=stamp.now,
-                actor="broker",
-                invocation=invocation.name,
-                session=invocation.session,
-                body={
-                    "attempt": invocation.attempt,
-                    "owner": invocation.owner,
-                    "keys": [*sorted(considered.keys)],
-                    "digest": invocation.call.digest,
-                },
-            ),
-        )
-    return tuple(entries)
-
-
-def _cause(invocation: Invocation, caller: Caller, plan: Plan) -> Mapping[str, JsonValue]:
-    """The whole cause in one entry: who, for whom, what, under which revisions, and why."""
-    return {
-        "request_id": invocation.request_id,
-        "principal": caller.principal.id,
-        "person": str(caller.principal.person),
-        "agent": caller.agent.id,
-        "owner": str(caller.agent.owner),
-        "credential": caller.credential,
-        "tool": invocation.call.tool,
-        "digest": invocation.call.digest,
-        "tool_revision": invocation.tool_revision,
-        "policy_revision": invocation.policy_revision,
-        "control_revision": invocation.control_revision,
-        "effect": plan.decision.effect.name,
-        "state": invocation.state.value,
-        "verdicts": [_verdict(v) for v in plan.decision.verdicts],
-        "obligations": [{"kind": o.kind, "family": o.family} for o in plan.decision.obligations],
-    }
-
-
-def _verdict(verdict: Verdict) -> dict[str, JsonValue]:
-    return {
-        "effect": verdict.effect.name,
-        "stage": verdict.stage,
-        "family": verdict.family,
-        "code": verdict.code,
-        "message": verdict.message,
-        "enforced": verdict.enforced,
-    }
-
-
-def _contents(invocation: Invocation, considered: Considered) -> Mapping[str, JsonValue]:
-    """Enough to decide it again: the policy input, or the arguments where policy was spared."""
-    if considered.question is not None:
-        return {"summary": considered.summary, "question": dict(considered.question)}
-    return {"summary": considered.summary, "arguments": dict(invocation.call.arguments)}

@@ -3,7 +3,7 @@
 After a crash the store is the only witness. A call that was RUNNING under another instance may or
 may not have had its effect: it becomes UNKNOWN and keeps its keys until a Person who is neither its
 principal nor its agent's owner settles it with evidence. Approved holds are taken up again; holds
-past their time expire.
+past their time expire. One that cannot be ended does not keep the others from it.
 """
 
 import asyncio
@@ -11,10 +11,8 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from broker.core.arguments import MalformedJson, parse_value
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Invocation
-from broker.core.canonical import canonical_bytes
 from broker.core.credentials import Credential
 from broker.core.errors import (
     BrokerError,
@@ -22,13 +20,16 @@ from broker.core.errors import (
     MalformedRequest,
     NotFound,
     NotPermitted,
+    StoreUnavailable,
 )
 from broker.core.holds import Hold
+from broker.core.inspection import RESULT_INVALID, Released, inspect
 from broker.core.lifecycle import HoldState, InvocationState, step, step_hold
-from broker.core.limits import RESULT_BYTES_MAX
+from broker.core.limits import EVIDENCE_CHARACTERS_MAX
 from broker.core.unit import Conflict, FreeKeys, MoveHold, MoveInvocation, Unit
-from broker.enforcer.carrying import Carrier, Ended
-from broker.enforcer.enforcer import Enforcer
+from broker.enforcer.carrying import Carrier
+from broker.enforcer.ending import INTERRUPTED
+from broker.enforcer.resuming import Resuming
 from broker.events import Events
 from broker.ports import Clock, Store
 
@@ -42,7 +43,7 @@ _LATE = "Nobody decided in time, or the approval was not used in time. Nothing r
 class Recovery:
     """Brings the store's unfinished business to an end. `owner` is this instance."""
 
-    enforcer: Enforcer
+    resuming: Resuming
     carrier: Carrier
     store: Store
     events: Events
@@ -60,7 +61,7 @@ class Recovery:
         count = 0
         for invocation in await self.store.unfinished():
             if invocation.state is InvocationState.RUNNING and invocation.owner != self.owner:
-                await self.carrier.record_end(invocation, INTERRUPTED, actor="broker")
+                await self.carrier.endings.record(invocation, INTERRUPTED, actor="broker")
                 count += 1
         return count
 
@@ -71,16 +72,37 @@ class Recovery:
                 await self.sweep_once()
             except BrokerError as error:
                 _log.warning("sweep_failed", reason=error.reason, error=str(error))
+            except Exception:  # noqa: BLE001 - one that fails must not end all
+                # Without it nothing would expire any more, and nobody would be told.
+                _log.exception("sweep_failed", reason="DEFECT")
             await asyncio.sleep(SWEEP_INTERVAL_S)
 
     async def sweep_once(self) -> None:
-        """One round."""
+        """One round.
+
+        Raises:
+            StoreUnavailable: the store is away; the next round begins again.
+        """
+        await self.carrier.endings.record_unstored()
         now = self.clock()
         for hold in await self.store.overdue(now=now):
-            await self._expire(hold, now=now)
+            try:
+                await self._expire(hold, now=now)
+            except StoreUnavailable:
+                raise
+            except Exception:  # noqa: BLE001 - one that fails must not end all
+                _log.exception("hold_not_expired", hold=hold.name)
         for invocation in await self.store.unfinished():
             if invocation.state is InvocationState.HELD:
-                self.enforcer.take_up_soon(invocation.hold)
+                self.resuming.take_up_soon(invocation.hold)
+            elif self._is_left_behind(invocation, now=now):
+                await self.carrier.endings.record(invocation, INTERRUPTED, actor="broker")
+
+    def _is_left_behind(self, invocation: Invocation, *, now: float) -> bool:
+        """RUNNING, its lease is over, and nobody here is at it."""
+        name = invocation.name
+        here = name in self.carrier.carrying or name in self.carrier.endings.unstored
+        return not here and now >= invocation.lease_expires_at
 
     async def _expire(self, hold: Hold, *, now: float) -> None:
         invocation = await self.store.find_invocation(hold.invocation)
@@ -142,16 +164,20 @@ class Recovery:
             name: `invocations/{uuid}`.
             took_effect: SUCCEEDED if so, else FAILED.
             evidence: what shows it; kept in the log.
-            result_json: the result, where it took effect and is known.
+            result_json: the result, where it took effect and is known. It is released as if the
+                tool had answered it.
 
         Raises:
-            MalformedRequest: no evidence, or a result that is not JSON.
+            MalformedRequest: no evidence, or a result that is not what the tool declares.
             NotFound: no such invocation.
             NotPermitted: their own call, or their own agent's.
             IllegalTransition: it is not UNKNOWN.
         """
-        if not evidence.strip():
-            raise MalformedRequest("Say what shows it.", metadata={"field": "evidence"})
+        if not 0 < len(evidence.strip()) <= EVIDENCE_CHARACTERS_MAX:
+            raise MalformedRequest(
+                f"Say what shows it, in at most {EVIDENCE_CHARACTERS_MAX} characters.",
+                metadata={"field": "evidence"},
+            )
         invocation = await self.store.find_invocation(name)
         session = await self.store.find_session(invocation.session) if invocation else None
         if invocation is None or session is None:
@@ -168,12 +194,13 @@ class Recovery:
             )
         state = InvocationState.SUCCEEDED if took_effect else InvocationState.FAILED
         now = self.clock()
+        known = result_json if took_effect else b""
         after = replace(
             invocation,
             state=step(invocation.state, state),
             code="RECONCILED",
             message="A person looked and settled this call.",
-            result=_result(result_json) if took_effect and result_json else None,
+            result=self._released(invocation, known) if known else None,
             updated_at=now,
             etag=invocation.etag + 1,
         )
@@ -198,17 +225,21 @@ class Recovery:
         self.events.publish("key", name)
         return after
 
-
-INTERRUPTED = Ended(
-    state=InvocationState.UNKNOWN,
-    code="OUTCOME_UNKNOWN",
-    message="It may have happened. Do not repeat it; a person must look.",
-    why="the broker stopped while the call was under way",
-)
-
-
-def _result(result_json: bytes) -> bytes:
-    try:
-        return canonical_bytes(parse_value(result_json, bytes_max=RESULT_BYTES_MAX))
-    except MalformedJson as malformed:
-        raise MalformedRequest(str(malformed), metadata={"field": "result_json"}) from None
+    def _released(self, invocation: Invocation, result_json: bytes) -> bytes | None:
+        """What of a result the agent may read: policy's duties bind whoever types it, too."""
+        tool = self.carrier.control().tools.get(invocation.call.tool)
+        is_same = tool is not None and tool.manifest.revision == invocation.tool_revision
+        obligations = invocation.decision.obligations if invocation.decision else ()
+        looked = inspect(
+            result_json,
+            schema=tool.result if tool is not None and is_same else None,
+            obligations=obligations,
+        )
+        if isinstance(looked, Released):
+            return looked.result
+        if looked.code == RESULT_INVALID:
+            raise MalformedRequest(
+                "The result is not what the tool declares.",
+                metadata={"field": "result_json"},
+            )
+        return None

@@ -1,0 +1,126 @@
+"""Stage 9 as an act: a place at the runner, one transaction, and then the effect, in this order.
+
+Whatever goes wrong in between gives the place back. A record whose fate is not known is as good as
+none: nothing is handed over for it, and it is ended as soon as the store answers again.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from broker.core.calls import Caller, Invocation
+from broker.core.errors import OutcomeUnstored, StoreUnavailable
+from broker.core.lifecycle import InvocationState
+from broker.core.plan import Run
+from broker.core.unit import Conflict, ConflictOn
+from broker.enforcer.carrying import Carrier
+from broker.enforcer.deciding import Considered
+from broker.enforcer.entries import Stamp
+from broker.enforcer.recording import Recording
+from broker.events import Events
+from broker.ports import Clock, IdFactory, Runner, Slot, Store
+from broker.sessions import check_open
+
+RUNNER_WAIT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What was decided and written, and the place that is kept where there is something to run."""
+
+    considered: Considered
+    recording: Recording
+    slot: Slot | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committer:
+    """Writes decisions. `owner` names this broker instance; it alone ends what it began.
+
+    `refresh` reads again what is in force, when the store says that it has moved on.
+    """
+
+    carrier: Carrier
+    runner: Runner
+    store: Store
+    refresh: Callable[[], Awaitable[object]]
+    events: Events
+    clock: Clock
+    ids: IdFactory
+    owner: str
+
+    async def record(
+        self,
+        considered: Considered,
+        asked_at: float,
+        make: Callable[[Stamp], Recording],
+    ) -> Recorded:
+        """Write a decision, once, with a place at the runner where there is something to run.
+
+        Raises:
+            Conflict: what was read has moved.
+            DependencyError: nothing ran, and the same request may be repeated.
+        """
+        slot = await self._slot(considered)
+        try:
+            recording = make(self._stamp(asked_at))
+            await self._commit(recording)
+        except BaseException:
+            if slot is not None:
+                slot.release()
+            raise
+        return Recorded(considered=considered, recording=recording, slot=slot)
+
+    async def look_again(self, conflict: Conflict, caller: Caller) -> None:
+        """Before the next attempt: read what has moved.
+
+        Raises:
+            IllegalTransition: the session is over.
+        """
+        if conflict.on is ConflictOn.SESSION:
+            session = await self.store.find_session(caller.session.name)
+            check_open(session or caller.session, now=self.clock())
+        if conflict.on is ConflictOn.CONTROL:
+            await self.refresh()
+
+    async def follow(self, recorded: Recorded, caller: Caller) -> Invocation:
+        """Have done what was recorded.
+
+        Raises:
+            OutcomeUnstored: it ran, or may have, and that could not be recorded.
+        """
+        recording, considered = recorded.recording, recorded.considered
+        self.events.publish("invocation", recording.invocation.name)
+        if recording.hold is not None:
+            self.events.publish("hold", recording.hold.name)
+        plan = considered.plan
+        if not isinstance(plan, Run) or recorded.slot is None or considered.tool is None:
+            return recording.invocation
+        return await self.carrier.carry(
+            recording.invocation,
+            caller,
+            considered.tool,
+            plan,
+            recorded.slot,
+        )
+
+    async def _slot(self, considered: Considered) -> Slot | None:
+        if not isinstance(considered.plan, Run) or considered.tool is None:
+            return None
+        return await self.runner.reserve(considered.tool.manifest, wait_s=RUNNER_WAIT_S)
+
+    async def _commit(self, recording: Recording) -> None:
+        try:
+            await self.store.commit(recording.unit)
+        except OutcomeUnstored as doubt:
+            # It may be there as RUNNING, with its keys taken.
+            if recording.invocation.state is InvocationState.RUNNING:
+                self.carrier.endings.abandon(recording.invocation)
+            raise StoreUnavailable("Whether it was recorded is not known; nothing ran.") from doubt
+
+    def _stamp(self, asked_at: float) -> Stamp:
+        return Stamp(
+            asked_at=asked_at,
+            now=self.clock(),
+            owner=self.owner,
+            hold_name=f"holds/{self.ids()}",
+        )

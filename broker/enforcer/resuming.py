@@ -1,0 +1,145 @@
+"""An approved hold goes through every stage again; its approval is one of their inputs.
+
+Nothing is claimed after the hold's time or in a session that is over. While a part is away, or
+another call on the same thing is under way, the hold stays APPROVED and is tried again.
+"""
+
+import functools
+
+import structlog
+
+from broker.core import limits
+from broker.core.calls import Caller, Invocation
+from broker.core.errors import BrokerError
+from broker.core.holds import Hold
+from broker.core.lifecycle import HoldState, InvocationState
+from broker.core.unit import Conflict, ConflictOn
+from broker.enforcer.committing import Committer, Recorded
+from broker.enforcer.deciding import Considered, Decider
+from broker.enforcer.entries import Stamp
+from broker.enforcer.recording import Recording, record_again
+from broker.enforcer.turns import Turns
+from broker.events import Events
+from broker.invocations import Invocations
+from broker.own_work import OwnWork
+from broker.ports import Clock, Store
+from broker.sessions import OPEN
+
+_log = structlog.get_logger(__name__)
+
+
+class Resuming:
+    """Takes approved holds up."""
+
+    def __init__(
+        self,
+        *,
+        decider: Decider,
+        committer: Committer,
+        invocations: Invocations,
+        own: OwnWork,
+        turns: Turns,
+        store: Store,
+        events: Events,
+        clock: Clock,
+    ) -> None:
+        self._decider = decider
+        self._committer = committer
+        self._invocations = invocations
+        self._own = own
+        self._turns = turns
+        self._store = store
+        self._events = events
+        self._clock = clock
+        self._resuming: set[str] = set()
+        self._waiting: dict[str, str] = {}
+
+    async def take_up(self, hold_name: str) -> None:
+        """Run an approved hold through all stages again.
+
+        Raises:
+            DependencyError: a part is away; the hold stays APPROVED.
+            OutcomeUnstored: it ran, or may have, and that could not be recorded.
+        """
+        await self._own.run(self._once(hold_name))
+
+    def take_up_soon(self, hold_name: str) -> None:
+        """Start doing so; whatever is away now, the sweep tries again."""
+        if hold_name not in self._resuming:
+            self._own.start(self._try(hold_name))
+
+    async def _try(self, hold_name: str) -> None:
+        try:
+            await self._once(hold_name)
+        except BrokerError as error:
+            # Said once for each reason: the sweep tries every second.
+            if self._waiting.get(hold_name) != error.reason:
+                _log.warning("hold_waits", hold=hold_name, reason=error.reason, error=str(error))
+            self._waiting[hold_name] = error.reason
+        else:
+            self._waiting.pop(hold_name, None)
+
+    async def _once(self, hold_name: str) -> None:
+        if hold_name in self._resuming:
+            return
+        self._resuming.add(hold_name)
+        try:
+            await self._resume(hold_name)
+        finally:
+            self._resuming.discard(hold_name)
+
+    async def _resume(self, hold_name: str) -> None:
+        found = await self._store.find_hold(hold_name)
+        if found is None or found[0].state is not HoldState.APPROVED:
+            return
+        hold = found[0]
+        held = await self._store.find_invocation(hold.invocation)
+        session = await self._store.find_session(hold.session)
+        if held is None or session is None or held.state is not InvocationState.HELD:
+            return
+        if self._clock() >= hold.run_by:
+            return  # the sweep expires it
+        if session.state != OPEN:
+            await self._invocations.withdraw(hold.name, actor="broker")
+            return
+        caller = Caller(session=session, credential="broker")
+        async with self._turns.of(self._decider.contended(held.call, caller)):
+            recorded = await self._record(hold, held, caller)
+        if recorded is None:
+            return
+        self._events.publish("hold", hold.name)
+        await self._committer.follow(recorded, caller)
+
+    async def _record(self, hold: Hold, held: Invocation, caller: Caller) -> Recorded | None:
+        """Stages 1 to 9. None: somebody else moved it, its time is over, or not just now."""
+        for _ in range(limits.RECORD_ATTEMPTS_MAX):
+            considered = await self._decider.consider(held.call, caller, hold=hold)
+            if considered.is_busy:
+                return None  # people have said yes: that is not thrown away
+            make = functools.partial(_in_time, held, hold, caller, considered)
+            try:
+                return await self._committer.record(considered, held.created_at, make)
+            except Conflict as conflict:
+                if conflict.on is ConflictOn.SESSION:
+                    await self._invocations.withdraw(hold.name, actor="broker")
+                if conflict.on in {ConflictOn.SESSION, ConflictOn.HOLD, ConflictOn.INVOCATION}:
+                    return None
+                await self._committer.look_again(conflict, caller)
+        return None
+
+
+def _in_time(
+    held: Invocation,
+    hold: Hold,
+    caller: Caller,
+    considered: Considered,
+    stamp: Stamp,
+) -> Recording:
+    """As `record_again`, unless looking and waiting took until the approval was over.
+
+    Raises:
+        Conflict: it is over; the sweep expires it.
+    """
+    if stamp.now >= hold.run_by:
+        raise Conflict(ConflictOn.HOLD)
+    return record_again(held, hold, caller, considered, stamp)

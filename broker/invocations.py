@@ -1,0 +1,155 @@
+"""An agent finds, watches and takes back its own invocations; another's are not there.
+
+What is read here was recorded before: while the store is away, whoever waits for an end is told how
+the call stood when it was last seen.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from broker.core.audit import EntryDraft, EntryKind
+from broker.core.calls import Invocation
+from broker.core.credentials import Credential
+from broker.core.errors import IllegalTransition, NotFound, StoreUnavailable
+from broker.core.holds import Hold
+from broker.core.lifecycle import TERMINAL, HoldState, InvocationState, step, step_hold
+from broker.core.unit import Conflict, MoveHold, MoveInvocation, Unit
+from broker.events import Events
+from broker.ports import Clock, Store
+
+_NO_INVOCATION = "There is no such invocation."
+_LOOK_AGAIN_S = 1.0
+_WITHDRAW_ATTEMPTS_MAX = 5
+
+
+class Invocations:
+    """Decided calls, as their agents see them."""
+
+    def __init__(self, *, store: Store, events: Events, clock: Clock) -> None:
+        self._store = store
+        self._events = events
+        self._clock = clock
+
+    async def find(self, agent: Credential, name: str) -> Invocation:
+        """One of this agent's invocations.
+
+        Raises:
+            NotFound: absent, or another agent's.
+        """
+        invocation = await self._store.find_invocation(name)
+        if invocation is None or invocation.agent != agent.subject:
+            raise NotFound(_NO_INVOCATION)
+        return invocation
+
+    async def watch(self, agent: Credential, name: str) -> AsyncIterator[Invocation]:
+        """The invocation now and after each change, until nothing more can come of itself."""
+        with self._events.subscribe("invocation", name) as changes:
+            etag = 0
+            while True:
+                invocation = await self.find(agent, name)
+                if invocation.etag != etag:
+                    etag = invocation.etag
+                    yield invocation
+                if is_settled(invocation.state):
+                    return
+                await changes.next(_LOOK_AGAIN_S)
+
+    async def wait(self, invocation: Invocation, *, wait_s: float) -> Invocation:
+        """The invocation once it is settled, or as it was last seen when the time is up."""
+        with self._events.subscribe("invocation", invocation.name) as changes:
+            try:
+                async with asyncio.timeout(wait_s):
+                    while not is_settled(invocation.state):
+                        found = await self._store.find_invocation(invocation.name)
+                        invocation = found or invocation
+                        if is_settled(invocation.state):
+                            break
+                        await changes.next(_LOOK_AGAIN_S)
+            except (TimeoutError, StoreUnavailable):
+                # Decided and recorded it is: that cannot be asked just now is no error of the call.
+                pass
+        return invocation
+
+    async def cancel(self, agent: Credential, name: str) -> Invocation:
+        """Take a held call back.
+
+        Raises:
+            NotFound: absent, or another agent's.
+            IllegalTransition: it is not held any more.
+        """
+        invocation = await self.find(agent, name)
+        for _ in range(_WITHDRAW_ATTEMPTS_MAX):
+            if invocation.state is not InvocationState.HELD:
+                break
+            await self.withdraw(invocation.hold, actor=agent.subject)
+            invocation = await self.find(agent, name)
+        if invocation.state is not InvocationState.CANCELLED:
+            raise IllegalTransition(
+                f"The call is {invocation.state} and cannot be taken back.",
+                metadata={"state": invocation.state},
+            )
+        return invocation
+
+    async def withdraw(self, hold_name: str, *, actor: str) -> bool:
+        """Take one open hold back and cancel its invocation; False where it moved in between."""
+        found = await self._store.find_hold(hold_name)
+        if found is None or found[0].state not in {HoldState.PENDING, HoldState.APPROVED}:
+            return False
+        hold = found[0]
+        invocation = await self._store.find_invocation(hold.invocation)
+        if invocation is None or invocation.state is not InvocationState.HELD:
+            return False
+        try:
+            await self._store.commit(_withdrawal(hold, invocation, actor, now=self._clock()))
+        except Conflict:
+            return False
+        self._events.publish("hold", hold.name)
+        self._events.publish("invocation", invocation.name)
+        return True
+
+    async def withdraw_all(self, session: str, *, actor: str) -> None:
+        """Take back whatever waits in a session that is over, however its holds move meanwhile."""
+        for _ in range(_WITHDRAW_ATTEMPTS_MAX):
+            holds = await self._store.open_holds_of(session)
+            withdrawn = [await self.withdraw(hold.name, actor=actor) for hold in holds]
+            if all(withdrawn):
+                return
+
+
+def is_settled(state: InvocationState) -> bool:
+    """Nothing more happens to it by itself."""
+    return state in TERMINAL or state is InvocationState.UNKNOWN
+
+
+def _withdrawal(hold: Hold, invocation: Invocation, actor: str, *, now: float) -> Unit:
+    changes = (
+        MoveHold(
+            hold=replace(
+                hold,
+                state=step_hold(hold.state, HoldState.WITHDRAWN),
+                etag=hold.etag + 1,
+            ),
+            from_etag=hold.etag,
+        ),
+        MoveInvocation(
+            invocation=replace(
+                invocation,
+                state=step(invocation.state, InvocationState.CANCELLED),
+                code="CANCELLED",
+                message="The call was taken back before anything ran.",
+                updated_at=now,
+                etag=invocation.etag + 1,
+            ),
+            from_etag=invocation.etag,
+        ),
+    )
+    entry = EntryDraft(
+        kind=EntryKind.HOLD_CHANGED,
+        at=now,
+        actor=actor,
+        invocation=invocation.name,
+        session=hold.session,
+        body={"hold": hold.name, "state": HoldState.WITHDRAWN.value},
+    )
+    return Unit(changes=changes, entries=(entry,))

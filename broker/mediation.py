@@ -1,0 +1,140 @@
+"""The use cases that mediate calls, put together over whatever parts they are given.
+
+Names no adapter: a test gives fakes, the composition root the real ones, and both get one pipeline.
+"""
+
+from dataclasses import dataclass
+
+from broker.control_room import ControlRoom
+from broker.core import limits
+from broker.core.decision import HoldTerms
+from broker.enforcer import Enforcer
+from broker.enforcer.carrying import Carrier
+from broker.enforcer.committing import Committer
+from broker.enforcer.deciding import Decider
+from broker.enforcer.ending import Endings
+from broker.enforcer.recovery import Recovery
+from broker.enforcer.resuming import Resuming
+from broker.enforcer.turns import Turns
+from broker.events import Events
+from broker.invocations import Invocations
+from broker.mandates import Mandates
+from broker.own_work import OwnWork
+from broker.ports import Clock, Facts, IdFactory, Policies, Runner, Store
+from broker.reviews import HoldViews, Reviews
+from broker.sessions import Sessions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What mediation is made of.
+
+    Attributes:
+        owner: this instance's name; it alone ends what it began.
+        terms: of holds for which no rule names any.
+        exclusive_wait_s: how long a call waits for an exclusive key, seconds.
+    """
+
+    store: Store
+    room: ControlRoom
+    policies: Policies
+    facts: Facts
+    runner: Runner
+    events: Events
+    clock: Clock
+    ids: IdFactory
+    owner: str
+    terms: HoldTerms
+    exclusive_wait_s: float = limits.EXCLUSIVE_WAIT_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mediation:
+    """What hosts, agents and reviewers ask, and what goes on by itself."""
+
+    own: OwnWork
+    mandates: Mandates
+    sessions: Sessions
+    invocations: Invocations
+    enforcer: Enforcer
+    resuming: Resuming
+    recovery: Recovery
+    views: HoldViews
+    reviews: Reviews
+
+
+def mediation(parts: Parts) -> Mediation:
+    """Put it together; nothing begins yet."""
+    store, events, clock, ids = parts.store, parts.events, parts.clock, parts.ids
+    control = parts.room.current
+    own, turns = OwnWork(), Turns()
+    invocations = Invocations(store=store, events=events, clock=clock)
+    sessions = Sessions(store=store, invocations=invocations, own=own, clock=clock, ids=ids)
+    decider = Decider(
+        control=control,
+        policies=parts.policies,
+        facts=parts.facts,
+        store=store,
+        events=events,
+        clock=clock,
+        terms=parts.terms,
+        exclusive_wait_s=parts.exclusive_wait_s,
+    )
+    endings = Endings(store=store, events=events, clock=clock)
+    carrier = Carrier(control=control, endings=endings, clock=clock)
+    committer = Committer(
+        carrier=carrier,
+        runner=parts.runner,
+        store=store,
+        refresh=parts.room.refresh,
+        events=events,
+        clock=clock,
+        ids=ids,
+        owner=parts.owner,
+    )
+    resuming = Resuming(
+        decider=decider,
+        committer=committer,
+        invocations=invocations,
+        own=own,
+        turns=turns,
+        store=store,
+        events=events,
+        clock=clock,
+    )
+    views = HoldViews(store=store, control=control, events=events)
+    return Mediation(
+        own=own,
+        mandates=Mandates(sessions=sessions, store=store, control=control, clock=clock, ids=ids),
+        sessions=sessions,
+        invocations=invocations,
+        enforcer=Enforcer(
+            decider=decider,
+            committer=committer,
+            invocations=invocations,
+            own=own,
+            turns=turns,
+            store=store,
+            control=control,
+            clock=clock,
+            ids=ids,
+        ),
+        resuming=resuming,
+        recovery=Recovery(
+            resuming=resuming,
+            carrier=carrier,
+            store=store,
+            events=events,
+            clock=clock,
+            owner=parts.owner,
+        ),
+        views=views,
+        reviews=Reviews(
+            views=views,
+            store=store,
+            own=own,
+            events=events,
+            clock=clock,
+            take_up=resuming.take_up_soon,
+        ),
+    )

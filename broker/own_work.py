@@ -1,0 +1,111 @@
+"""What the broker has begun is the broker's own: nobody who hangs up cancels it, and it is bounded.
+
+Whoever asked only waits. A caller has a share of what may be under way at once, so that one that
+asks and hangs up, again and again, costs the others nothing. Once the broker is stopping, nothing
+new begins.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import structlog
+
+from broker.core import limits
+from broker.core.errors import (
+    BrokerError,
+    Defect,
+    LimitExceeded,
+    OutcomeUnstored,
+    RunnerUnavailable,
+)
+
+_log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
+
+
+class OwnWork:
+    """The tasks that are under way. For one event loop."""
+
+    def __init__(
+        self,
+        *,
+        tasks_max: int = limits.CALLS_UNDER_WAY_MAX,
+        share_max: int = limits.CALLS_OF_SESSION_MAX,
+    ) -> None:
+        """Make one; `share_max` is what one name may have under way."""
+        self._tasks_max = tasks_max
+        self._share_max = share_max
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._shares: Counter[str] = Counter()
+        self._is_stopping = False
+
+    @property
+    def tasks(self) -> frozenset["asyncio.Task[Any]"]:
+        """Those that have not ended."""
+        return frozenset(self._tasks)
+
+    async def run(self, work: Coroutine[Any, Any, _T], *, share: str = "") -> _T:
+        """Begin, and wait; who stops waiting cancels nothing.
+
+        Args:
+            work: runs to its end.
+            share: whose share it is of; empty for what is not a call.
+
+        Raises:
+            RunnerUnavailable: the broker is stopping; nothing was begun.
+            LimitExceeded: too much is under way; nothing was begun.
+        """
+        try:
+            self._admit(share)
+        except BrokerError:
+            work.close()
+            raise
+        return await asyncio.shield(self._begin(work, share))
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin what nobody waits for. Nothing happens once the broker is stopping."""
+        if self._is_stopping:
+            work.close()
+            return
+        _ = self._begin(work, "")
+
+    async def drain(self, *, within_s: float) -> None:
+        """Begin nothing more, and wait; what is left then is cancelled."""
+        self._is_stopping = True
+        if self._tasks:
+            await asyncio.wait(self.tasks, timeout=within_s)
+        left = self.tasks
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def _admit(self, share: str) -> None:
+        if self._is_stopping:
+            raise RunnerUnavailable("The broker is stopping.")
+        if share and self._shares[share] >= self._share_max:
+            raise LimitExceeded(f"A session has at most {self._share_max} calls under way.")
+        if share and len(self._tasks) >= self._tasks_max:
+            raise LimitExceeded("Too many calls are under way.")
+
+    def _begin(self, work: Coroutine[Any, Any, _T], share: str) -> "asyncio.Task[_T]":
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        self._shares[share] += 1
+        task.add_done_callback(lambda ended: self._ended(ended, share))
+        return task
+
+    def _ended(self, task: "asyncio.Task[Any]", share: str) -> None:
+        self._tasks.discard(task)
+        self._shares[share] -= 1
+        if not self._shares[share]:
+            del self._shares[share]
+        # Perhaps nobody waits any more: what an operator must know of is said here too.
+        error = None if task.cancelled() else task.exception()
+        if error is not None and _is_news(error):
+            _log.error("work_failed", error=type(error).__name__, exc_info=error)
+
+
+def _is_news(error: BaseException) -> bool:
+    return not isinstance(error, BrokerError) or isinstance(error, Defect | OutcomeUnstored)

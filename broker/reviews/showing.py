@@ -1,0 +1,169 @@
+"""What waits and what exactly it is: whoever decides sees all of what would run.
+
+Arguments are those that would run, facts those that were decided on, and the manifest helps to read
+them only while it is the revision that the hold is for.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+
+from broker.core import limits
+from broker.core.arguments import JsonValue
+from broker.core.calls import Fact, Invocation
+from broker.core.control import Control
+from broker.core.errors import NotFound
+from broker.core.holds import Hold, Review, Reviewer, ineligible
+from broker.core.manifest import ToolManifest
+from broker.core.review_view import ArgumentView, argument_views
+from broker.events import Events
+from broker.ports import HoldQuery, InvocationQuery, Store
+
+EARLIER_MAX = 20
+
+NO_HOLD = "There is no such hold."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierView:
+    """A call that the session made before."""
+
+    at: float
+    tool: str
+    effect: str
+    invocation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldView:
+    """One hold with all that its reviewer is shown."""
+
+    hold: Hold
+    reviews: tuple[Review, ...]
+    invocation: Invocation
+    words: tuple[str, ...]
+    arguments: tuple[ArgumentView, ...]
+    earlier: tuple[EarlierView, ...]
+    eligible: bool
+    ineligible_reason: str
+
+
+class HoldViews:
+    """Holds as reviewers see them."""
+
+    def __init__(self, *, store: Store, control: Callable[[], Control], events: Events) -> None:
+        self._store = store
+        self._control = control
+        self._events = events
+
+    async def page(
+        self,
+        reviewer: Reviewer,
+        *,
+        include_decided: bool = False,
+        only_eligible: bool = False,
+        page_size: int = limits.PAGE_SIZE,
+        after: str = "",
+    ) -> list[HoldView]:
+        """Holds, oldest first."""
+        query = HoldQuery(include_decided=include_decided, page_size=page_size, after=after)
+        views = [
+            await self._view(reviewer, hold, reviews)
+            for hold, reviews in await self._store.list_holds(query)
+        ]
+        return [v for v in views if v.eligible or not only_eligible]
+
+    async def show(self, reviewer: Reviewer, name: str) -> HoldView:
+        """One hold.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        found = await self._store.find_hold(name)
+        if found is None:
+            raise NotFound(NO_HOLD)
+        hold, reviews = found
+        return await self._view(reviewer, hold, reviews)
+
+    async def watch(self, reviewer: Reviewer) -> AsyncIterator[HoldView]:
+        """Each hold that opens or changes from now on."""
+        with self._events.subscribe("hold") as changes:
+            async for name in changes:
+                names = [name] if name else await self._pending()
+                for changed in names:
+                    found = await self._store.find_hold(changed)
+                    if found is not None:
+                        yield await self._view(reviewer, *found)
+
+    async def _pending(self) -> list[str]:
+        query = HoldQuery(page_size=limits.PAGE_SIZE_MAX)
+        return [hold.name for hold, _ in await self._store.list_holds(query)]
+
+    async def _view(
+        self,
+        reviewer: Reviewer,
+        hold: Hold,
+        reviews: tuple[Review, ...],
+    ) -> HoldView:
+        invocation = await self._store.find_invocation(hold.invocation)
+        if invocation is None:
+            raise NotFound(NO_HOLD)
+        session = await self._store.find_session(hold.session)
+        contents = await self._store.contents(hold.invocation)
+        why = ineligible(hold, reviewer)
+        return HoldView(
+            hold=hold,
+            reviews=reviews,
+            invocation=invocation,
+            words=session.words if session else (),
+            arguments=argument_views(
+                self._manifest(hold),
+                invocation.call.arguments,
+                _facts(contents),
+                session,
+            ),
+            earlier=await self._earlier(invocation),
+            eligible=not why,
+            ineligible_reason=why,
+        )
+
+    def _manifest(self, hold: Hold) -> ToolManifest | None:
+        tool = self._control().tools.get(hold.tool)
+        if tool is None or tool.manifest.revision != hold.tool_revision:
+            return None
+        return tool.manifest
+
+    async def _earlier(self, invocation: Invocation) -> tuple[EarlierView, ...]:
+        query = InvocationQuery(
+            session=invocation.session,
+            page_size=EARLIER_MAX,
+            before=invocation.name,
+        )
+        found = await self._store.list_invocations(query)
+        return tuple(
+            EarlierView(
+                at=i.created_at,
+                tool=i.call.tool,
+                effect=i.decision.effect.name if i.decision else "",
+                invocation=i.name,
+            )
+            for i in reversed(found)
+        )
+
+
+def _facts(contents: Mapping[str, JsonValue]) -> Mapping[str, Fact]:
+    """The facts as policy saw them when the call was held."""
+    question = contents.get("question")
+    facts = question.get("facts") if isinstance(question, Mapping) else None
+    if not isinstance(facts, Mapping):
+        return {}
+    return {
+        name: Fact(
+            name=name,
+            source=str(fact.get("source", "")),
+            value=fact.get("value"),
+            error=str(fact.get("error", "")),
+            absent=fact.get("absent") is True,
+        )
+        for name, fact in facts.items()
+        if isinstance(fact, Mapping)
+    }

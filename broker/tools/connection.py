@@ -1,0 +1,134 @@
+"""One worker's stream: what waits to be sent to it, what it offered, and its free places."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from broker.core.credentials import Credential
+from broker.core.manifest import ToolManifest
+from broker.core.signatures import misfits
+from broker.ports import FrozenCall, NeverStarted, Outcome
+from broker.tools.worker_messages import Acknowledgement, Answer, Handover, ToolOffer
+
+if TYPE_CHECKING:
+    from broker.tools.worker import WorkerHub
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A hand-over that waits for its answer."""
+
+    connection: "Connection"
+    call: FrozenCall
+    outcome: "asyncio.Future[Outcome]"
+    sent: bool = False
+    answered_by: "Connection | None" = None
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """One worker's stream, from its hello to its end."""
+
+    name: str
+    credential: Credential
+    offers: Mapping[str, ToolOffer]
+    slots: int
+    hub: "WorkerHub"
+    free: int
+    draining: bool = False
+    closed: bool = False
+    _fits: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    _outbox: "asyncio.Queue[Handover | Acknowledgement | None]" = field(
+        default_factory=asyncio.Queue,
+    )
+
+    @property
+    def tools(self) -> frozenset[str]:
+        """Names of the tools that it offered."""
+        return frozenset(self.offers)
+
+    def fits(self, manifest: ToolManifest) -> bool:
+        """Whether what it offered is this revision of the tool; a manifest may have changed."""
+        offer = self.offers.get(manifest.name)
+        if offer is None:
+            return False
+        revision, fits = self._fits.get(manifest.name, ("", False))
+        if revision != manifest.revision:
+            fits = not misfits_of(manifest, offer)
+            self._fits[manifest.name] = (manifest.revision, fits)
+        return fits
+
+    async def handovers(self) -> AsyncIterator[Handover | Acknowledgement]:
+        """What is to be sent to the worker, until the connection is closed."""
+        while (message := await self._outbox.get()) is not None:
+            # One that was reported as never started, or was frozen while it queued, does not go.
+            if isinstance(message, Handover) and not self.hub.sent(message):
+                continue
+            yield message
+
+    async def answer(self, answer: Answer) -> None:
+        """Take the worker's answer; it is acknowledged once it is safe to forget.
+
+        Raises:
+            StoreUnavailable: it cannot be kept; the worker comes back with it.
+        """
+        if not self.hub.count(self, answer):
+            await self.hub.keep(self, answer)
+            self.acknowledge(answer.invocation, answer.fencing_token)
+
+    def acknowledge(self, invocation: str, fencing_token: str) -> None:
+        """Have the worker forget an answer."""
+        if not self.closed:
+            self._outbox.put_nowait(
+                Acknowledgement(invocation=invocation, fencing_token=fencing_token),
+            )
+
+    def drain(self) -> None:
+        """Hand nothing new to this worker."""
+        self.draining = True
+
+    def close(self) -> None:
+        """The stream is over. What was handed over and not answered may have taken effect."""
+        self.closed = True
+        self._outbox.put_nowait(None)
+        self.hub.forget(self)
+
+    def hand(self, handover: Handover) -> None:
+        """Queue a call for the worker."""
+        self._outbox.put_nowait(handover)
+
+
+@dataclass(slots=True, eq=False)
+class WorkerSlot:
+    """One free place at one worker (`ports.Slot`)."""
+
+    connection: Connection
+    _released: bool = False
+    _pending: Pending | None = None
+
+    async def run(self, call: FrozenCall) -> Outcome:
+        """Hand the call over and wait for its answer until the deadline."""
+        hub = self.connection.hub
+        self._pending = hub.hand(self.connection, call)
+        if self._pending is None:
+            return NeverStarted(why="the worker left before the call was handed over")
+        return await hub.outcome(self._pending)
+
+    def release(self) -> None:
+        """Give the place back."""
+        if not self._released:
+            self._released = True
+            self.connection.free += 1
+            self.connection.hub.freed()
+
+    def acknowledge(self) -> None:
+        """The outcome is recorded: whoever gave it may forget it."""
+        if self._pending is not None and self._pending.answered_by is not None:
+            call = self._pending.call
+            self._pending.answered_by.acknowledge(call.invocation.name, call.fencing_token)
+
+
+def misfits_of(manifest: ToolManifest, offer: ToolOffer) -> list[str]:
+    """What about an offer does not fit its manifest, one sentence each."""
+    return misfits(manifest, parameters=offer.parameters_schema, result=offer.result_schema)

@@ -1,0 +1,52 @@
+"""What a worker and the broker tell each other, as values; `rpc` carries them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from broker.core.arguments import JsonValue
+from broker.ports import FrozenCall, Outcome
+
+SLOTS_MAX: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolOffer:
+    """One implementation: JSON Schemas of its parameters and, where annotated, its result."""
+
+    name: str
+    parameters_schema: Mapping[str, JsonValue]
+    result_schema: Mapping[str, JsonValue] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A worker's hello."""
+
+    slots: int
+    tools: tuple[ToolOffer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """A frozen call on its way to a worker. `deadline_at` in POSIX seconds."""
+
+    call: FrozenCall
+    deadline_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """An answer was taken, or refused for good; the worker forgets it."""
+
+    invocation: str
+    fencing_token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How a worker says that a call ended."""
+
+    invocation: str
+    fencing_token: str
+    outcome: Outcome
