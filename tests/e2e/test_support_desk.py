@@ -98,6 +98,8 @@ def test_an_approved_refund_is_paid_once_and_ctrl_c_stops_everything(tmp_path):
     assert _processes_of(state) == []
     assert _refunded(state, "O-1003") == 2_500  # eight at once, of which the payment covers one
     assert (state / "callbroker.toml").is_file()  # asked for, hence kept
+    for log in ("broker.log", "worker.log"):
+        assert "Traceback" not in (state / log).read_text()
 
 
 def test_a_killed_show_takes_its_processes_with_it(tmp_path):
