@@ -12,7 +12,7 @@ from broker.enforcer import Enforcer
 from broker.enforcer.carrying import Carrier
 from broker.enforcer.committing import Committer
 from broker.enforcer.deciding import Decider
-from broker.enforcer.ending import Endings
+from broker.enforcer.ending import STORE_RETRY_S, Endings
 from broker.enforcer.recovery import Recovery
 from broker.enforcer.resuming import Resuming
 from broker.enforcer.turns import Turns
@@ -33,6 +33,7 @@ class Parts:
         owner: this instance's name; it alone ends what it began.
         terms: of holds for which no rule names any.
         exclusive_wait_s: how long a call waits for an exclusive key, seconds.
+        store_retry_s: pauses between attempts to record how a call ended, seconds.
     """
 
     store: Store
@@ -46,6 +47,7 @@ class Parts:
     owner: str
     terms: HoldTerms
     exclusive_wait_s: float = limits.EXCLUSIVE_WAIT_S
+    store_retry_s: tuple[float, ...] = STORE_RETRY_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ def mediation(parts: Parts) -> Mediation:
         terms=parts.terms,
         exclusive_wait_s=parts.exclusive_wait_s,
     )
-    endings = Endings(store=store, events=events, clock=clock)
+    endings = Endings(store=store, events=events, clock=clock, retry_s=parts.store_retry_s)
     carrier = Carrier(control=control, endings=endings, clock=clock)
     committer = Committer(
         carrier=carrier,

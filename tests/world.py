@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,14 +29,17 @@ from broker.core.manifest import ToolManifest, parse
 from broker.core.scopes import Grant, Scope
 from broker.core.unit import Change, PutControl, Unit
 from broker.enforcer import Enforcer
-from broker.enforcer.carrying import Carrier
-from broker.enforcer.deciding import Decider
 from broker.enforcer.recovery import Recovery
+from broker.enforcer.resuming import Resuming
 from broker.events import Events
 from broker.ids import UuidFactory
+from broker.invocations import Invocations
+from broker.mandates import MandateOrder, Mandates
+from broker.mediation import Parts, mediation
+from broker.own_work import OwnWork
 from broker.ports import Failed, FrozenCall, Outcome, Succeeded
-from broker.reviews import Reviews
-from broker.sessions import MandateOrder, Sessions
+from broker.reviews import HoldViews, Reviews
+from broker.sessions import Sessions
 from tests.fakes.decision_point import REVISION, FakeDecisionPoint, allow, opinion
 from tests.fakes.runner import FakeRunner
 from tests.stores import temporary_store
@@ -165,13 +169,26 @@ class World:
     policy: FakeDecisionPoint
     runner: FakeRunner
     shop: Shop
+    parts: Parts
+    own: OwnWork
+    mandates: Mandates
     sessions: Sessions
+    invocations: Invocations
     enforcer: Enforcer
+    resuming: Resuming
     recovery: Recovery
+    views: HoldViews
     reviews: Reviews
     ids: UuidFactory
     agent: Credential
     requests: int = 0
+
+    def use(self, **parts: Any) -> None:
+        """Put the use cases together anew, with other parts."""
+        self.parts = dataclasses.replace(self.parts, **parts)
+        mediating = mediation(self.parts)
+        for one in dataclasses.fields(mediating):
+            setattr(self, one.name, getattr(mediating, one.name))
 
     async def put(self, *rows: Change) -> None:
         """Put control rows in force."""
@@ -227,7 +244,7 @@ class World:
             scopes=tuple(Scope(name=s) for s in scopes),
         )
         host = credential(CredentialClass.HOST, "hosts/shop")
-        _, secret = await self.sessions.create_mandate(host, order)
+        _, secret = await self.mandates.create(host, order)
         session, session_secret = await self.sessions.open(self.agent, secret)
         return await self.sessions.caller(self.agent, session.name, session_secret)
 
@@ -317,7 +334,7 @@ async def world(path: Path, *, owner: str = "brokers/1", clock: FakeClock | None
         await built.grant("groups/customers", "refunds:write")
         await built.grant(AGENT, "refunds:write")
         yield built
-        await built.enforcer.drain(within_s=5.0)
+        await built.own.drain(within_s=5.0)
 
 
 async def build(store: Any, clock: FakeClock, *, owner: str = "brokers/1") -> World:
@@ -328,29 +345,20 @@ async def build(store: Any, clock: FakeClock, *, owner: str = "brokers/1") -> Wo
     shop = Shop()
     runner = FakeRunner(shop.refund)
     ids = UuidFactory(clock)
-    decider = Decider(
-        control=room.current,
+    parts = Parts(
+        store=store,
+        room=room,
         policies=OnePolicy(policy),
         facts=shop,
-        store=store,
-        events=events,
-        clock=clock,
-        terms=TERMS,
-        exclusive_wait_s=2.0,
-    )
-    carrier = Carrier(control=room.current, store=store, events=events, clock=clock)
-    enforcer = Enforcer(
-        decider=decider,
-        carrier=carrier,
         runner=runner,
-        store=store,
-        control=room.current,
-        refresh=room.refresh,
         events=events,
         clock=clock,
         ids=ids,
         owner=owner,
+        terms=TERMS,
+        exclusive_wait_s=2.0,
     )
+    mediating = mediation(parts)
     return World(
         store=store,
         clock=clock,
@@ -359,29 +367,16 @@ async def build(store: Any, clock: FakeClock, *, owner: str = "brokers/1") -> Wo
         policy=policy,
         runner=runner,
         shop=shop,
-        sessions=Sessions(
-            store=store,
-            control=room.current,
-            events=events,
-            clock=clock,
-            ids=ids,
-        ),
-        enforcer=enforcer,
-        recovery=Recovery(
-            enforcer=enforcer,
-            carrier=carrier,
-            store=store,
-            events=events,
-            clock=clock,
-            owner=owner,
-        ),
-        reviews=Reviews(
-            store=store,
-            control=room.current,
-            events=events,
-            clock=clock,
-            take_up=enforcer.take_up_soon,
-        ),
+        parts=parts,
+        own=mediating.own,
+        mandates=mediating.mandates,
+        sessions=mediating.sessions,
+        invocations=mediating.invocations,
+        enforcer=mediating.enforcer,
+        resuming=mediating.resuming,
+        recovery=mediating.recovery,
+        views=mediating.views,
+        reviews=mediating.reviews,
         ids=ids,
         agent=credential(CredentialClass.AGENT, AGENT, person="agent-owner"),
     )

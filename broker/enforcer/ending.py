@@ -68,6 +68,7 @@ class Endings:
     """Records how attempts ended.
 
     Attributes:
+        retry_s: pauses between attempts, seconds.
         unstored: ends that the store has not taken yet, by invocation. While it takes nothing no
             call begins either, so they are no more than were under way.
     """
@@ -75,6 +76,7 @@ class Endings:
     store: Store
     events: Events
     clock: Clock
+    retry_s: tuple[float, ...] = STORE_RETRY_S
     unstored: dict[str, "_Ending"] = field(default_factory=dict)
 
     async def record(self, invocation: Invocation, ended: Ended, *, actor: str) -> Invocation:
@@ -85,7 +87,7 @@ class Endings:
                 somebody else has ended it.
         """
         ending = self._ending(invocation, ended, actor=actor)
-        for pause_s in (*STORE_RETRY_S, None):
+        for pause_s in (*self.retry_s, None):
             try:
                 return await self._commit(ending)
             except StoreUnavailable as away:
