@@ -54,7 +54,7 @@ class BrokerAdapter:
         documents = [manifest(m, self._names[m["name"]]) for m in manifests]
         if overlay is not None:
             documents = [
-                overlaid(d, overlay / "tools", origin=self._records.origin) for d in documents
+                overlaid(d, overlay / "overlays", origin=self._records.origin) for d in documents
             ]
         self._running = self._stack.enter_context(
             run_broker(sources={"shop": self._records.origin})
