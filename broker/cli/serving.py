@@ -37,10 +37,10 @@ async def _serve(configured: Settings, *, watch: bool) -> None:
         async with Application(configured) as broker, contextlib.AsyncExitStack() as stack:
             if watch:
                 await stack.enter_async_context(watching(configured, broker.address))
-            ended = asyncio.ensure_future(broker.wait())
-            stopped = asyncio.ensure_future(stopping.wait())
+            # Never cancelled: gRPC's own stopping waits for the same future, and ends it.
+            ended = asyncio.create_task(broker.wait())
+            stopped = asyncio.create_task(stopping.wait())
             await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
-            ended.cancel()
             stopped.cancel()
     except BrokerError as error:
         raise CommandFailed(f"The broker cannot start: {error}") from error

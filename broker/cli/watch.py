@@ -6,7 +6,7 @@ is an audited change. What is refused is logged, and what was in force before st
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -70,47 +70,57 @@ async def _watch(settings: Settings, line: Line[AdminServiceStub]) -> None:
 
 def reload(settings: Settings, line: Line[AdminServiceStub]) -> bool:
     """Put the files in force. Whether everything was taken; what was not is logged."""
-    tools = _attempt(_put_tools, settings, line)
-    policy = _attempt(_activate, settings, line)
+    tools = settings.tools is None
+    manifests: list[bytes] = []
+    with _logged("tools"):
+        manifests = _manifests(settings)
+    with _logged("tools"):
+        tools = tools or _put_tools(manifests, line)
+    policy = settings.policies is None
+    with _logged("policies"):
+        policy = policy or _activate(settings, line)
     if policy and not tools:
         # The policy before read something that these tools have no more; the new one does not.
-        tools = _attempt(_put_tools, settings, line)
+        with _logged("tools"):
+            tools = _put_tools(manifests, line)
     return tools and policy
 
 
-def _attempt(
-    act: Callable[[Settings, Line[AdminServiceStub]], None],
-    settings: Settings,
-    line: Line[AdminServiceStub],
-) -> bool:
+@contextlib.contextmanager
+def _logged(what: str) -> Iterator[None]:
     try:
-        act(settings, line)
+        yield
     except CommandFailed as failed:
-        _log.warning("watch_refused", why=str(failed), findings=" | ".join(failed.findings))
+        told = " | ".join((str(failed), *failed.findings))
+        _log.warning("watch_refused", what=what, why=told, kept="what was in force before")
+
+
+def _manifests(settings: Settings) -> list[bytes]:
+    if settings.tools is None:
+        return []
+    read = documents([settings.tools])
+    checked(read)
+    return as_bytes(read)
+
+
+def _put_tools(manifests: list[bytes], line: Line[AdminServiceStub]) -> bool:
+    if not manifests:
         return False
+    request = admin_pb2.PutToolsRequest(manifests_json=manifests, replace_all=True, reason=_REASON)
+    told = line.ask(line.stub.PutTools, request, deadline_s=ACTIVATE_DEADLINE_S)
+    _log.info("watch_tools", tools=len(told.manifests))
     return True
 
 
-def _put_tools(settings: Settings, line: Line[AdminServiceStub]) -> None:
-    if settings.tools is None:
-        return
-    read = documents([settings.tools])
-    checked(read)
-    request = admin_pb2.PutToolsRequest(
-        manifests_json=as_bytes(read), replace_all=True, reason=_REASON
-    )
-    told = line.ask(line.stub.PutTools, request, deadline_s=ACTIVATE_DEADLINE_S)
-    _log.info("watch_tools", tools=len(told.manifests))
-
-
-def _activate(settings: Settings, line: Line[AdminServiceStub]) -> None:
+def _activate(settings: Settings, line: Line[AdminServiceStub]) -> bool:
     if settings.policies is None:
-        return
+        return True
     request = admin_pb2.ActivatePolicyRequest(
         files=policy_files(settings.policies), preset=settings.preset, reason=_REASON
     )
     told = line.ask(line.stub.ActivatePolicy, request, deadline_s=ACTIVATE_DEADLINE_S)
     _log.info("watch_policy", policy=digest(told.policy_revision))
+    return True
 
 
 def _seen(directories: Iterable[Path | None]) -> Seen:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from broker.core.arguments import JsonValue
-from broker.policy.documents import DocumentRefused, parse_yaml
+from broker.yaml_documents import YamlRefused, read_yaml
 
 SOURCE_BYTES_MAX: Final = 1024 * 1024
 SOURCES_MAX: Final = 2_000
@@ -162,8 +162,8 @@ def _take_document(
     sources: Sources, name: str, data: bytes, *, into: dict[str, JsonValue], key: str
 ) -> None:
     try:
-        value = parse_yaml(data)
-    except DocumentRefused as refused:
+        value = read_yaml(data, bytes_max=SOURCE_BYTES_MAX)
+    except YamlRefused as refused:
         sources.findings.append(f"{name}: {refused}")
         return
     if not isinstance(value, dict):

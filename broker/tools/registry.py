@@ -12,7 +12,7 @@ from broker.core.control import RegisteredTool
 from broker.core.limits import MANIFEST_BYTES_MAX
 from broker.core.manifest import ManifestRefused, parse
 from broker.core.schemas import SchemaRefused, Validator
-from broker.tools.yaml_documents import YamlRefused, read_yaml
+from broker.yaml_documents import YamlRefused, read_yaml
 
 Document = Mapping[str, JsonValue]
 Registry = Mapping[str, RegisteredTool]

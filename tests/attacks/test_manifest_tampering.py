@@ -8,7 +8,7 @@ import pytest
 
 from broker.core.manifest import ManifestRefused, parse
 from broker.tools.registry import RegistryRefused, build_registry
-from broker.tools.yaml_documents import YamlRefused, read_yaml
+from broker.yaml_documents import YamlRefused, read_yaml
 from tests.fakes.desk import document
 
 CHANGES: dict[str, Any] = {

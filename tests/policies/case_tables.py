@@ -15,7 +15,7 @@ from typing import Any
 
 from broker.core.question_schema import EXAMPLE
 from broker.policy.bundle import PolicyBundle
-from broker.policy.documents import parse_yaml
+from broker.yaml_documents import read_yaml
 from tests.fakes.policy_trees import opa
 
 EFFECTS = ("DENY", "HOLD", "ALLOW")
@@ -55,9 +55,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
 def tables(bundle: PolicyBundle) -> dict[str, dict[str, Any]]:
     """The parsed tables, by their path in the bundle."""
     return {
-        path: parse_yaml(data)
-        for path, data in bundle.files.items()
-        if path.endswith("_cases.yaml")
+        path: read_yaml(data) for path, data in bundle.files.items() if path.endswith("_cases.yaml")
     }
 
 

@@ -28,7 +28,10 @@ def another(broker: Served) -> RpcServer:
     world = broker.world
     return RpcServer(
         use_cases=UseCases(
+            mandates=world.mandates,
             sessions=world.sessions,
+            invocations=world.invocations,
+            views=world.views,
             enforcer=world.enforcer,
             recovery=world.recovery,
             reviews=world.reviews,

@@ -7,7 +7,7 @@ import pytest
 
 from broker.core.manifest import Behaviour, Output, parse
 from broker.tools.draft import DraftRefused, draft, to_yaml
-from broker.tools.yaml_documents import read_yaml
+from broker.yaml_documents import read_yaml
 
 
 def module(**members) -> types.ModuleType:

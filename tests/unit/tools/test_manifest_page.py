@@ -7,7 +7,7 @@ from typing import Any
 
 from broker.core.manifest import parse, warnings
 from broker.core.manifest_schema import manifest_schema
-from broker.tools.yaml_documents import read_yaml
+from broker.yaml_documents import read_yaml
 
 PAGE = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text(encoding="utf-8")
 

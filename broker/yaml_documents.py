@@ -1,9 +1,11 @@
 """YAML is read as JSON written comfortably: its types alone, nothing that two readers see apart.
 
-No tags, no aliases (they blow up), no duplicate keys, no keys that are not strings, no `yes`, no
-dates. Any of these is an error with its line, never a guess.
+No tags, no aliases (a few lines of them grow to gigabytes), no duplicate keys, no keys that are not
+strings, no `yes`, no dates, no number that JSON readers see apart. Any of these is an error with
+its line, never a guess. Manifests, parameters, presets and cases are all read here.
 """
 
+import math
 import re
 from collections.abc import Hashable
 from typing import Any, Final
@@ -11,7 +13,7 @@ from typing import Any, Final
 import yaml
 
 from broker.core.arguments import JsonValue
-from broker.core.limits import MANIFEST_BYTES_MAX, SCHEMA_DEPTH_MAX
+from broker.core.limits import INTEGER_MAX, MANIFEST_BYTES_MAX, SCHEMA_DEPTH_MAX
 
 
 class YamlRefused(ValueError):
@@ -68,6 +70,18 @@ class _JsonLoader(yaml.SafeLoader):
         finally:
             self.depth -= 1
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        value = int(node.value)
+        if abs(value) > INTEGER_MAX:
+            raise _problem("an integer beyond 2^53-1: write it as text", node)
+        return value
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        value = float(node.value)
+        if not math.isfinite(value):
+            raise _problem("a number that is not finite: write it as text", node)
+        return value
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
         seen: set[str] = set()
         for key, _ in node.value:
@@ -97,3 +111,5 @@ for _name, _pattern, _first in _RESOLVED:
     _JsonLoader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_name}", re.compile(rf"^(?:{_pattern})$"), _first
     )
+_JsonLoader.add_constructor("tag:yaml.org,2002:int", _JsonLoader.construct_yaml_int)
+_JsonLoader.add_constructor("tag:yaml.org,2002:float", _JsonLoader.construct_yaml_float)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from broker.tools.yaml_documents import YamlRefused, read_yaml
+from broker.yaml_documents import YamlRefused, read_yaml
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,9 @@ def test_only_jsons_types_are_seen(text, value):
         (b"a: \x00", "."),
         (b"[" * 5_000, "nested too deeply"),
         (b"x" * 300_000, "longer than"),
+        (b"a: 9007199254740992", "line 1: an integer beyond"),
+        (b"a: 1.0e999", "line 1: a number that is not finite"),
+        (b"[" * 150 + b"]" * 150, "nested too deeply"),
     ],
 )
 def test_anything_else_is_refused_with_its_line(text, told):
