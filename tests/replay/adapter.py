@@ -5,8 +5,8 @@ credential of its own, and the shop's system of record for facts. The worker is 
 evaluator's `backend`. Nothing is simulated, and the adapter decides nothing.
 """
 
-import atexit
 import itertools
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,10 +29,10 @@ _OVERLAYS: Mapping[str, Path] = {"tau/retail": _HERE / "retail"}
 class BrokerAdapter:
     """See the evaluator's README; a new one is made for each suite."""
 
-    _open: "BrokerAdapter | None" = None
-
     def __init__(self) -> None:
         self._stack = ExitStack()
+        # The evaluator ends no adapter: it drops one and makes the next.
+        self._close = weakref.finalize(self, self._stack.close)
         self._sessions: dict[str, SyncSession] = {}
         self._held: dict[str, Held] = {}
         self._numbers = itertools.count(1)
@@ -44,10 +44,7 @@ class BrokerAdapter:
         self._reviewer: Reviewer
 
     def register_tools(self, manifests: Sequence[Mapping[str, Any]], backend: Backend) -> None:
-        """Start everything. The adapter before, of another suite, is closed first."""
-        if BrokerAdapter._open is not None:
-            BrokerAdapter._open.close()
-        BrokerAdapter._open = self
+        """Start everything."""
         overlay = _OVERLAYS.get(manifests[0]["suite"])
         self._names = broker_names(manifests)
         self._records = self._stack.enter_context(serving())
@@ -123,8 +120,7 @@ class BrokerAdapter:
 
     def close(self) -> None:
         """Stop everything that `register_tools` started."""
-        BrokerAdapter._open = None
-        self._stack.close()
+        self._close()
 
     def _worker(self, backend: Backend, names: Sequence[tuple[str, str]]) -> Worker:
         token = self._running.worker_token([name for _, name in names])
@@ -158,9 +154,3 @@ class BrokerAdapter:
 def _in_groups(names: Sequence[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
     for start in range(0, len(names), _TOOLS_OF_A_WORKER):
         yield names[start : start + _TOOLS_OF_A_WORKER]
-
-
-@atexit.register
-def _close_the_last() -> None:
-    if BrokerAdapter._open is not None:
-        BrokerAdapter._open.close()

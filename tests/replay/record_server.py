@@ -51,7 +51,9 @@ def serving() -> Iterator[RecordServer]:
         http.daemon_threads = True
         records = RecordServer(f"http://127.0.0.1:{http.server_port}")
         _Handler.of[http.server_port] = records
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05})
+        thread = threading.Thread(
+            target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
         thread.start()
         try:
             yield records
