@@ -19,6 +19,7 @@ from broker.core.decision import (
 )
 
 VERDICTS_MAX: Final = 1_000
+_COUNT_MAX: Final = 2**31 - 1  # int32 on the wire: more would break every list that shows it
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,62}", re.ASCII)
 _TERMS: Final = frozenset(
     {"reviewers", "approvals_required", "decide_within_s", "run_within_s", "step_up"}
@@ -152,6 +153,6 @@ def _text(value: object) -> str:
 
 
 def _positive(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _COUNT_MAX:
         raise _Fault
     return value

@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from broker.core import limits
 from broker.core.credentials import CredentialClass
 from broker.core.errors import IllegalTransition, NotPermitted, RunnerUnavailable
+from broker.core.freezes import FreezeKind
 from broker.core.lifecycle import InvocationState
 from broker.ports import Failed, Lost, Succeeded
 from broker.tools.worker import (
@@ -20,6 +23,7 @@ from broker.tools.worker import (
     ToolOffer,
     WorkerHub,
 )
+from tests.fakes.faulty_store import FaultyStore
 from tests.world import REFUND, World, credential, world
 
 WORKER = credential(CredentialClass.WORKER, "workers/shop", tools=("refund",))
@@ -36,7 +40,7 @@ def offer(name: str = "refund", slots: int = 1, **changed) -> Offer:
 async def hub_world(path: Path) -> AsyncIterator[tuple[World, WorkerHub]]:
     async with world(path) as w:
         hub = WorkerHub(control=w.room.current, store=w.store, clock=w.clock, ids=w.ids)
-        w.enforcer._runner = hub
+        w.runner.instead = hub
         yield w, hub
 
 
@@ -213,6 +217,152 @@ async def test_an_answer_that_means_nothing_is_withheld(tmp_path: Path, sent, st
         await connection.answer(answer(await next_call(connection), sent))
         done = await task
         assert (done.state, done.code, done.result) == (state, code, None)
+
+
+async def test_an_answer_is_acknowledged_once_its_outcome_is_recorded(tmp_path: Path):
+    """Let the broker crash between the answer and its record, after the worker has forgotten it."""
+    async with world(tmp_path) as w:
+        store = FaultyStore(w.store)
+        hub = WorkerHub(control=w.room.current, store=store, clock=w.clock, ids=w.ids)
+        w.use(store=store, runner=hub)
+        connection = hub.connect(WORKER, offer())
+        task = asyncio.ensure_future(w.refund(await w.caller()))
+        handover = await next_call(connection)
+        going, queued = asyncio.Event(), []
+
+        async def look_first(unit):
+            if any(entry.kind == "call.ended" for entry in unit.entries):
+                queued.append(connection._outbox.qsize())
+                await going.wait()
+
+        store.before = look_first
+        await connection.answer(answer(handover))
+        while not queued:
+            await asyncio.sleep(0.01)
+        assert queued == [0]
+        going.set()
+        assert (await task).state is InvocationState.SUCCEEDED
+        acknowledged = [m async for m in _until_closed(connection)]
+        assert [m.fencing_token for m in acknowledged] == [handover.call.fencing_token]
+
+
+async def test_an_answer_of_the_last_moment_counts(tmp_path: Path):
+    """Answer at the deadline itself, so that the answer is taken and the call is unknown."""
+    async with hub_world(tmp_path) as (w, hub):
+        await w.put_tool(deadline_s=0.1)
+        connection = hub.connect(WORKER, offer())
+        task = asyncio.ensure_future(w.refund(await w.caller()))
+        handover = await next_call(connection)
+        counted = []
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.01, lambda: counted.append(hub.count(connection, answer(handover))))
+        time.sleep(0.2)  # noqa: ASYNC251 - the answer and the deadline come in one turn of the loop
+        done = await task
+        assert counted == [True]
+        assert done.state is InvocationState.SUCCEEDED
+
+
+@pytest.mark.parametrize("plan", ["another tool's worker", "no such call"])
+async def test_nobody_writes_evidence_into_anothers_story(tmp_path: Path, plan: str):
+    """Answer a call of a tool that is not mine, so that whoever settles it reads that it failed."""
+    async with hub_world(tmp_path) as (w, hub):
+        await w.put_tool({**REFUND, "name": "other"})
+        w.runner.instead = None
+        w.runner.effect = lambda _: Lost(why="no answer")
+        unknown = await w.refund(await w.caller())
+        mine = plan == "no such call"
+        connection = hub.connect(WORKER, offer()) if mine else hub.connect(OTHER, offer("other"))
+        name = "invocations/none" if mine else unknown.name
+        before = (await w.store.counts()).audit_entries
+        false = Failed(code="NO", message="Nothing was paid.")
+        await connection.answer(Answer(invocation=name, fencing_token="t", outcome=false))
+        assert (await w.store.counts()).audit_entries == before
+        # It is acknowledged all the same: a worker repeats what is not.
+        assert len([m async for m in _until_closed(connection)]) == 1
+
+
+async def test_a_worker_cannot_fill_the_log_with_answers(tmp_path: Path):
+    """Answer one call again and again, each time with a megabyte."""
+    async with hub_world(tmp_path) as (w, hub):
+        connection = hub.connect(WORKER, offer())
+        task = asyncio.ensure_future(w.refund(await w.caller()))
+        handover = await next_call(connection)
+        await connection.answer(answer(handover))
+        done = await task
+        huge = Succeeded(result_json=b'"' + b"x" * 1_000_000 + b'"')
+        for n in range(12):
+            await connection.answer(answer(handover, huge, token=f"t{n}"))
+        entries = await w.store.entries(done.name)
+        late = [e for e in entries if e["kind"] == "attempt.answered_late"]
+        assert len(late) == limits.LATE_ANSWERS_MAX
+        assert len(str(late)) < limits.LATE_ANSWERS_MAX * 70_000
+        assert "sha256:" in str(late[0]["contents"])
+
+
+async def test_a_worker_of_yesterdays_signature_gets_no_call_of_todays_manifest(tmp_path: Path):
+    """Change what a tool takes while a worker that knows the old arguments stays connected."""
+    async with hub_world(tmp_path) as (w, hub):
+        caller = await w.caller()
+        connection = hub.connect(WORKER, offer())
+        properties = {**REFUND["arguments"]["properties"], "reason": {"type": "integer"}}
+        await w.put_tool(arguments={**REFUND["arguments"], "properties": properties})
+        with pytest.raises(RunnerUnavailable):
+            await w.enforcer.invoke(
+                caller,
+                request_id="r",
+                tool="refund",
+                arguments_json=b'{"order_id":"O-1001","amount_minor":1,"currency":"EUR","reason":1}',
+            )
+        assert connection.free == 1
+        await w.put_tool()
+        task = asyncio.ensure_future(w.refund(caller))
+        await connection.answer(answer(await next_call(connection)))
+        assert (await task).state is InvocationState.SUCCEEDED
+
+
+async def test_a_freeze_stops_what_waits_in_a_workers_queue(tmp_path: Path):
+    """Stop reading, have calls queue up, and read on after somebody pulled the plug."""
+    async with hub_world(tmp_path) as (w, hub):
+        connection = hub.connect(WORKER, offer())
+        task = asyncio.ensure_future(w.refund(await w.caller()))
+        while not connection._outbox.qsize():
+            await asyncio.sleep(0.01)
+        await w.freeze(FreezeKind.TOOL, "refund")
+        reading = asyncio.ensure_future(next_call(connection))
+        stopped = await task
+        assert (stopped.state, stopped.code) == (InvocationState.CANCELLED, "NOT_STARTED")
+        assert not reading.done()
+        connection.close()
+        with pytest.raises(AssertionError, match="closed"):
+            await reading
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "told"),
+    [
+        ("order closed", "No.", ("TOOL_FAILED", "No.")),
+        ("", "", ("TOOL_FAILED", "The tool failed; nothing took effect.")),
+        ("X" * 64, "a\x1b[2Jb\u202ec\u00a0d\ne", ("TOOL_FAILED", "a\ufffd[2Jb\ufffdc d\ne")),
+        ("ORDER_CLOSED", "x" * 5_000, ("ORDER_CLOSED", "x" * 1_000)),
+    ],
+)
+async def test_what_a_tool_says_of_its_failure_is_brought_into_bounds(
+    tmp_path: Path, code: str, message: str, told: tuple[str, str]
+):
+    """Put a terminal's commands, or a book, into the text that the model reads of a failure."""
+    async with world(tmp_path) as w:
+        w.runner.effect = lambda _: Failed(code=code, message=message)
+        done = await w.refund(await w.caller())
+        assert (done.state, done.code, done.message) == (InvocationState.FAILED, *told)
+
+
+async def test_a_result_that_cannot_be_looked_at_is_withheld_and_the_call_ends(tmp_path: Path):
+    """Have the check of a result fail, so that the call stays under way for ever."""
+    async with world(tmp_path) as w:
+        w.runner.effect = lambda _: Succeeded(result_json=None)
+        done = await w.refund(await w.caller())
+        assert (done.state, done.code) == (InvocationState.SUCCEEDED, "RESULT_INVALID")
+        assert not await w.store.unfinished()
 
 
 async def _until_closed(connection: Connection):

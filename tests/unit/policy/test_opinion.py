@@ -110,6 +110,8 @@ def test_a_result_of_another_type_denies(result):
         (("result", "verdicts", 1, "hold", "reviewers"), [1]),
         (("result", "verdicts", 1, "hold", "approvals_required"), 0),
         (("result", "verdicts", 1, "hold", "approvals_required"), True),
+        (("result", "verdicts", 1, "hold", "approvals_required"), 2**31),
+        (("result", "verdicts", 1, "hold", "decide_within_s"), 10**400),
         (("result", "verdicts", 1, "hold", "approvals_required"), 1.5),
         (("result", "verdicts", 1, "hold", "decide_within_s"), -1),
         (("result", "verdicts", 1, "hold", "run_within_s"), "3600"),

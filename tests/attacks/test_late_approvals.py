@@ -1,0 +1,247 @@
+"""Approvals that come too late, meet a part that is away, or were given for something else."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from broker.core import limits
+from broker.core.calls import Fact
+from broker.core.errors import IllegalTransition, PolicyUnavailable, RunnerUnavailable
+from broker.core.holds import Hold
+from broker.core.lifecycle import HoldState, InvocationState
+from tests.fakes.decision_point import TERMS, allow, hold, opinion
+from tests.fakes.faulty_store import FaultyStore
+from tests.world import REFUND, World, reviewer, world
+
+LEAD = reviewer("lead-1", "reviewers")
+SECOND = reviewer("lead-2", "reviewers")
+
+
+async def held(w: World, terms=TERMS) -> Hold:
+    w.policy.answer = opinion(hold("LARGE", terms))
+    invocation = await w.refund(await w.caller())
+    return (await w.store.find_hold(invocation.hold))[0]
+
+
+async def state_of(w: World, one: Hold) -> HoldState:
+    return (await w.store.find_hold(one.name))[0].state
+
+
+async def quiet(w: World) -> None:
+    """Return once nothing is under way."""
+    while w.own.tasks:
+        await asyncio.gather(*w.own.tasks, return_exceptions=True)
+
+
+async def test_an_approval_whose_time_ends_while_it_is_decided_is_not_claimed(tmp_path: Path):
+    """Make policy, keys or workers slow, so that an approval is used when it is long over."""
+    async with world(tmp_path) as w:
+        one = await held(w)
+        reserve = w.runner.reserve
+
+        async def slow(manifest, *, wait_s):
+            slot = await reserve(manifest, wait_s=wait_s)
+            w.clock.advance(TERMS.run_within_s)
+            return slot
+
+        w.runner.reserve = slow
+        await w.reviews.approve(LEAD, one.name, etag=one.etag)
+        await quiet(w)
+        assert not w.runner.ran
+        assert w.runner.free == 100
+        await w.recovery.sweep_once()
+        assert await state_of(w, one) is HoldState.EXPIRED
+
+
+async def test_an_approval_waits_while_policy_is_away(tmp_path: Path):
+    """Take policy away at the claim, so that the approval is spent, or counts without it."""
+    async with world(tmp_path) as w:
+        one = await held(w)
+        w.policy.away = True
+        await w.reviews.approve(LEAD, one.name, etag=one.etag)
+        with pytest.raises(PolicyUnavailable):
+            await w.resuming.take_up(one.name)
+        await w.recovery.sweep_once()
+        await quiet(w)
+        assert await state_of(w, one) is HoldState.APPROVED
+        assert not w.runner.ran
+        w.policy.away = False
+        await w.recovery.sweep_once()
+        await quiet(w)
+        assert await state_of(w, one) is HoldState.CLAIMED
+        assert len(w.runner.ran) == 1
+
+
+async def test_an_approval_is_not_spent_on_a_key_that_is_busy(tmp_path: Path):
+    """Keep another refund of the order running while the approved one is taken up, so that what
+    people said yes to is thrown away."""
+    async with world(tmp_path) as w:
+        one = await held(w)
+        w.policy.answer = opinion(allow())
+        w.runner.going.clear()
+        other = asyncio.ensure_future(w.refund(await w.caller()))
+        while not w.recovery.carrier.carrying:
+            await asyncio.sleep(0.01)
+        w.policy.answer = opinion(hold("LARGE"))
+        w.use(exclusive_wait_s=0.05)
+        await w.reviews.approve(LEAD, one.name, etag=one.etag)
+        await quiet(w)
+        assert await state_of(w, one) is HoldState.APPROVED
+        w.runner.going.set()
+        await other
+        w.shop.orders["O-1001"]["refunded_minor"] = 6_000  # what reviewers were shown
+        await w.resuming.take_up(one.name)
+        assert await state_of(w, one) is HoldState.CLAIMED
+
+
+async def test_a_hold_withdrawn_while_it_is_claimed_does_not_run(tmp_path: Path):
+    """Take the call back at the very moment of its claim, and have it run all the same."""
+    async with world(tmp_path) as w:
+        one = await held(w)
+        store = FaultyStore(w.store)
+        w.use(store=store)
+
+        async def cancel_first(unit):
+            if any(entry.kind == "call.decided" for entry in unit.entries):
+                store.before = None
+                await w.invocations.cancel(w.agent, one.invocation)
+
+        store.before = cancel_first
+        await w.reviews.approve(LEAD, one.name, etag=one.etag)
+        await quiet(w)
+        assert await state_of(w, one) is HoldState.WITHDRAWN
+        assert not w.runner.ran
+        assert w.runner.free == 100
+
+
+async def test_a_review_that_comes_too_late_is_kept_once_and_changes_nothing(tmp_path: Path):
+    """Reject what has run, so that the log says it was rejected; or say so a thousand times."""
+    async with world(tmp_path) as w:
+        one = await held(w)
+        await w.reviews.approve(LEAD, one.name, etag=one.etag)
+        await quiet(w)
+        for _ in range(3):
+            with pytest.raises(IllegalTransition, match="CLAIMED"):
+                await w.reviews.reject(SECOND, one.name, etag=one.etag, reason="I say no.")
+        found, reviews = await w.store.find_hold(one.name)
+        assert found.state is HoldState.CLAIMED
+        assert [(r.reviewer.name, r.counted) for r in reviews] == [
+            ("lead-1", True),
+            ("lead-2", False),
+        ]
+        invocation = await w.store.find_invocation(one.invocation)
+        assert invocation.state is InvocationState.SUCCEEDED
+
+
+@pytest.mark.parametrize("seconds", [10**9, 10**400])
+async def test_a_rule_cannot_have_a_hold_wait_for_ever(tmp_path: Path, seconds: int):
+    """Have a rule ask for so long a time that no clock can say it, and break all lists of holds."""
+    async with world(tmp_path) as w:
+        endless = TERMS.__class__(
+            reviewers=("reviewers",), decide_within_s=seconds, run_within_s=seconds
+        )
+        one = await held(w, endless)
+        assert one.decide_by <= w.clock() + limits.SESSION_LIFE_S_MAX
+        w.runner.free = 0
+        view = await w.reviews.approve(LEAD, one.name, etag=one.etag)
+        assert view.hold.run_by <= w.clock() + limits.SESSION_LIFE_S_MAX
+
+
+async def test_hanging_up_after_approving_does_not_stop_what_was_approved(tmp_path: Path):
+    """Have the reviewer's connection cut at the moment of the vote, so that nobody hears of it."""
+    async with world(tmp_path) as w:
+        one = await held(w)
+        store = FaultyStore(w.store)
+        w.use(store=store)
+        told = []
+
+        async def hang_up(unit):
+            if any(entry.kind == "review.given" for entry in unit.entries):
+                approving.cancel()
+
+        async def follow():
+            async for view in w.views.watch(LEAD):
+                told.append(view.hold.state)  # noqa: PERF401 - while it goes on
+
+        following = asyncio.ensure_future(follow())
+        await asyncio.sleep(0)
+        store.before = hang_up
+        approving = asyncio.ensure_future(w.reviews.approve(LEAD, one.name, etag=one.etag))
+        await asyncio.gather(approving, return_exceptions=True)
+        assert approving.cancelled()
+        await quiet(w)
+        async with asyncio.timeout(5):
+            while HoldState.CLAIMED not in told:
+                await asyncio.sleep(0.01)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        assert len(w.runner.ran) == 1
+
+
+async def test_another_revisions_manifest_does_not_explain_a_hold(tmp_path: Path):
+    """Change the manifest while a call waits, so that 1000 cents are shown as something else."""
+    async with world(tmp_path) as w:
+        one = await held(w)
+
+        async def amount() -> str:
+            view = await w.views.show(LEAD, one.name)
+            (shown,) = (a for a in view.arguments if a.pointer == "/amount_minor")
+            assert shown.value_json == "1000"
+            return shown.rendered
+
+        assert await amount() == "EUR 10.00"
+        await w.put_tool(review={})
+        assert await amount() == ""
+
+
+async def test_a_reviewer_sees_that_something_was_not_found(tmp_path: Path):
+    """Have a row deleted, and shown as an empty one."""
+    async with world(tmp_path) as w:
+        await w.put_tool(
+            facts={"order": {**REFUND["facts"]["order"], "absent": "HOLD"}},
+            scopes=[{"name": "refunds:write"}],
+            review={"beside": {"/order_id": ["order#/customer_id"]}},
+        )
+        invocation = await w.refund(await w.caller(), order_id="O-9999")
+        assert invocation.state is InvocationState.HELD
+        view = await w.views.show(LEAD, invocation.hold)
+        (looked_up,) = (one for a in view.arguments for one in a.looked_up)
+        assert (looked_up.value_json, looked_up.rendered) == ("", "(not found)")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", 2**60])
+async def test_a_fact_that_nobody_can_be_shown_exactly_is_a_failure(tmp_path: Path, value):
+    """Bring a value into a system of record that has no canonical form, and with it the broker to
+    an error for every call that looks it up."""
+
+    class Odd:
+        async def gather(self, *_, **__):
+            return {"order": Fact(name="order", source="shop", value={"customer_id": value})}
+
+    async with world(tmp_path) as w:
+        await w.put_tool(scopes=[{"name": "refunds:write"}])
+        w.use(facts=Odd())
+        w.policy.answer = opinion(hold("LARGE"))
+        assert (await w.refund(await w.caller())).state is InvocationState.HELD
+        assert w.policy.asked[-1]["facts"]["order"] == {
+            "source": "shop",
+            "error": "SHAPE_INVALID",
+        }
+
+
+async def test_an_approval_given_while_the_broker_stops_is_kept_for_the_next_one(tmp_path: Path):
+    """Approve while the broker stops, so that the call is begun and cut off."""
+    async with world(tmp_path) as w:
+        one = await held(w)
+        w.runner.free = 0
+        await w.reviews.approve(LEAD, one.name, etag=one.etag)
+        await quiet(w)
+        w.runner.free = 100
+        await w.own.drain(within_s=1.0)
+        w.resuming.take_up_soon(one.name)
+        with pytest.raises(RunnerUnavailable):
+            await w.resuming.take_up(one.name)
+        assert not w.own.tasks
+        assert await state_of(w, one) is HoldState.APPROVED
+        assert not w.runner.ran
