@@ -15,6 +15,7 @@ from tests.docs.pages import Block
 _PROMPT: Final = "$ "
 _EXIT_CODE: Final = re.compile(r"\s+\(exit code (\d+)\)$")
 
+_CLOCK: Final = r"(?:\d{1,2} [A-Z][a-z]{2} )?\d\d:\d\d(?::\d\d)?"
 _LENGTH: Final = r"\d+ (?:ms|s|min|h|d)(?: \d+ (?:s|min|h))?"
 
 # What may differ, as the page has it, and what then may be there instead.
@@ -23,7 +24,7 @@ _LOOSE: Final[Mapping[str, str]] = {
         r"is (?:APPROVED|CLAIMED), the call is (?:HELD|RUNNING|SUCCEEDED)"
     ),
     r"127\.0\.0\.1:\d+": r"127\.0\.0\.1:\d+",
-    r"\b(?:\d{1,2} [A-Z][a-z]{2} )?\d\d:\d\d\b": r"(?:\d{1,2} [A-Z][a-z]{2} )?\d\d:\d\d",
+    rf"\b{_CLOCK}\b": _CLOCK,
     rf"\b{_LENGTH}\b": _LENGTH,
     r"\b\d+ entries\b": r"\d+ entries",
     r"\b\d+ lines\b": r"\d+ lines",

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -58,6 +59,9 @@ def serving(directory: Path) -> Iterator[LiveDesk]:
                 break
         else:
             raise AssertionError(f"the desk ended early:\n{said}")
+        # What an auditor has from elsewhere.
+        shutil.copy(state / "state" / "audit.pub", directory)
+        shutil.copy(state / "state" / "checkpoints" / "heads.jsonl", directory)
         yield LiveDesk(said=said, directory=directory, environment=_environment(state))
     finally:
         process.terminate()

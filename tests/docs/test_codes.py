@@ -26,9 +26,10 @@ _ROW = re.compile(r"^\| `([A-Z0-9_]+)` \| (.+?) \| (.+?) \|$", re.MULTILINE)
 
 def _literals(tree: ast.AST) -> Iterator[str]:
     """Strings that read like codes: with an underscore anywhere, without one where a code goes."""
+    exported = set(_exported(tree))
     for node in ast.walk(tree):
         match node:
-            case ast.Constant(value=str(text)) if "_" in text:
+            case ast.Constant(value=str(text)) if "_" in text and text not in exported:
                 yield text
             case ast.keyword(arg="code", value=ast.Constant(value=str(text))):
                 yield text
@@ -36,6 +37,16 @@ def _literals(tree: ast.AST) -> Iterator[str]:
                 yield text
             case ast.ClassDef():
                 yield from _reasons(node)
+            case _:
+                pass
+
+
+def _exported(tree: ast.AST) -> Iterator[str]:
+    """The names in `__all__`, constants among them."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List(elts=names)):
+                yield from (ast.literal_eval(name) for name in names)
             case _:
                 pass
 

@@ -43,7 +43,7 @@ def test_the_command_exists(where: str, line: str):
     words = line.split()[1:]
     command = get_command(app)
     context = Context(command, info_name="callbroker")
-    while isinstance(command, TyperGroup) and words and not words[0].startswith("-"):
+    while isinstance(command, TyperGroup) and words and words[0][0].islower():
         name = _STRAY.sub("", words.pop(0))
         found = command.get_command(context, name)
         assert found is not None, f"{where} names `{line}`, and there is no {name}"

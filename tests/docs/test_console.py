@@ -12,6 +12,7 @@ from tests.docs.pages import ROOT, Block
         ("a  b", "a     b\n"),
         ("took 3 ms", "took 812 ms"),
         ("expires 06:16 (3 h 58 min)", "expires 22 Nov 00:10 (4 h)"),
+        ("02:28:56  hold.opened", "23:59:59  hold.opened"),
         ("Binds  call fda36e13", "Binds  call 00000000"),
         ("one\n…\nfour", "one\ntwo\nthree\nfour"),
         ("one\n…\ntwo", "one\ntwo"),
