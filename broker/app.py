@@ -7,6 +7,7 @@ is taken; at the end, nothing new is taken before what is under way has had its 
 import asyncio
 import contextlib
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,22 +28,18 @@ from broker.control_room import ControlRoom
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.decision import HoldTerms
 from broker.core.unit import Unit
-from broker.enforcer import Enforcer
-from broker.enforcer.carrying import Carrier
-from broker.enforcer.deciding import Decider
-from broker.enforcer.recovery import Recovery
 from broker.events import Events
 from broker.facts.gatherer import Gatherer, open_sources
 from broker.facts.source import SourceSettings
 from broker.identity import Identity
 from broker.ids import UuidFactory
+from broker.mediation import Mediation, Parts, mediation
+from broker.own_work import OwnWork
 from broker.policy import opa_binary
 from broker.policy.room import OpaRoom, RemoteOpa
 from broker.ports import Clock, WorkerView
 from broker.refusals import Refusals
-from broker.reviews import Reviews
 from broker.rpc.server import RpcServer, Tls, UseCases
-from broker.sessions import Sessions
 from broker.store import SqlStore, load_or_create
 from broker.tools.worker import WorkerHub
 
@@ -63,7 +60,6 @@ class Application:
         self._clock = clock
         self._ids = UuidFactory(clock)
         self._closing = contextlib.AsyncExitStack()
-        self._swept: asyncio.Task[None] | None = None
         self._rpc: RpcServer | None = None
 
     async def __aenter__(self) -> Self:
@@ -106,15 +102,24 @@ class Application:
         await self._closing.aclose()
 
     async def _start(self) -> None:
-        settings = self.settings
-        instance = f"brokers/{self._ids()}"
+        parts = await self._open()
+        mediating = mediation(parts.mediation)
+        administration = self._administration(parts)
+        await self._recover(parts, mediating)
+        await administration.policies.start()
+        await self._serve(parts, mediating, administration)
+
+    async def _open(self) -> "_Parts":
+        """Adapters, each closed again at the end."""
+        settings, clock, ids = self.settings, self._clock, self._ids
+        instance = f"brokers/{ids()}"
         events = Events()
         store = await SqlStore.open(
             settings.database,
             instance=instance,
             audit_keys=load_or_create(settings.state),
             state=settings.state,
-            clock=self._clock,
+            clock=clock,
         )
         self._closing.push_async_callback(store.close)
         room = await ControlRoom.open(store=store, events=events)
@@ -122,113 +127,117 @@ class Application:
         self._closing.push_async_callback(policies.close)
         facts = Gatherer(open_sources({n: _source(settings, n) for n in settings.sources}))
         self._closing.push_async_callback(facts.close)
-        workers = WorkerHub(
-            control=room.current,
+        workers = WorkerHub(control=room.current, store=store, clock=clock, ids=ids)
+        return _Parts(
+            mediation=Parts(
+                store=store,
+                room=room,
+                policies=policies,
+                facts=facts,
+                runner=workers,
+                events=events,
+                clock=clock,
+                ids=ids,
+                owner=instance,
+                own=OwnWork(),
+                terms=_terms(settings),
+                exclusive_wait_s=settings.exclusive_wait_s,
+            ),
             store=store,
+            policies=policies,
+            workers=workers,
+        )
+
+    def _administration(self, parts: "_Parts") -> Administration:
+        store, mediating = parts.store, parts.mediation
+        changes = ControlChanges(
+            store=store,
+            room=mediating.room,
             clock=self._clock,
             ids=self._ids,
         )
-        changes = ControlChanges(store=store, room=room, clock=self._clock, ids=self._ids)
-        policy_administration = PolicyAdministration(changes=changes, room=policies)
-        administration = Administration(
+        policies = PolicyAdministration(changes=changes, room=parts.policies)
+        return Administration(
             changes=changes,
             tools=ToolAdministration(
                 changes=changes,
-                policies=policy_administration,
-                sources=tuple(settings.sources),
+                policies=policies,
+                sources=tuple(self.settings.sources),
             ),
-            policies=policy_administration,
+            policies=policies,
             grants=GrantAdministration(changes=changes),
             freezes=FreezeAdministration(changes=changes),
             credentials=CredentialAdministration(changes=changes),
             overview=Overview(
                 changes=changes,
-                events=events,
-                policies=policies,
+                events=mediating.events,
+                policies=parts.policies,
                 audit_log=store,
-                workers=lambda: _workers(workers),
+                workers=lambda: _workers(parts.workers),
                 about=About(
-                    broker=instance,
+                    broker=mediating.owner,
                     version=__version__,
-                    store=_without_secrets(settings.database),
+                    store=_without_secrets(self.settings.database),
                     started_at=self._clock(),
                 ),
             ),
         )
-        decider = Decider(
-            control=room.current,
-            policies=policies,
-            facts=facts,
-            store=store,
-            events=events,
-            clock=self._clock,
-            terms=_terms(settings),
-            exclusive_wait_s=settings.exclusive_wait_s,
-        )
-        carrier = Carrier(control=room.current, store=store, events=events, clock=self._clock)
-        enforcer = Enforcer(
-            decider=decider,
-            carrier=carrier,
-            runner=workers,
-            store=store,
-            control=room.current,
-            refresh=room.refresh,
-            events=events,
-            clock=self._clock,
-            ids=self._ids,
-            owner=instance,
-        )
-        recovery = Recovery(
-            enforcer=enforcer,
-            carrier=carrier,
-            store=store,
-            events=events,
-            clock=self._clock,
-            owner=instance,
-        )
+
+    async def _recover(self, parts: "_Parts", mediating: Mediation) -> None:
+        """Say that a run begins, and end what the one before left under way."""
         started = EntryDraft(
             kind=EntryKind.BROKER_STARTED,
             at=self._clock(),
             actor="broker",
-            body={"broker": instance, "version": __version__},
+            body={"broker": parts.mediation.owner, "version": __version__},
         )
-        await store.commit(Unit(changes=(), entries=(started,)))
-        interrupted = await recovery.recover()
+        await parts.store.commit(Unit(changes=(), entries=(started,)))
+        interrupted = await mediating.recovery.recover()
         if interrupted:
             _log.warning("calls_interrupted", count=interrupted, see="callbroker invocations list")
-        await policy_administration.start()
+
+    async def _serve(
+        self,
+        parts: "_Parts",
+        mediating: Mediation,
+        administration: Administration,
+    ) -> None:
+        """Open the door. It closes last but one: workers answer what is under way through it."""
+        store, room = parts.store, parts.mediation.room
         self._rpc = RpcServer(
             use_cases=UseCases(
-                sessions=Sessions(
-                    store=store,
-                    control=room.current,
-                    events=events,
-                    clock=self._clock,
-                    ids=self._ids,
-                ),
-                enforcer=enforcer,
-                recovery=recovery,
-                reviews=Reviews(
-                    store=store,
-                    control=room.current,
-                    events=events,
-                    clock=self._clock,
-                    take_up=enforcer.take_up_soon,
-                ),
-                workers=workers,
+                mandates=mediating.mandates,
+                sessions=mediating.sessions,
+                enforcer=mediating.enforcer,
+                invocations=mediating.invocations,
+                recovery=mediating.recovery,
+                views=mediating.views,
+                reviews=mediating.reviews,
+                workers=parts.workers,
                 administration=administration,
-                instance=instance,
+                instance=parts.mediation.owner,
             ),
             identity=Identity(control=room.current, clock=self._clock),
             refusals=Refusals(store=store, clock=self._clock),
         )
-        self.port = self._rpc.bind(settings.listen, _tls(settings))
-        self._closing.push_async_callback(enforcer.drain, within_s=DRAIN_S)
+        self.port = self._rpc.bind(self.settings.listen, _tls(self.settings))
         await self._rpc.start()
         self._closing.push_async_callback(self._rpc.stop, grace_s=1.0)
-        self._swept = asyncio.get_running_loop().create_task(recovery.sweep())
-        self._closing.push_async_callback(_end, self._swept)
-        _log.info("broker_started", address=self.address, broker=instance)
+        self._closing.push_async_callback(mediating.own.drain, within_s=DRAIN_S)
+        self._closing.push_async_callback(self._rpc.say_stopping)
+        swept = asyncio.get_running_loop().create_task(mediating.recovery.sweep())
+        self._closing.push_async_callback(_end, swept)
+        _log.info("broker_started", address=self.address, broker=parts.mediation.owner)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """The adapters, under their own types where somebody needs more than the port."""
+
+    mediation: Parts
+    store: SqlStore
+    policies: OpaRoom
+    workers: WorkerHub
 
 
 def _opa(settings: Settings) -> Path:

@@ -31,6 +31,7 @@ class Parts:
 
     Attributes:
         owner: this instance's name; it alone ends what it began.
+        own: everything that is under way.
         terms: of holds for which no rule names any.
         exclusive_wait_s: how long a call waits for an exclusive key, seconds.
         store_retry_s: pauses between attempts to record how a call ended, seconds.
@@ -45,6 +46,7 @@ class Parts:
     clock: Clock
     ids: IdFactory
     owner: str
+    own: OwnWork
     terms: HoldTerms
     exclusive_wait_s: float = limits.EXCLUSIVE_WAIT_S
     store_retry_s: tuple[float, ...] = STORE_RETRY_S
@@ -69,7 +71,7 @@ def mediation(parts: Parts) -> Mediation:
     """Put it together; nothing begins yet."""
     store, events, clock, ids = parts.store, parts.events, parts.clock, parts.ids
     control = parts.room.current
-    own, turns = OwnWork(), Turns()
+    own, turns = parts.own, Turns()
     invocations = Invocations(store=store, events=events, clock=clock)
     sessions = Sessions(store=store, invocations=invocations, own=own, clock=clock, ids=ids)
     decider = Decider(

@@ -355,6 +355,7 @@ async def build(store: Any, clock: FakeClock, *, owner: str = "brokers/1") -> Wo
         clock=clock,
         ids=ids,
         owner=owner,
+        own=OwnWork(),
         terms=TERMS,
         exclusive_wait_s=2.0,
     )

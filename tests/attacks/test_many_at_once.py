@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from broker.core.errors import RequestIdReused
+from broker.core.errors import LimitExceeded, RequestIdReused
 from broker.core.lifecycle import InvocationState
+from broker.own_work import OwnWork
 from broker.ports import Lost
 from tests.fakes.decision_point import allow, deny, hold, opinion
+from tests.fakes.faulty_store import FaultyStore
 from tests.world import REFUND, world
 
 
@@ -90,6 +92,41 @@ async def test_a_request_id_cannot_be_used_for_another_call(tmp_path: Path):
         with pytest.raises(RequestIdReused):
             await w.refund(caller, 5_000, request_id="same")
         assert len(w.runner.ran) == 1
+
+
+async def test_a_call_is_refused_and_not_lost_when_everything_changes_all_the_time(tmp_path: Path):
+    """Change what is in force before each attempt to record a call, the refusal's included."""
+    async with world(tmp_path) as w:
+        caller = await w.caller()
+        store = FaultyStore(w.store)
+        w.use(store=store)
+
+        async def change_first(unit):
+            if any(entry.kind == "call.decided" for entry in unit.entries):
+                await w.grant("groups/others", "orders:read")
+
+        store.before = change_first
+        refused = await w.refund(caller)
+        assert (refused.state, refused.code) == (InvocationState.DENIED, "CONTENDED")
+        assert not w.runner.ran
+        assert w.runner.free == 100
+
+
+async def test_a_session_cannot_fill_the_broker_with_calls_that_nobody_waits_for(tmp_path: Path):
+    """Ask and hang up, again and again, while the tool takes its time."""
+    async with world(tmp_path) as w:
+        w.use(own=OwnWork(share_max=3))
+        w.runner.going.clear()
+        caller, other = await w.caller(), await w.caller()
+        for _ in range(3):
+            task = asyncio.ensure_future(w.refund(caller, order_id="O-1002"))
+            await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        with pytest.raises(LimitExceeded):
+            await w.refund(caller)
+        w.runner.going.set()
+        assert (await w.refund(other)).state is InvocationState.SUCCEEDED
 
 
 async def test_an_unsettled_effect_keeps_its_key(tmp_path: Path):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from broker.core.credentials import CredentialClass
+from broker.core.decision import Obligation
 from broker.core.errors import (
     IllegalTransition,
     MalformedRequest,
@@ -15,7 +16,7 @@ from broker.core.errors import (
 )
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.ports import Lost
-from tests.fakes.decision_point import hold, opinion
+from tests.fakes.decision_point import allow, hold, opinion
 from tests.world import CUSTOMER, build, credential, reviewer, world
 
 OPERATOR = credential(CredentialClass.OPERATOR, "operators/1", person="operator-1")
@@ -55,7 +56,7 @@ async def test_a_hold_waits_on_over_a_restart_and_an_approval_is_taken_up(tmp_pa
         later.policy.answer = opinion(hold("LARGE"))
         assert await later.recovery.recover() == 0
         await later.recovery.sweep_once()
-        await asyncio.gather(*later.enforcer._tasks)
+        await asyncio.gather(*later.own.tasks)
         assert (await w.store.find_hold(one.name))[0].state is HoldState.CLAIMED
         assert len(later.runner.ran) == 1
 
@@ -76,11 +77,33 @@ async def test_nobody_settles_their_own_call(tmp_path: Path, person: str):
         assert (await w.store.find_invocation(one.name)).state is InvocationState.UNKNOWN
 
 
+async def test_a_result_that_a_person_types_is_bound_by_the_same_duties(tmp_path: Path):
+    """Have a refund's outcome go unknown, and read in the settlement what policy withholds."""
+
+    async def settle(w, one, result: bytes):
+        return await w.recovery.reconcile(
+            OPERATOR, one.name, took_effect=True, evidence="Paid.", result_json=result
+        )
+
+    async with world(tmp_path) as w:
+        w.policy.answer = opinion(allow(), obligations=(Obligation(kind="withhold"),))
+        settled = await settle(w, await unknown(w), b'{"refund_id":"r-1"}')
+        assert (settled.state, settled.result) == (InvocationState.SUCCEEDED, None)
+        w.policy.answer = opinion(allow())
+        other = await unknown(w)
+        for result in (b'{"refund_id":1}', b"{", b'{"refund_id":"r-1","refund_id":"r-2"}'):
+            with pytest.raises(MalformedRequest):
+                await settle(w, other, result)
+        settled = await settle(w, other, b' {"refund_id": "r-1"}')
+        assert settled.result == b'{"refund_id":"r-1"}'
+
+
 async def test_settling_takes_evidence_frees_the_key_and_happens_once(tmp_path: Path):
     async with world(tmp_path) as w:
         one = await unknown(w)
-        with pytest.raises(MalformedRequest):
-            await w.recovery.reconcile(OPERATOR, one.name, took_effect=False, evidence=" ")
+        for evidence in (" ", "x" * 20_000):
+            with pytest.raises(MalformedRequest):
+                await w.recovery.reconcile(OPERATOR, one.name, took_effect=False, evidence=evidence)
         settled = await w.recovery.reconcile(
             OPERATOR, one.name, took_effect=False, evidence="The payment provider has no such key."
         )

@@ -71,6 +71,14 @@ def test_plans_follow_effects():
     assert [r.code for r in suspended.requirements] == ["HOLD", "SECOND"]
 
 
+def test_a_hold_that_says_for_whom_nowhere_refuses():
+    endless = Verdict(effect=Effect.HOLD, stage="floor", code="WAIT", message="Wait.")
+    for verdicts in ([endless], [HOLD, endless]):
+        plan = make_plan(settle(verdicts))
+        assert isinstance(plan, Refuse)
+        assert plan.decision.reasons[0].code == "HOLD_WITHOUT_TERMS"
+
+
 @pytest.mark.parametrize(
     "obligation",
     [
