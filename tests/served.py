@@ -138,7 +138,10 @@ async def served(path: Path) -> AsyncGenerator[Served]:
         )
         server = RpcServer(
             use_cases=UseCases(
+                mandates=built.mandates,
                 sessions=built.sessions,
+                invocations=built.invocations,
+                views=built.views,
                 enforcer=built.enforcer,
                 recovery=built.recovery,
                 reviews=built.reviews,

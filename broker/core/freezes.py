@@ -4,6 +4,8 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from broker.core.calls import Invocation
+
 
 class FreezeKind(enum.StrEnum):
     """What a freeze stops."""
@@ -56,3 +58,20 @@ def covering(
         if not lifted and subjects[freeze.kind] == freeze.subject:
             return freeze
     return None
+
+
+def covering_call(
+    freezes: Iterable[Freeze],
+    invocation: Invocation,
+    *,
+    now: float,
+) -> Freeze | None:
+    """The same for a call that was recorded."""
+    return covering(
+        freezes,
+        tool=invocation.call.tool,
+        agent=invocation.agent,
+        principal=invocation.principal,
+        session=invocation.session,
+        now=now,
+    )

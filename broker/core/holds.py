@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from broker.core.calls import Agent, Person, Principal
 from broker.core.decision import Discharge, HoldTerms
 from broker.core.lifecycle import HoldState
+from broker.core.limits import HOLD_WITHIN_S_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +30,10 @@ class Hold:
 
     Attributes:
         name: `holds/{uuid}`.
-        binds: what an approval is for: the digests of the call, the tool's manifest and the
-            facts. If any differs when the call is taken up again, the hold is VOID.
-        decide_by, run_by: the two expiries, POSIX seconds; `run_by` is 0 until approved.
+        call_digest, tool_revision, facts_digest: what an approval is for. If any differs when the
+            call is taken up again, the hold is VOID.
+        decide_by, run_by: the two expiries, POSIX seconds, neither after the session's absolute
+            end; `run_by` is 0 until approved.
         summary: what will happen, in a sentence that the manifest's template made.
         etag: rises with every change; approving needs the one that was shown.
     """
@@ -53,6 +55,16 @@ class Hold:
     decide_by: float
     run_by: float = 0.0
     etag: int = 1
+
+
+def decide_within_s(requirements: Sequence[Requirement]) -> int:
+    """Several codes are conjoined: the shortest time to decide is the time to decide, seconds."""
+    return min((HOLD_WITHIN_S_MAX, *(r.terms.decide_within_s for r in requirements)))
+
+
+def run_within_s(requirements: Sequence[Requirement]) -> int:
+    """Likewise the time from approval until it has run, seconds."""
+    return min((HOLD_WITHIN_S_MAX, *(r.terms.run_within_s for r in requirements)))
 
 
 class ReviewEffect(enum.StrEnum):

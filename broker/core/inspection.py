@@ -1,21 +1,29 @@
 """What a tool answered is looked at before anyone reads it: size, strict JSON, schema, duties.
 
 A result that may not be released is withheld, and the call has still SUCCEEDED: it took effect, and
-saying otherwise would invite the model to repeat it.
+saying otherwise would invite the model to repeat it. What a tool says of its failure is brought
+into bounds, because a model reads it.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from broker.core import limits
 from broker.core.arguments import JsonValue, MalformedJson, parse_value
 from broker.core.canonical import canonical_bytes
 from broker.core.decision import Obligation
 from broker.core.plan import REDACT, WITHHOLD
-from broker.core.pointers import MISSING, Pointer
+from broker.core.pointers import Pointer
 from broker.core.schemas import Validator
 
-REDACTED = "[REDACTED]"
+REDACTED: Final = "[REDACTED]"
+TOOL_FAILED: Final = "TOOL_FAILED"
+RESULT_INVALID: Final = "RESULT_INVALID"
+RESULT_WITHHELD: Final = "RESULT_WITHHELD"
+
+_CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,62}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +39,30 @@ class Withheld:
 
     code: str
     message: str
+
+
+def failure(code: str, message: str) -> tuple[str, str]:
+    """What of a tool's own code and sentence the caller may read.
+
+    Returns:
+        A code, TOOL_FAILED unless the tool's is UPPER_SNAKE; and plain text of at most
+        `limits.TOOL_MESSAGE_CHARACTERS_MAX` characters.
+    """
+    said = plain(message).strip() or "The tool failed; nothing took effect."
+    return code if _CODE.fullmatch(code) else TOOL_FAILED, said
+
+
+def plain(text: str) -> str:
+    """Text that a model or a person is told: bounded, and without characters that act.
+
+    Any space but a newline or tab becomes U+0020, anything else that does not show U+FFFD.
+    """
+    shown = text[: limits.TOOL_MESSAGE_CHARACTERS_MAX]
+    if shown.isprintable():
+        return shown
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else " " if c.isspace() else "\ufffd" for c in shown
+    )
 
 
 def inspect(
@@ -50,39 +82,54 @@ def inspect(
         value = parse_value(answer, bytes_max=limits.RESULT_BYTES_MAX)
     except MalformedJson as malformed:
         return Withheld(
-            code="RESULT_INVALID",
+            code=RESULT_INVALID,
             message=f"The call ran. Its result is withheld: {malformed.code}.",
         )
     if schema is not None and not schema.is_valid(value):
         return Withheld(
-            code="RESULT_INVALID",
+            code=RESULT_INVALID,
             message="The call ran. Its result is withheld: it is not what the tool declares.",
         )
     for obligation in obligations:
         if obligation.kind == WITHHOLD:
             return Withheld(
-                code="RESULT_WITHHELD",
+                code=RESULT_WITHHELD,
                 message="The call ran. Its result is withheld by policy.",
             )
         if obligation.kind == REDACT:
-            value = _redact(value, obligation.parameters.get("pointers"))
+            try:
+                value = _redact(value, obligation.parameters.get("pointers"))
+            except _Unreachable:
+                return Withheld(
+                    code=RESULT_WITHHELD,
+                    message="The call ran. Its result is withheld: it could not be redacted.",
+                )
     return Released(result=canonical_bytes(value))
+
+
+class _Unreachable(Exception):
+    """Where the value should be there is something of another kind, and it may be in there."""
 
 
 def _redact(value: JsonValue, pointers: JsonValue) -> JsonValue:
     for text in pointers if isinstance(pointers, list) else []:
-        pointer = Pointer.parse(str(text))
-        if pointer.resolve(value) is not MISSING:
-            value = _replaced(value, pointer.tokens)
+        value = _replaced(value, Pointer.parse(str(text)).tokens)
     return value
 
 
 def _replaced(value: JsonValue, tokens: tuple[str, ...]) -> JsonValue:
+    """The value with one place redacted; as it is where there is no such place.
+
+    Raises:
+        _Unreachable: an array has no member of this name, or text has no members at all.
+    """
     if not tokens:
         return REDACTED
     head, rest = tokens[0], tokens[1:]
     if isinstance(value, dict):
         return {k: _replaced(v, rest) if k == head else v for k, v in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list) and head.isdecimal():
         return [_replaced(v, rest) if str(i) == head else v for i, v in enumerate(value)]
-    return value
+    if value is None:
+        return None
+    raise _Unreachable

@@ -23,6 +23,7 @@ MANDATE_SCOPES_MAX: Final = 1_000  # one for each of as many tools as can be reg
 # What a tool may say and how long it may take.
 RESULT_BYTES_MAX: Final = 1024 * 1024
 TOOL_MESSAGE_CHARACTERS_MAX: Final = 1_000
+EVIDENCE_CHARACTERS_MAX: Final = 10_000
 TOOL_DEADLINE_S_MAX: Final = 3_600.0
 
 # What an operator may register.
@@ -34,6 +35,11 @@ FACT_ROWS_MAX: Final = 1_000
 FACT_ITEMS_MAX: Final = 100
 EXCLUSIVE_KEYS_MAX: Final = 50
 COUNTERS_MAX: Final = 20
+
+# What may be under way at once, so that nobody who asks and hangs up fills the broker.
+CALLS_UNDER_WAY_MAX: Final = 4_096
+CALLS_OF_SESSION_MAX: Final = 256
+LATE_ANSWERS_MAX: Final = 8  # kept as evidence of one call
 
 # Waiting. Every await that leaves the process has one of these, or a manifest's own, smaller one.
 FACT_DEADLINE_S: Final = 0.5
@@ -59,6 +65,7 @@ SESSION_LIFE_S_MAX: Final = 86_400.0
 MANDATE_REDEEM_S: Final = 900.0
 HOLD_DECIDE_WITHIN_S: Final = 14_400
 HOLD_RUN_WITHIN_S: Final = 3_600
+HOLD_WITHIN_S_MAX: Final = 30 * 86_400
 CREDENTIAL_LIFE_S: Final = 90 * 86_400.0
 
 # Audit.

@@ -60,6 +60,15 @@ def make_plan(decision: Decision) -> Plan:
                 verdicts=(*unknown, *decision.verdicts),
             ),
         )
+    if any(v.terms is None for v in decision.holds):
+        # Nobody could ever lift it.
+        return Refuse(
+            decision=replace(
+                decision,
+                effect=Effect.DENY,
+                verdicts=(_without_terms(), *decision.verdicts),
+            ),
+        )
     if decision.effect is Effect.HOLD:
         return Suspend(decision=decision, requirements=_requirements(decision))
     return Run(decision=decision, obligations=decision.obligations)
@@ -99,11 +108,19 @@ def _undischargeable(obligation: Obligation) -> Verdict:
     )
 
 
+def _without_terms() -> Verdict:
+    return Verdict(
+        effect=Effect.DENY,
+        stage=STAGE_SETTLE,
+        code="HOLD_WITHOUT_TERMS",
+        message="This waits for a person, and nothing says for whom.",
+    )
+
+
 def _requirements(decision: Decision) -> tuple[Requirement, ...]:
     """One requirement per distinct (code, terms): two families may stop a call for one reason."""
     distinct = {(v.code, v.terms): v for v in decision.holds if v.terms is not None}
     return tuple(
         Requirement(code=code, message=verdict.message, terms=terms)
         for (code, terms), verdict in distinct.items()
-        if terms is not None
     )

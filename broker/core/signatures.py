@@ -57,8 +57,9 @@ def _result_misfits(
     declared: Mapping[str, JsonValue],
     returned: Mapping[str, JsonValue],
 ) -> list[str]:
-    if not _fits(_types(returned), _types(declared)):
-        return [f"{tool}: it returns {_say(returned)}, and the manifest says {_say(declared)}"]
+    given, wanted = dict(returned), dict(declared)
+    if not _fits(_types(given), _types(wanted)):
+        return [f"{tool}: it returns {_say(given)}, and the manifest says {_say(wanted)}"]
     members = _members(returned)
     if not members:
         return []

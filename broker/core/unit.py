@@ -52,6 +52,17 @@ class TouchSession:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequireSession:
+    """The session is neither closed nor revoked, and its absolute end is after `at`.
+
+    Unlike `TouchSession` this lets an idle one be: what was asked in time waits for people longer.
+    """
+
+    name: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AddInvocation:
     """A new invocation; its (session, request id) must be new."""
 
@@ -172,10 +183,14 @@ class RevokeMandate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendWords:
-    """Words are added to the mandate, and so to its session."""
+    """Words are added to the mandate, and so to its session.
+
+    Where `after` is given, it still has so many.
+    """
 
     mandate: str
     words: tuple[str, ...]
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +238,7 @@ class AddDocument:
 Change = (
     RequireControl
     | TouchSession
+    | RequireSession
     | AddInvocation
     | MoveInvocation
     | AddHold

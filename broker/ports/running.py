@@ -66,6 +66,10 @@ class Slot(Protocol):
         """Give the place back unused, or after use. Twice is harmless."""
         ...
 
+    def acknowledge(self) -> None:
+        """The outcome is recorded: whoever gave it may forget it."""
+        ...
+
 
 class Runner(Protocol):
     """Has calls carried out."""

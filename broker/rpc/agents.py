@@ -7,6 +7,7 @@ import grpc
 
 from broker.core.limits import HOLD_WAIT_S_MAX, REQUEST_ID_CHARACTERS_MAX
 from broker.enforcer import Enforcer
+from broker.invocations import Invocations
 from broker.rpc.convert import invocation_out, require_text, seconds, timestamp, tool_out
 from broker.rpc.door import authenticated
 from broker.rpc.paging import cursor_of, page_of, page_size_of
@@ -17,11 +18,12 @@ _TOOLS = "tools"
 
 
 class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
-    """Asks `Sessions` and the `Enforcer` on behalf of an agent."""
+    """Asks `Sessions`, `Invocations` and the `Enforcer` on behalf of an agent."""
 
-    def __init__(self, *, sessions: Sessions, enforcer: Enforcer) -> None:
+    def __init__(self, *, sessions: Sessions, enforcer: Enforcer, invocations: Invocations) -> None:
         self._sessions = sessions
         self._enforcer = enforcer
+        self._invocations = invocations
 
     async def OpenSession(
         self,
@@ -99,7 +101,7 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
     ) -> broker_pb2.GetInvocationResponse:
         """One of this agent's invocations."""
         require_text(request.name, field="name")
-        invocation = await self._enforcer.find(authenticated(), request.name)
+        invocation = await self._invocations.find(authenticated(), request.name)
         return broker_pb2.GetInvocationResponse(invocation=invocation_out(invocation))
 
     async def WatchInvocation(
@@ -109,7 +111,7 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
     ) -> AsyncIterator[broker_pb2.WatchInvocationResponse]:
         """The invocation now and after each change."""
         require_text(request.name, field="name")
-        async for invocation in self._enforcer.watch(authenticated(), request.name):
+        async for invocation in self._invocations.watch(authenticated(), request.name):
             yield broker_pb2.WatchInvocationResponse(invocation=invocation_out(invocation))
 
     async def CancelInvocation(
@@ -119,5 +121,5 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
     ) -> broker_pb2.CancelInvocationResponse:
         """Take a held call back."""
         require_text(request.name, field="name")
-        invocation = await self._enforcer.cancel(authenticated(), request.name)
+        invocation = await self._invocations.cancel(authenticated(), request.name)
         return broker_pb2.CancelInvocationResponse(invocation=invocation_out(invocation))

@@ -22,7 +22,7 @@ from broker.core.pointers import Reference
 from broker.core.scopes import Scope
 from broker.core.screening import visible_reasons
 from broker.identity import LOCAL_ISSUER, parse_person
-from broker.sessions import MandateOrder
+from broker.mandates import MandateOrder
 from broker.v1 import broker_pb2, host_pb2, types_pb2
 
 ATTRIBUTES_BYTES_MAX = 16 * 1024

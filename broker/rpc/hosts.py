@@ -4,19 +4,19 @@ from typing import Any
 
 import grpc
 
+from broker.mandates import Mandates
 from broker.rpc.convert import mandate_order, require_text, timestamp, words_in
 from broker.rpc.door import authenticated
-from broker.sessions import Sessions
 from broker.v1 import host_pb2, host_pb2_grpc
 
 REASON_CHARACTERS_MAX = 1_000
 
 
 class HostServicer(host_pb2_grpc.HostServiceServicer):
-    """Asks `Sessions` on behalf of a host."""
+    """Asks `Mandates` on behalf of a host."""
 
-    def __init__(self, *, sessions: Sessions) -> None:
-        self._sessions = sessions
+    def __init__(self, *, mandates: Mandates) -> None:
+        self._mandates = mandates
 
     async def CreateMandate(
         self,
@@ -24,9 +24,7 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> host_pb2.CreateMandateResponse:
         """Order a session."""
-        mandate, secret = await self._sessions.create_mandate(
-            authenticated(), mandate_order(request)
-        )
+        mandate, secret = await self._mandates.create(authenticated(), mandate_order(request))
         return host_pb2.CreateMandateResponse(
             name=mandate.name, secret=secret, expire_time=timestamp(mandate.redeem_by)
         )
@@ -39,7 +37,7 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
         """Add what the user typed later."""
         require_text(request.mandate, field="mandate")
         words = words_in(request.words)
-        count = await self._sessions.add_words(authenticated(), request.mandate, words)
+        count = await self._mandates.add_words(authenticated(), request.mandate, words)
         return host_pb2.AddWordsResponse(words_count=count)
 
     async def RevokeSession(
@@ -52,5 +50,5 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
         reason = require_text(
             request.reason.strip(), field="reason", characters_max=REASON_CHARACTERS_MAX
         )
-        await self._sessions.revoke(authenticated(), request.mandate, reason)
+        await self._mandates.revoke(authenticated(), request.mandate, reason)
         return host_pb2.RevokeSessionResponse()

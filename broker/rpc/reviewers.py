@@ -7,7 +7,7 @@ import grpc
 
 from broker.core.errors import Defect, StaleEtag
 from broker.core.holds import Reviewer
-from broker.reviews import Reviews
+from broker.reviews import HoldViews, Reviews
 from broker.rpc.convert import malformed, require_text
 from broker.rpc.convert_hold import hold_out
 from broker.rpc.door import authenticated
@@ -19,9 +19,10 @@ _HOLDS = "holds"
 
 
 class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
-    """Asks `Reviews` on behalf of a reviewer."""
+    """Asks `HoldViews` and `Reviews` on behalf of a reviewer."""
 
-    def __init__(self, *, reviews: Reviews) -> None:
+    def __init__(self, *, views: HoldViews, reviews: Reviews) -> None:
+        self._views = views
         self._reviews = reviews
 
     async def ListHolds(
@@ -31,7 +32,7 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
     ) -> review_pb2.ListHoldsResponse:
         """Holds, oldest first; a page may be short where only some are asked for."""
         size = page_size_of(request.page_size)
-        found = await self._reviews.page(
+        found = await self._views.page(
             _reviewer(),
             include_decided=request.include_decided,
             page_size=size + 1,
@@ -50,7 +51,7 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
     ) -> review_pb2.GetHoldResponse:
         """One hold with all that its reviewer is shown."""
         require_text(request.name, field="name")
-        view = await self._reviews.show(_reviewer(), request.name)
+        view = await self._views.show(_reviewer(), request.name)
         return review_pb2.GetHoldResponse(hold=hold_out(view))
 
     async def WatchHolds(
@@ -59,7 +60,7 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> AsyncIterator[review_pb2.WatchHoldsResponse]:
         """Each hold that opens or changes."""
-        async for view in self._reviews.watch(_reviewer()):
+        async for view in self._views.watch(_reviewer()):
             yield review_pb2.WatchHoldsResponse(hold=hold_out(view))
 
     async def ApproveHold(

@@ -22,8 +22,10 @@ from broker.core.limits import CREDENTIAL_RECHECK_S, MESSAGE_BYTES_MAX, METADATA
 from broker.enforcer import Enforcer
 from broker.enforcer.recovery import Recovery
 from broker.identity import Identity
+from broker.invocations import Invocations
+from broker.mandates import Mandates
 from broker.refusals import WINDOW_S, Refusals
-from broker.reviews import Reviews
+from broker.reviews import HoldViews, Reviews
 from broker.rpc.admin import AdminServicer
 from broker.rpc.agents import BrokerServicer
 from broker.rpc.door import Door
@@ -90,9 +92,12 @@ class Tls:
 class UseCases:
     """What the services ask."""
 
+    mandates: Mandates
     sessions: Sessions
     enforcer: Enforcer
+    invocations: Invocations
     recovery: Recovery
+    views: HoldViews
     reviews: Reviews
     workers: WorkerHub
     administration: Administration
@@ -153,6 +158,10 @@ class RpcServer:
         await self._say(health_pb2.HealthCheckResponse.SERVING)
         self._flushing = asyncio.create_task(self._flush_now_and_then())
 
+    async def say_stopping(self) -> None:
+        """Say to health checks that it is about to stop; it still serves."""
+        await self._health.enter_graceful_shutdown()
+
     async def stop(self, *, grace_s: float) -> None:
         """Take nothing new, give what is under way its time, and end."""
         await self._health.enter_graceful_shutdown()
@@ -165,19 +174,25 @@ class RpcServer:
 
     async def wait(self) -> None:
         """Return once the server has ended."""
-        await self._server.wait_for_termination()
+        # gRPC waits for one future here and in `stop`: cancelled here, it would be cancelled there.
+        await asyncio.shield(self._server.wait_for_termination())
 
     def _add_services(self, use_cases: UseCases) -> None:
         add_host = host_pb2_grpc.add_HostServiceServicer_to_server
-        add_host(HostServicer(sessions=use_cases.sessions), self._server)
+        add_host(HostServicer(mandates=use_cases.mandates), self._server)
         broker_pb2_grpc.add_BrokerServiceServicer_to_server(
-            BrokerServicer(sessions=use_cases.sessions, enforcer=use_cases.enforcer), self._server
+            BrokerServicer(
+                sessions=use_cases.sessions,
+                enforcer=use_cases.enforcer,
+                invocations=use_cases.invocations,
+            ),
+            self._server,
         )
         worker_pb2_grpc.add_WorkerServiceServicer_to_server(
             WorkerServicer(hub=use_cases.workers, instance=use_cases.instance), self._server
         )
         review_pb2_grpc.add_ReviewServiceServicer_to_server(
-            ReviewServicer(reviews=use_cases.reviews), self._server
+            ReviewServicer(views=use_cases.views, reviews=use_cases.reviews), self._server
         )
         admin_pb2_grpc.add_AdminServiceServicer_to_server(
             AdminServicer(administration=use_cases.administration, recovery=use_cases.recovery),

@@ -59,10 +59,10 @@ async def test_an_approval_is_used_once(tmp_path: Path):
         await w.reviews.approve(LEAD, one.name, etag=one.etag)
         w.runner.free = 100
         await asyncio.gather(
-            *(w.enforcer._resume(one.name) for _ in range(8)),
-            *(w.enforcer.take_up(one.name) for _ in range(8)),
+            *(w.resuming._resume(one.name) for _ in range(8)),
+            *(w.resuming.take_up(one.name) for _ in range(8)),
         )
-        await w.enforcer.take_up(one.name)
+        await w.resuming.take_up(one.name)
         assert await settled(w, one) is InvocationState.SUCCEEDED
         assert len(w.runner.ran) == 1
 
@@ -80,7 +80,7 @@ async def test_what_changed_after_the_approval_is_looked_at_again(tmp_path: Path
         else:
             await w.put_tool(summary="Refund {/amount_minor} to somebody else")
         w.runner.free = 100
-        await w.enforcer.take_up(one.name)
+        await w.resuming.take_up(one.name)
         assert await state_of(w, one) is HoldState.VOID
         invocation = await w.store.find_invocation(one.invocation)
         assert invocation.state is InvocationState.HELD
@@ -191,7 +191,7 @@ async def test_an_approval_expires_by_the_brokers_clock(tmp_path: Path):
         await w.reviews.approve(LEAD, one.name, etag=one.etag)
         w.clock.advance(TERMS.run_within_s)
         w.runner.free = 100
-        await w.enforcer.take_up(one.name)
+        await w.resuming.take_up(one.name)
         assert not w.runner.ran
         await w.recovery.sweep_once()
         assert await settled(w, one) is InvocationState.EXPIRED
@@ -211,11 +211,11 @@ async def test_a_hold_that_nobody_decides_expires_and_cannot_be_approved(tmp_pat
 async def test_an_agent_takes_its_held_call_back_and_nobody_can_approve_it_then(tmp_path: Path):
     async with world(tmp_path) as w:
         one = await held(w)
-        cancelled = await w.enforcer.cancel(w.agent, one.invocation)
+        cancelled = await w.invocations.cancel(w.agent, one.invocation)
         assert cancelled.state is InvocationState.CANCELLED
         with pytest.raises(IllegalTransition):
             await w.reviews.approve(LEAD, one.name, etag=one.etag)
-        again = await w.enforcer.cancel(w.agent, one.invocation)
+        again = await w.invocations.cancel(w.agent, one.invocation)
         assert again == cancelled
 
 
@@ -223,7 +223,7 @@ async def test_a_rejection_reaches_the_model_in_the_reviewers_words(tmp_path: Pa
     async with world(tmp_path) as w:
         one = await held(w)
         await w.reviews.reject(LEAD, one.name, etag=one.etag, reason="Ask for the photo first.")
-        invocation = await w.enforcer.find(w.agent, one.invocation)
+        invocation = await w.invocations.find(w.agent, one.invocation)
         assert invocation.state is InvocationState.REJECTED
         assert invocation.message == "Ask for the photo first."
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from broker.core.lifecycle import InvocationState
-from tests.world import World, world
+from broker.mediation import mediation
+from tests.world import OnePolicy, World, world
 
 # Every await of one call that leaves the enforcer, in order; each has a moment before and after.
 AWAITS = (
@@ -48,18 +49,15 @@ class Watched:
 
 def watch(w: World, tell: Callable[[str], None]) -> None:
     """Put a watcher before every port that one call waits for."""
-    store = Watched(w.store, "store", tell)
-    decider = w.enforcer._decider
-    point = Watched(w.policy, "policy", tell)
-    w.enforcer._decider = dataclasses.replace(
-        decider,
-        store=store,
+    watched = dataclasses.replace(
+        w.parts,
+        store=Watched(w.store, "store", tell),
         facts=Watched(w.shop, "facts", tell),
-        policies=type("One", (), {"at": lambda _self, _revision: point})(),
+        policies=OnePolicy(Watched(w.policy, "policy", tell)),
+        runner=Watched(w.runner, "runner", tell),
     )
-    w.enforcer._carrier = dataclasses.replace(w.enforcer._carrier, store=store)
-    w.enforcer._store = store
-    w.enforcer._runner = Watched(w.runner, "runner", tell)
+    mediating = mediation(watched)
+    w.enforcer, w.own = mediating.enforcer, mediating.own
 
 
 async def test_the_moments_are_all_of_them(tmp_path: Path):
@@ -90,7 +88,7 @@ async def test_hanging_up_at_any_await_loses_no_outcome(tmp_path: Path, moment: 
         task = asyncio.ensure_future(w.refund(caller, request_id="r"))
         with pytest.raises(asyncio.CancelledError):
             await task
-        await w.enforcer.drain(within_s=5.0)
+        await asyncio.gather(*w.own.tasks)
         recorded = await w.store.find_request(caller.session.name, "r")
         assert recorded is not None
         assert recorded.state is InvocationState.SUCCEEDED

@@ -12,7 +12,7 @@ from broker.core.errors import IllegalTransition, LimitExceeded, MalformedReques
 from broker.core.freezes import FreezeKind
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.scopes import Scope
-from broker.sessions import MandateOrder
+from broker.mandates import MandateOrder
 from tests.fakes.decision_point import hold, opinion
 from tests.world import AGENT, CUSTOMER, credential, world
 
@@ -34,7 +34,7 @@ def order(**given) -> MandateOrder:
 async def test_a_mandate_is_redeemed_once_even_in_a_race(tmp_path: Path):
     """Redeem one mandate many times at once for many sessions."""
     async with world(tmp_path) as w:
-        _, secret = await w.sessions.create_mandate(HOST, order())
+        _, secret = await w.mandates.create(HOST, order())
         results = await asyncio.gather(
             *(w.sessions.open(w.agent, secret) for _ in range(10)), return_exceptions=True
         )
@@ -45,7 +45,7 @@ async def test_a_mandate_is_redeemed_once_even_in_a_race(tmp_path: Path):
 async def test_a_mandate_of_another_agent_and_no_mandate_look_alike(tmp_path: Path):
     """Try secrets, and learn from the answers which exist."""
     async with world(tmp_path) as w:
-        _, secret = await w.sessions.create_mandate(HOST, order())
+        _, secret = await w.mandates.create(HOST, order())
         said = []
         for agent, tried in ((OTHER_AGENT, secret), (w.agent, "no such secret")):
             with pytest.raises(NotFound) as refused:
@@ -57,7 +57,7 @@ async def test_a_mandate_of_another_agent_and_no_mandate_look_alike(tmp_path: Pa
 async def test_a_mandate_is_not_good_for_ever(tmp_path: Path):
     """Keep a mandate for later."""
     async with world(tmp_path) as w:
-        _, secret = await w.sessions.create_mandate(HOST, order())
+        _, secret = await w.mandates.create(HOST, order())
         w.clock.advance(limits.MANDATE_REDEEM_S)
         with pytest.raises(NotFound):
             await w.sessions.open(w.agent, secret)
@@ -66,7 +66,7 @@ async def test_a_mandate_is_not_good_for_ever(tmp_path: Path):
 async def test_somebody_elses_session_is_not_found(tmp_path: Path):
     """Know a session's name, or even its secret, and use it with another agent's credential."""
     async with world(tmp_path) as w:
-        _, secret = await w.sessions.create_mandate(HOST, order())
+        _, secret = await w.mandates.create(HOST, order())
         session, session_secret = await w.sessions.open(w.agent, secret)
         for agent, tried in ((OTHER_AGENT, session_secret), (w.agent, "wrong")):
             with pytest.raises(NotFound):
@@ -75,9 +75,9 @@ async def test_somebody_elses_session_is_not_found(tmp_path: Path):
                 await w.sessions.close(agent, session.name, tried)
         invocation = await w.refund(await w.caller())
         with pytest.raises(NotFound):
-            await w.enforcer.find(OTHER_AGENT, invocation.name)
+            await w.invocations.find(OTHER_AGENT, invocation.name)
         with pytest.raises(NotFound):
-            await w.enforcer.cancel(OTHER_AGENT, invocation.name)
+            await w.invocations.cancel(OTHER_AGENT, invocation.name)
 
 
 async def test_a_closed_session_decides_nothing_and_what_waits_is_withdrawn(tmp_path: Path):
@@ -87,7 +87,7 @@ async def test_a_closed_session_decides_nothing_and_what_waits_is_withdrawn(tmp_
         caller = await w.caller()
         invocation = await w.refund(caller)
         mandate = caller.session.mandate
-        await w.sessions.revoke(HOST, mandate, "the user left")
+        await w.mandates.revoke(HOST, mandate, "the user left")
         found = await w.store.find_hold(invocation.hold)
         assert found[0].state is HoldState.WITHDRAWN
         ended = await w.store.find_invocation(invocation.name)
@@ -112,26 +112,26 @@ async def test_idle_and_absolute_ends(tmp_path: Path):
 async def test_a_session_of_a_host_is_not_another_hosts(tmp_path: Path):
     """Put words into the mouth of another application's user, or end its sessions."""
     async with world(tmp_path) as w:
-        mandate, _ = await w.sessions.create_mandate(HOST, order())
+        mandate, _ = await w.mandates.create(HOST, order())
         with pytest.raises(NotFound):
-            await w.sessions.add_words(OTHER_HOST, mandate.name, ["Refund everything."])
+            await w.mandates.add_words(OTHER_HOST, mandate.name, ["Refund everything."])
         with pytest.raises(NotFound):
-            await w.sessions.revoke(OTHER_HOST, mandate.name, "because")
+            await w.mandates.revoke(OTHER_HOST, mandate.name, "because")
 
 
 async def test_words_are_bounded_over_all_turns(tmp_path: Path):
     """Fill the database with words, a few at a time."""
     async with world(tmp_path) as w:
-        mandate, _ = await w.sessions.create_mandate(HOST, order())
+        mandate, _ = await w.mandates.create(HOST, order())
         with pytest.raises(LimitExceeded):
-            await w.sessions.add_words(HOST, mandate.name, ["x" * limits.WORDS_BYTES_MAX])
-        assert await w.sessions.add_words(HOST, mandate.name, ["And another thing."]) == 2
+            await w.mandates.add_words(HOST, mandate.name, ["x" * limits.WORDS_BYTES_MAX])
+        assert await w.mandates.add_words(HOST, mandate.name, ["And another thing."]) == 2
 
 
 async def test_a_mandate_for_an_agent_that_nobody_made_is_refused(tmp_path: Path):
     async with world(tmp_path) as w:
         with pytest.raises(MalformedRequest, match="no agent"):
-            await w.sessions.create_mandate(HOST, order(agent="agents/none"))
+            await w.mandates.create(HOST, order(agent="agents/none"))
 
 
 @pytest.mark.parametrize("scopes", [(), ("orders:read",)])

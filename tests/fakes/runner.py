@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from broker.core.errors import RunnerUnavailable
 from broker.core.manifest import ToolManifest
-from broker.ports import FrozenCall, Outcome, Succeeded
+from broker.ports import FrozenCall, Outcome, Runner, Slot, Succeeded
 
 Effect = Callable[[FrozenCall], Outcome]
 
@@ -18,6 +18,8 @@ class FakeRunner:
         free: places that nobody has.
         going: while clear, calls that were handed over do not end.
         ran: every call that was carried out, in order.
+        instead: who has calls carried out in its place.
+        acknowledged: how many outcomes were said to be recorded.
     """
 
     def __init__(self, effect: Effect | None = None, *, free: int = 100) -> None:
@@ -26,9 +28,12 @@ class FakeRunner:
         self.going = asyncio.Event()
         self.going.set()
         self.ran: list[FrozenCall] = []
+        self.acknowledged = 0
+        self.instead: Runner | None = None
 
-    async def reserve(self, manifest: ToolManifest, *, wait_s: float) -> "FakeSlot":
-        del wait_s
+    async def reserve(self, manifest: ToolManifest, *, wait_s: float) -> Slot:
+        if self.instead is not None:
+            return await self.instead.reserve(manifest, wait_s=wait_s)
         if not self.free:
             raise RunnerUnavailable(f"No worker for {manifest.name} is free.")
         self.free -= 1
@@ -51,3 +56,6 @@ class FakeSlot:
         if not self._released:
             self._released = True
             self._runner.free += 1
+
+    def acknowledge(self) -> None:
+        self._runner.acknowledged += 1
