@@ -203,8 +203,18 @@ def _parts(error: grpc.RpcError) -> tuple[grpc.StatusCode, str, str]:
 
 @contextlib.contextmanager
 def _channel() -> Iterator[tuple[grpc.Channel, str]]:
+    address = os.environ.get("CALLBROKER_ADDRESS")
+    if not address:
+        configured = settings()
+        address = configured.listen
+        if configured.tls_certificate_file and not os.environ.get("CALLBROKER_CA_FILE"):
+            raise CommandFailed(
+                f"The broker at {address} speaks TLS: set CALLBROKER_CA_FILE to the PEM file of "
+                "its certificate's authority.",
+                exit_code=ExitCode.USAGE,
+            )
     try:
-        found = settings_from(address=os.environ.get("CALLBROKER_ADDRESS") or settings().listen)
+        found = settings_from(address=address)
     except PlaintextRefused as refused:
         raise CommandFailed(str(refused), exit_code=ExitCode.USAGE) from refused
     except OSError as error:

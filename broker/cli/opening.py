@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 
+from sqlalchemy.exc import ArgumentError
+
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.config import ConfigurationRefused
 from broker.core.errors import BrokerError
@@ -34,5 +36,7 @@ def refusing() -> Iterator[None]:
         ) from refused
     except _OF_THE_MACHINE as refused:
         raise CommandFailed(str(refused), exit_code=ExitCode.USAGE) from refused
+    except (ArgumentError, ValueError) as error:  # the address of a database, or a file of heads
+        raise CommandFailed(str(error), exit_code=ExitCode.USAGE) from error
     except BrokerError as error:
         raise CommandFailed(str(error)) from error
