@@ -17,7 +17,7 @@ from pathlib import Path
 from broker.sdk import AsyncHeld, Broker, BrokerError, Outcome, connect
 from examples.support_desk import agents, screen
 from examples.support_desk.agents import Answered
-from examples.support_desk.desk import Desk, DeskFailed, running
+from examples.support_desk.desk import Desk, DeskFailed, is_free, running
 
 DEFAULT_PORT = 7400
 
@@ -33,9 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, signal.default_int_handler)
     print("Starting the support desk: shop, broker, OPA, worker", flush=True)
     begun = time.monotonic()
-    port = DEFAULT_PORT if given.port is None else given.port
     try:
-        with running(port=port, directory=given.state) as desk:
+        with running(port=_port(given.port), directory=given.state) as desk:
             _introduce(desk, time.monotonic() - begun)
             asyncio.run(_show(desk, once=given.once))
     except DeskFailed as failed:
@@ -44,6 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped.")
     return 0
+
+
+def _port(asked: int | None) -> int:
+    """The one that was asked for; else the usual one, or any other where that is taken."""
+    if asked is not None:
+        return asked
+    return DEFAULT_PORT if is_free(DEFAULT_PORT) else 0
 
 
 def _introduce(desk: Desk, took_s: float) -> None:

@@ -118,6 +118,17 @@ url = "sqlite:///shop.db"
 """
 
 
+def is_free(port: int) -> bool:
+    """Whether nobody listens on this port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def _provision(operator: Operator, directory: Path) -> tuple[dict[str, str], int, int]:
     """What an operator puts in force: tools, rules, who may what, and everybody's token."""
     manifests = read_manifests(HERE / "tools")
