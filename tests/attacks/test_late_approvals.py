@@ -86,7 +86,8 @@ async def test_an_approval_is_not_spent_on_a_key_that_is_busy(tmp_path: Path):
         w.policy.answer = opinion(hold("LARGE"))
         w.use(exclusive_wait_s=0.05)
         await w.reviews.approve(LEAD, one.name, etag=one.etag)
-        await quiet(w)
+        while w.resuming._resuming:
+            await asyncio.sleep(0.01)
         assert await state_of(w, one) is HoldState.APPROVED
         w.runner.going.set()
         await other
