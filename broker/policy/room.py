@@ -138,12 +138,14 @@ class OpaRoom:
         )
         try:
             async with asyncio.timeout(limits.POLICY_READY_S):
-                answers = await point.warm_up()
-        except TimeoutError:
-            answers = ""
-        if answers != bundle.revision:
+                wrong = await point.warm_up()
+        except (PolicyUnavailable, TimeoutError):
+            wrong = "it cannot be asked"
+        if wrong:
             await point.close()
-            raise PolicyUnavailable(f"The OPA at {self._remote.url} does not serve this policy.")
+            raise PolicyUnavailable(
+                f"The OPA at {self._remote.url} does not serve policy {bundle.revision}: {wrong}.",
+            )
         return point
 
 

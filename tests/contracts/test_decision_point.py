@@ -2,17 +2,9 @@
 
 import asyncio
 import contextlib
-import datetime as dt
 import functools
-import ipaddress
-import socket
-import subprocess
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from broker.core.decision import Effect
 from broker.core.errors import PolicyUnavailable
@@ -24,6 +16,7 @@ from broker.policy.opinion import denied
 from tests.fakes.decision_point import FakeDecisionPoint, allow, deny, hold, opinion
 from tests.fakes.policy_trees import bundle_of, family, opa
 from tests.policies.case_tables import merge_patch
+from tests.remote_opa import remote_opa
 
 RULES = """\
 verdicts contains {"effect": "ALLOW", "code": "ALLOWED", "message": "Allowed."} if {
@@ -95,72 +88,17 @@ async def supervised():
 
 @contextlib.asynccontextmanager
 async def remote(tmp_path):
-    """An OPA that somebody else runs, with their certificate and authorization."""
-    _write_certificate(tmp_path)
-    (tmp_path / "bundle.tar.gz").write_bytes(bundle().bundle)
-    rules = tmp_path / "authorization" / "system" / "authz"
-    rules.mkdir(parents=True)
-    (tmp_path / "authorization" / ".manifest").write_text('{"roots": ["system/authz"]}')
-    (rules / "authz.rego").write_text(
-        'package system.authz\n\ndefault allow := false\n\nallow if input.identity == "theirs"\n'
-    )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        *(opa(), "run", "--server", f"--addr=127.0.0.1:{port}", "--log-level=error"),
-        *("--authentication=token", "--authorization=basic", "--skip-version-check"),
-        f"--tls-cert-file={tmp_path / 'cert.pem'}",
-        f"--tls-private-key-file={tmp_path / 'key.pem'}",
-        *("--bundle", tmp_path / "bundle.tar.gz", tmp_path / "authorization"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    point = await Opa.over_url(
-        f"https://127.0.0.1:{port}",
-        token="theirs",
-        revision=bundle().revision,
-        ca_file=tmp_path / "cert.pem",
-    )
-    try:
-        async with asyncio.timeout(30):
-            while not await point.is_alive(deadline_s=1):
-                await asyncio.sleep(0.02)
-        yield point
-    finally:
-        await point.close()
-        process.kill()
-        await process.wait()
-
-
-def _write_certificate(directory):
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "opa")])
-    moment = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(moment)
-        .not_valid_after(moment + dt.timedelta(days=365 * 100))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
+    async with remote_opa(tmp_path, bundle()) as url:
+        point = await Opa.over_url(
+            url, token="theirs", revision=bundle().revision, ca_file=tmp_path / "cert.pem"
         )
-        .sign(key, hashes.SHA256())
-    )
-    (directory / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (directory / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
+        try:
+            async with asyncio.timeout(30):
+                while not await point.is_alive(deadline_s=1):
+                    await asyncio.sleep(0.02)
+            yield point
+        finally:
+            await point.close()
 
 
 @pytest.fixture(params=["fake", "supervised", "remote"])
