@@ -7,7 +7,12 @@ import pytest
 
 from broker.core import limits
 from broker.core.calls import Fact
-from broker.core.errors import IllegalTransition, PolicyUnavailable, RunnerUnavailable
+from broker.core.errors import (
+    IllegalTransition,
+    MalformedRequest,
+    PolicyUnavailable,
+    RunnerUnavailable,
+)
 from broker.core.holds import Hold
 from broker.core.lifecycle import HoldState, InvocationState
 from tests.fakes.decision_point import TERMS, allow, hold, opinion
@@ -180,20 +185,87 @@ async def test_hanging_up_after_approving_does_not_stop_what_was_approved(tmp_pa
         assert len(w.runner.ran) == 1
 
 
+async def test_hanging_up_after_rejecting_does_not_stop_the_rejection(tmp_path: Path):
+    """Cut the connection while a rejection is recorded, so that those who wait hear nothing."""
+    async with world(tmp_path) as w:
+        one = await held(w)
+        store = FaultyStore(w.store)
+        w.use(store=store)
+
+        async def hang_up(_unit):
+            rejecting.cancel()
+            await asyncio.sleep(0)
+
+        store.before = hang_up
+        rejecting = asyncio.ensure_future(
+            w.reviews.reject(LEAD, one.name, etag=one.etag, reason="No.")
+        )
+        with w.events.subscribe("invocation", one.invocation) as changes:
+            await asyncio.gather(rejecting, return_exceptions=True)
+            assert rejecting.cancelled()
+            assert await changes.next(5.0) == one.invocation
+        assert await state_of(w, one) is HoldState.REJECTED
+
+
+@pytest.mark.parametrize("reason", ["", " \n", "x" * 1_001])
+async def test_a_rejection_says_why_and_is_no_book(tmp_path: Path, reason: str):
+    """Reject without a word, so that the model asks again; or with a book that it has to read."""
+    async with world(tmp_path) as w:
+        one = await held(w)
+        with pytest.raises(MalformedRequest):
+            await w.reviews.reject(LEAD, one.name, etag=one.etag, reason=reason)
+        assert await state_of(w, one) is HoldState.PENDING
+
+
+async def test_a_rejection_cannot_drive_what_shows_it(tmp_path: Path):
+    """Put a terminal's commands into the reason, which the agent's side prints."""
+    async with world(tmp_path) as w:
+        one = await held(w)
+        await w.reviews.reject(LEAD, one.name, etag=one.etag, reason="No.\x1b[2J")
+        invocation = await w.store.find_invocation(one.invocation)
+        assert invocation.message == "No.\ufffd[2J"
+
+
+@pytest.mark.parametrize("wait_s", [float("nan"), -1.0, float("-inf"), 0.0])
+async def test_an_odd_time_to_wait_for_people_is_none(tmp_path: Path, wait_s: float):
+    """Wait for a time that is none, so that nobody knows how long."""
+    async with world(tmp_path) as w:
+        w.policy.answer = opinion(hold("LARGE"))
+        async with asyncio.timeout(5):
+            held_call = await w.refund(await w.caller(), hold_wait_s=wait_s)
+        assert held_call.state is InvocationState.HELD
+
+
+@pytest.mark.parametrize("wait_s", [61.0, 1e9, float("inf")])
+async def test_waiting_for_people_is_bounded(tmp_path: Path, wait_s: float):
+    """Keep a connection for as long as a person sleeps."""
+    asked = []
+
+    class Impatient:
+        async def wait(self, invocation, *, wait_s):
+            asked.append(wait_s)
+            return invocation
+
+    async with world(tmp_path) as w:
+        w.policy.answer = opinion(hold("LARGE"))
+        w.enforcer._invocations = Impatient()
+        await w.refund(await w.caller(), hold_wait_s=wait_s)
+        assert asked == [limits.HOLD_WAIT_S_MAX]
+
+
 async def test_another_revisions_manifest_does_not_explain_a_hold(tmp_path: Path):
     """Change the manifest while a call waits, so that 1000 cents are shown as something else."""
     async with world(tmp_path) as w:
-        one = await held(w)
-
-        async def amount() -> str:
-            view = await w.views.show(LEAD, one.name)
-            (shown,) = (a for a in view.arguments if a.pointer == "/amount_minor")
-            assert shown.value_json == "1000"
-            return shown.rendered
-
-        assert await amount() == "EUR 10.00"
         await w.put_tool(review={})
-        assert await amount() == ""
+        one = await held(w)
+        await w.put_tool(review={"money": {"/amount_minor": "/currency"}})
+        view = await w.views.show(LEAD, one.name)
+        (shown,) = (a for a in view.arguments if a.pointer == "/amount_minor")
+        assert (shown.value_json, shown.rendered) == ("1000", "")
+        again = await held(w)
+        view = await w.views.show(LEAD, again.name)
+        (shown,) = (a for a in view.arguments if a.pointer == "/amount_minor")
+        assert (shown.value_json, shown.rendered) == ("1000", "EUR 10.00")
 
 
 async def test_a_reviewer_sees_that_something_was_not_found(tmp_path: Path):
