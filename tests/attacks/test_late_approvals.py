@@ -15,6 +15,7 @@ from broker.core.errors import (
 )
 from broker.core.holds import Hold
 from broker.core.lifecycle import HoldState, InvocationState
+from broker.core.unit import DropControl
 from tests.fakes.decision_point import TERMS, allow, hold, opinion
 from tests.fakes.faulty_store import FaultyStore
 from tests.world import REFUND, World, reviewer, world
@@ -57,6 +58,29 @@ async def test_an_approval_whose_time_ends_while_it_is_decided_is_not_claimed(tm
         assert w.runner.free == 100
         await w.recovery.sweep_once()
         assert await state_of(w, one) is HoldState.EXPIRED
+
+
+async def test_a_right_that_is_taken_while_the_approved_call_is_decided_stops_it(tmp_path: Path):
+    """Lose the scope between the last look at what is in force and the claim."""
+    async with world(tmp_path) as w:
+        one = await held(w)
+        evaluate = w.policy.evaluate
+
+        async def revoke_first(question, *, deadline_s):
+            grants = [g.name for g in w.room.current().grants if g.subject == "groups/customers"]
+            await w.put(*(DropControl(kind="grant", key=name) for name in grants))
+            return await evaluate(question, deadline_s=deadline_s)
+
+        w.policy.evaluate = revoke_first
+        await w.reviews.approve(LEAD, one.name, etag=one.etag)
+        await quiet(w)
+        assert await state_of(w, one) is HoldState.VOID
+        invocation = await w.store.find_invocation(one.invocation)
+        assert (invocation.state, invocation.code) == (
+            InvocationState.DENIED,
+            "TOOL_UNAVAILABLE",
+        )
+        assert not w.runner.ran
 
 
 async def test_an_approval_waits_while_policy_is_away(tmp_path: Path):
