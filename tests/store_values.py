@@ -5,6 +5,8 @@ import hashlib
 import itertools
 from typing import Any
 
+import pytest
+
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Agent, Context, Invocation, Person, Principal, Session, ToolCall
 from broker.core.canonical import call_digest, canonical_bytes
@@ -12,7 +14,16 @@ from broker.core.decision import Decision, Effect, HoldTerms, Obligation, Verdic
 from broker.core.holds import Hold, Requirement, Review, ReviewEffect, Reviewer
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.scopes import Scope
-from broker.core.unit import AddMandate, Change, Mandate, RedeemMandate, Unit
+from broker.core.unit import (
+    AddDocument,
+    AddMandate,
+    Change,
+    Conflict,
+    ConflictOn,
+    Mandate,
+    RedeemMandate,
+    Unit,
+)
 from broker.store import SqlStore
 
 NOW = 1_800_000_000.0
@@ -192,3 +203,14 @@ async def opened(store: SqlStore, **changes: Any) -> Session:
     await store.commit(unit(AddMandate(mandate=mandate(made))))
     await store.commit(unit(RedeemMandate(name=made.mandate, at=NOW, session=made)))
     return made
+
+
+async def refused(store: SqlStore, on: ConflictOn, *changes: Change) -> None:
+    """The unit conflicts on this, and of it nothing is written, its entry and first change too."""
+    before = await store.counts()
+    mark = AddDocument(digest=name_of("marks"), kind="mark", at=NOW, body=b"{}")
+    with pytest.raises(Conflict) as caught:
+        await store.commit(unit(mark, *changes, entries=(entry(),)))
+    assert caught.value.on is on
+    assert await store.document(mark.digest) is None
+    assert (await store.counts()).audit_entries == before.audit_entries
