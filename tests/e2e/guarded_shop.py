@@ -4,12 +4,13 @@ Nothing is simulated: `broker.app`, SQLite, a supervised OPA and an SDK worker, 
 process. Whoever asks uses blocking stubs. Time is the machine's, and a test may move it ahead.
 """
 
+import asyncio
 import contextlib
 import json
 import queue
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -43,6 +44,7 @@ from tests.replay.running import Loop
 AGENT, OTHER_AGENT = "agents/assistant", "agents/stranger"
 CUSTOMER = "customers/c-204"
 DEADLINE_S = 30.0
+LINGER_S = 0.7
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\x9b1m\u202e\u200b\r[bold]"
 TEXT = {"type": "string"}
 
@@ -97,14 +99,15 @@ WIPE = tool("wipe", {"note_id": TEXT})
 PROBE = tool("probe", {"address": TEXT, "size": {"type": "integer"}})
 LEDGER = tool("ledger", {"line": TEXT})
 ARCHIVE = tool("archive", {"note_id": TEXT})
-TOOLS = (READ_NOTE, REFUND, DELETE_NOTE, WIPE, PROBE, LEDGER, ARCHIVE)
+LINGER = tool("linger", {"line": TEXT})
+TOOLS = (READ_NOTE, REFUND, DELETE_NOTE, WIPE, PROBE, LEDGER, ARCHIVE, LINGER)
 NOT_GRANTED = "archive"
 
 RULES = """\
 package broker.rules.desk
 
 verdicts contains {"effect": "ALLOW", "code": "FINE", "message": "Fine."} if {
-	input.call.tool in {"refund", "ledger", "probe"}
+	input.call.tool in {"refund", "ledger", "probe", "linger"}
 }
 
 verdicts contains {
@@ -382,6 +385,18 @@ class RawWorker:
         return next(self._stream)
 
 
+def settings_in(directory: Path) -> config.Settings:
+    """Those of a broker whose state and shop are in this directory."""
+    return config.Settings(
+        listen="127.0.0.1:0",
+        state=directory / "state",
+        database=f"sqlite:///{directory}/state/callbroker.db",
+        opa=opa(),
+        sources={"shop": config.Source(url=f"sqlite:///{directory}/shop.db")},
+        log_level="error",
+    )
+
+
 def bearer(token: str) -> dict[str, Any]:
     return {"metadata": (("authorization", f"Bearer {token}"),), "timeout": DEADLINE_S}
 
@@ -391,41 +406,34 @@ def refused(call: Callable[[], object]) -> Refused:
     try:
         answer = call()
     except grpc.RpcError as error:
-        told: Any = error
-        trailing = dict(told.trailing_metadata())
-        status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
-        detail = error_details_pb2.ErrorInfo()
-        assert status.details[0].Unpack(detail)
-        assert trailing["callbroker-reason"] == detail.reason
-        return Refused(
-            code=told.code().name,
-            reason=detail.reason,
-            message=told.details(),
-            metadata=dict(detail.metadata),
-        )
+        return refusal_of(error)
     raise AssertionError(f"this was not refused: {answer}")
 
 
+def refusal_of(error: Any) -> Refused:
+    """What an RPC's error says; its trailer and its details have to say the same."""
+    trailing = dict(error.trailing_metadata())
+    status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
+    detail = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(detail)
+    assert trailing["callbroker-reason"] == detail.reason
+    return Refused(
+        code=error.code().name,
+        reason=detail.reason,
+        message=error.details(),
+        metadata=dict(detail.metadata),
+    )
+
+
 @contextlib.contextmanager
-def open_shop(
-    *,
-    tools: Sequence[Mapping[str, Any]] = TOOLS,
-    policy: Mapping[str, bytes] = FAMILY,
-) -> Iterator[GuardedShop]:
-    """A broker with these tools and this policy, and a worker of all of them but `ledger`."""
+def open_shop() -> Iterator[GuardedShop]:
+    """A broker with the tools and rules above, and a worker of all of them but `ledger`."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shop-")))
         _make_records(directory / "shop.db")
         stack.callback(structlog.configure, **structlog.get_config())
         configure(level="error")
-        settings = config.Settings(
-            listen="127.0.0.1:0",
-            state=directory / "state",
-            database=f"sqlite:///{directory}/state/callbroker.db",
-            opa=opa(),
-            sources={"shop": config.Source(url=f"sqlite:///{directory}/shop.db")},
-            log_level="error",
-        )
+        settings = settings_in(directory)
         token = bootstrap.operator_token(settings)
         loop = stack.enter_context(Loop())
         clock = MovableClock()
@@ -443,20 +451,18 @@ def open_shop(
             operator_token=token,
             channel=channel,
         )
-        _provide(shop, tools, policy)
-        names = [str(t["name"]) for t in tools if t["name"] != "ledger"]
-        worker = _worker(shop, operator.create_token("worker", "workers/shop", tools=names), names)
+        _provide(shop)
+        names = [str(t["name"]) for t in TOOLS if t["name"] != "ledger"]
+        worker = _worker(shop, operator.create_token("worker", "workers/shop", tools=names))
         loop.run(worker.start(timeout_s=DEADLINE_S))
         stack.callback(lambda: loop.run(worker.stop()))
         yield shop
 
 
-def _provide(
-    shop: GuardedShop, tools: Sequence[Mapping[str, Any]], policy: Mapping[str, bytes]
-) -> None:
-    shop.operator.put_tools(tools)
-    activate(shop, policy)
-    for document in tools:
+def _provide(shop: GuardedShop) -> None:
+    shop.operator.put_tools(TOOLS)
+    activate(shop, FAMILY)
+    for document in TOOLS:
         if document["name"] != NOT_GRANTED:
             for subject in ("groups/customers", AGENT, OTHER_AGENT):
                 shop.operator.grant(subject, f"{document['name']}:use")
@@ -472,8 +478,14 @@ def activate(shop: GuardedShop, files: Mapping[str, bytes], **given: Any) -> str
     )
 
 
-def _worker(shop: GuardedShop, token: str, names: Sequence[str]) -> Worker:
-    worker = Worker(shop.address, token, slots=64, drain_s=1.0)
+def policy_in_force(shop: GuardedShop) -> str:
+    """Its revision."""
+    status = shop.admin.GetStatus(admin_pb2.GetStatusRequest(), **shop.by_operator)
+    return str(status.policy_revision)
+
+
+def _worker(shop: GuardedShop, token: str) -> Worker:
+    worker = Worker(shop.address, token, slots=256, drain_s=1.0)
 
     async def read_note(note_id: str) -> str:
         shop.ran.append("read_note")
@@ -502,9 +514,12 @@ def _worker(shop: GuardedShop, token: str, names: Sequence[str]) -> Worker:
         shop.ran.append("archive")
         return note_id
 
-    for function in (read_note, refund, delete_note, wipe, probe, archive):
-        if function.__name__ in names:
-            worker.tool(function.__name__)(function)
+    async def linger(line: str) -> str:
+        await asyncio.sleep(LINGER_S)
+        return line
+
+    for function in (read_note, refund, delete_note, wipe, probe, archive, linger):
+        worker.tool(function.__name__)(function)
     return worker
 
 
