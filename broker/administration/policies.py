@@ -71,12 +71,16 @@ class PolicyAdministration:
             Defect: nothing is kept of it.
         """
         in_force = await self._changes.look()
-        if in_force.policy is None:
+        policy = in_force.policy
+        if policy is None:
             return
-        kept = await self._kept(in_force.policy.revision)
-        await self._room.prepare(
-            await self._room.recheck(kept, tools=in_force.manifests().values())
-        )
+        try:
+            bundle = await self._rechecked(policy.revision, in_force)
+            _require_families(bundle, policy.families)
+        except PolicyRefused as wrong:
+            told = (f"The policy in force cannot decide: {finding}" for finding in wrong.findings)
+            raise PolicyRefused(told) from wrong
+        await self._room.prepare(bundle)
 
     async def activate(
         self,
@@ -140,8 +144,7 @@ class PolicyAdministration:
                 raise IllegalTransition("This policy is in force.")
             if wanted not in {r for r, _ in await self._changes.store.documents(POLICY)}:
                 raise NotFound("No such policy was ever in force.")
-            kept = await self._kept(wanted)
-            return await self._room.recheck(kept, tools=in_force.manifests().values())
+            return await self._rechecked(wanted, in_force)
 
         return await self._switch(operator, choose, reason=why)
 
@@ -251,6 +254,14 @@ class PolicyAdministration:
             raise Defect(f"The policy {revision} is not kept.")
         return kept
 
+    async def _rechecked(self, revision: str, in_force: InForce) -> Bundle:
+        """The kept policy of a revision, checked anew; what is kept may have been exchanged."""
+        kept = await self._kept(revision)
+        bundle = await self._room.recheck(kept, tools=in_force.manifests().values())
+        if bundle.revision != revision:
+            raise PolicyRefused([f"what is kept under {revision} is another policy"])
+        return bundle
+
     def _keep_warm(self, revision: str) -> None:
         retiring = self._retiring.pop(revision, None)
         if retiring is not None:
@@ -265,3 +276,11 @@ class PolicyAdministration:
         self._retiring.pop(revision, None)
         if self._changes.room.current().policy_revision != revision:
             await self._room.retire(revision)
+
+
+def _require_families(bundle: Bundle, families: Iterable[str]) -> None:
+    vanished = sorted(set(families) - set(bundle.families))
+    if vanished:
+        raise PolicyRefused(
+            f"broker/rules/{family}: the family has vanished" for family in vanished
+        )

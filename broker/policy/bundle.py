@@ -31,6 +31,8 @@ from broker.policy.sources import (
 
 DEFAULT_PRESET: Final = "balanced"
 _FORMAT: Final = 1
+_CAPABILITIES: Final = "capabilities.json"
+_TERMS_FILE: Final = "callbroker/data.json"
 _ROOTS: Final[list[JsonValue]] = ["broker", "callbroker", "lib", "parameters"]
 _TERMS: Final[Mapping[str, type]] = {
     "reviewers": list,
@@ -89,18 +91,21 @@ class PolicyBundle:
         """
         try:
             document = json.loads(data)
-            version, revision = document["format"], document["revision"]
+            told = (document["format"], document["revision"], document["families"])
             files = {str(path): _bytes(text) for path, text in document["files"].items()}
+            families = [str(family) for family in json.loads(files[_TERMS_FILE])["families"]]
             found = cls(
                 revision=revision_of(files),
                 files=files,
-                families=tuple(str(family) for family in document["families"]),
+                families=tuple(families),
                 bundle=_bytes(document["bundle"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BundleRefused(["this is not a stored bundle"]) from error
-        if version != _FORMAT or revision != found.revision:
+        if told != (_FORMAT, found.revision, families):
             raise BundleRefused(["the stored bundle is not what its revision says"])
+        if _CAPABILITIES not in files or not all(_is_inside(path) for path in files):
+            raise BundleRefused(["the stored bundle has files that no bundle has, or lacks one"])
         return found
 
 
@@ -231,8 +236,8 @@ def _files(
     return {
         **sources.modules,
         **sources.companions,
-        "capabilities.json": (library / "capabilities.json").read_bytes(),
-        "callbroker/data.json": data_document(terms),
+        _CAPABILITIES: (library / _CAPABILITIES).read_bytes(),
+        _TERMS_FILE: data_document(terms),
         "parameters/data.json": data_document(parameters),
     }
 
@@ -247,7 +252,7 @@ def _compile(
 ) -> bytes:
     tree, schemas, capabilities = scratch / "tree", scratch / "schemas", scratch / "capabilities"
     write_schemas(schemas, tools)
-    capabilities.write_bytes(files["capabilities.json"])
+    capabilities.write_bytes(files[_CAPABILITIES])
     _lay_out(tree, files, revision)
     try:
         opa_command.check(opa, tree=tree, schemas=schemas, capabilities=capabilities)
@@ -269,15 +274,13 @@ def _compile(
 
 def _lay_out(tree: Path, files: Mapping[str, bytes], revision: str) -> None:
     for name, data in files.items():
-        if name == "capabilities.json" or name.endswith(("_cases.yaml", "_test.rego")):
+        if name == _CAPABILITIES or name.endswith(("_cases.yaml", "_test.rego")):
             continue
         path = tree / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    broker_data = json.loads(files["callbroker/data.json"])
-    (tree / "callbroker" / "data.json").write_bytes(
-        data_document({**broker_data, "revision": revision})
-    )
+    broker_data = json.loads(files[_TERMS_FILE])
+    (tree / _TERMS_FILE).write_bytes(data_document({**broker_data, "revision": revision}))
     (tree / ".manifest").write_bytes(data_document({"roots": _ROOTS, "revision": revision}))
 
 
@@ -291,6 +294,12 @@ def _require_packages(packages: Mapping[str, list[str]]) -> None:
     ]
     if findings:
         raise BundleRefused(sorted(findings))
+
+
+def _is_inside(path: str) -> bool:
+    """Whether a stored path stays where it is laid out."""
+    parts = PurePosixPath(path).parts
+    return bool(parts) and parts[0] != "/" and ".." not in parts and "\0" not in path
 
 
 def _text(data: bytes) -> str:

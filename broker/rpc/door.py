@@ -2,7 +2,8 @@
 
 The token is looked at before the body is read, so that a stranger's megabytes are never taken in.
 A stream's credential is looked at again every few seconds; one that was revoked or has expired ends
-it. Whatever goes wrong leaves as a status, and whoever is at fault for it leaves an audit entry.
+it. Whatever goes wrong leaves as a status, and what was turned away leaves an audit entry, be the
+caller at fault or a part that is away; only while the store is away nothing can be written down.
 """
 
 import asyncio
@@ -18,7 +19,15 @@ import structlog
 
 from broker.core.audit import EntryKind
 from broker.core.credentials import Credential
-from broker.core.errors import BrokerError, CallerError, Defect, LimitExceeded, MalformedRequest
+from broker.core.errors import (
+    BrokerError,
+    CallerError,
+    Defect,
+    LimitExceeded,
+    MalformedRequest,
+    PolicyUnavailable,
+    RunnerUnavailable,
+)
 from broker.core.limits import CREDENTIAL_RECHECK_S, MESSAGE_BYTES_MAX
 from broker.identity import Identity
 from broker.refusals import Refusal, Refusals
@@ -30,6 +39,8 @@ _credential: contextvars.ContextVar[Credential] = contextvars.ContextVar("creden
 
 # Invoke itself writes down what was wrong with arguments.
 _SAID_BY_THE_ENFORCER: Final = ("broker.v1.BrokerService/Invoke", "arguments_json")
+
+_WRITTEN_DOWN: Final = (CallerError, PolicyUnavailable, RunnerUnavailable)
 
 _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 # No generics at run time.
@@ -164,13 +175,13 @@ class Door(grpc.aio.ServerInterceptor):
             await asyncio.wait({task})
 
     async def _fail(self, visit: _Visit, context: _Context, error: BrokerError) -> NoReturn:
-        if isinstance(error, CallerError):
+        if isinstance(error, _WRITTEN_DOWN):
             await self._note(visit, context, error)
         status = status_of(error)
         await context.abort(status.code, status.message, status.trailing)
         raise error  # abort has raised: only for the type checker
 
-    async def _note(self, visit: _Visit, context: _Context, error: CallerError) -> None:
+    async def _note(self, visit: _Visit, context: _Context, error: BrokerError) -> None:
         field = error.metadata.get("field", "")
         if (visit.rpc, field) == _SAID_BY_THE_ENFORCER:
             return
