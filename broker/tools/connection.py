@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from broker.core.credentials import Credential
 from broker.core.manifest import ToolManifest
@@ -13,6 +13,9 @@ from broker.tools.worker_messages import Acknowledgement, Answer, Handover, Tool
 
 if TYPE_CHECKING:
     from broker.tools.worker import WorkerHub
+
+# Calls that wait to be sent are bounded by slots; this bounds acknowledgements of late answers.
+OUTBOX_MAX: Final = 1_000
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +45,7 @@ class Connection:
     _outbox: "asyncio.Queue[Handover | Acknowledgement | None]" = field(
         default_factory=asyncio.Queue,
     )
+    _taken: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def tools(self) -> frozenset[str]:
@@ -62,6 +66,7 @@ class Connection:
     async def handovers(self) -> AsyncIterator[Handover | Acknowledgement]:
         """What is to be sent to the worker, until the connection is closed."""
         while (message := await self._outbox.get()) is not None:
+            self._taken.set()
             # One that was reported as never started, or was frozen while it queued, does not go.
             if isinstance(message, Handover) and not self.hub.sent(message):
                 continue
@@ -75,6 +80,10 @@ class Connection:
         """
         if not self.hub.count(self, answer):
             await self.hub.keep(self, answer)
+            # A worker that answers and answers and does not read is not heard any further.
+            while self._outbox.qsize() >= OUTBOX_MAX:
+                self._taken.clear()
+                await self._taken.wait()
             self.acknowledge(answer.invocation, answer.fencing_token)
 
     def acknowledge(self, invocation: str, fencing_token: str) -> None:

@@ -157,6 +157,8 @@ async def test_another_customers_order_and_no_order_look_alike(tmp_path: Path):
             absent.message,
         )
         assert strangers.state is InvocationState.DENIED
+        # Policy is not even asked, so that no rule can be made to say which it was.
+        assert w.policy.asked == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from broker.core.errors import IllegalTransition, NotPermitted, RunnerUnavailabl
 from broker.core.freezes import FreezeKind
 from broker.core.lifecycle import InvocationState
 from broker.ports import Failed, Lost, Succeeded
+from broker.tools.connection import OUTBOX_MAX
 from broker.tools.worker import (
     Acknowledgement,
     Answer,
@@ -297,6 +298,30 @@ async def test_a_worker_cannot_fill_the_log_with_answers(tmp_path: Path):
         assert len(late) == limits.LATE_ANSWERS_MAX
         assert len(str(late)) < limits.LATE_ANSWERS_MAX * 70_000
         assert "sha256:" in str(late[0]["contents"])
+
+
+async def test_a_worker_that_answers_and_does_not_read_is_not_heard_any_further(tmp_path: Path):
+    """Answer calls that never were, without end, and leave all acknowledgements lying."""
+    async with hub_world(tmp_path) as (_, hub):
+        connection = hub.connect(WORKER, offer())
+
+        async def flood() -> None:
+            for n in range(OUTBOX_MAX + 10):
+                await connection.answer(
+                    Answer(invocation=f"invocations/{n}", fencing_token="t", outcome=PAID)
+                )
+
+        flooding = asyncio.ensure_future(flood())
+        while connection._outbox.qsize() < OUTBOX_MAX:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert connection._outbox.qsize() == OUTBOX_MAX
+        reading = connection.handovers()
+        for _ in range(20):
+            await anext(reading)
+        await flooding
+        assert connection._outbox.qsize() == OUTBOX_MAX - 10
+        await reading.aclose()
 
 
 async def test_a_worker_of_yesterdays_signature_gets_no_call_of_todays_manifest(tmp_path: Path):
