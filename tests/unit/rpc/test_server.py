@@ -15,13 +15,7 @@ from broker.identity import Identity
 from broker.refusals import Refusals
 from broker.rpc.server import AddressRefused, RpcServer, Tls, UseCases
 from broker.v1 import admin_pb2, admin_pb2_grpc
-from tests.served import Served, served
-
-
-@pytest.fixture
-async def broker(tmp_path):
-    async with served(tmp_path) as found:
-        yield found
+from tests.served import Served
 
 
 def another(broker: Served) -> RpcServer:
@@ -76,9 +70,7 @@ def certificate() -> Tls:
 
 async def ask(broker: Served, channel: grpc.aio.Channel) -> admin_pb2.GetStatusResponse:
     return await admin_pb2_grpc.AdminServiceStub(channel).GetStatus(
-        admin_pb2.GetStatusRequest(),
-        metadata=broker.by(CredentialClass.OPERATOR),
-        timeout=10,
+        admin_pb2.GetStatusRequest(), metadata=broker.by(CredentialClass.OPERATOR), timeout=10
     )
 
 
