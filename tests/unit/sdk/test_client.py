@@ -35,12 +35,6 @@ REFUND = {"order_id": "O-1001", "amount_minor": 5500, "reason": "brisé"}
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[BrokerServer]:
-    async with BrokerServer() as server:
-        yield server
-
-
-@pytest.fixture
 async def broker(server: BrokerServer) -> AsyncIterator[Broker]:
     async with connect(server.address, host_token="h", agent_token="a") as broker:
         yield broker

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import TypeVar
 
 import grpc
@@ -22,12 +22,6 @@ from tests.fakes.broker_server import BrokerServer, Fault
 
 T = TypeVar("T")
 UNAVAILABLE = Fault(code=grpc.StatusCode.UNAVAILABLE, details="away")
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[BrokerServer]:
-    async with BrokerServer() as server:
-        yield server
 
 
 async def blocking(server: BrokerServer, body: Callable[[SyncBroker], T]) -> T:
