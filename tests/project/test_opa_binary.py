@@ -14,8 +14,9 @@ from broker.policy.opa_binary import OPA_VERSION
 from tests.project.checkout import ROOT, run
 
 INSTALL = """
-import pathlib, sys
+import pathlib, signal, sys
 from broker.policy.opa_binary import OpaBinaryError, install
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts without it
 try:
     print(install(pathlib.Path(sys.argv[1]), lambda doing: print(doing, flush=True)))
 except OpaBinaryError as problem:
