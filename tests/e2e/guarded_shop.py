@@ -44,7 +44,7 @@ from tests.replay.running import Loop
 AGENT, OTHER_AGENT = "agents/assistant", "agents/stranger"
 CUSTOMER = "customers/c-204"
 DEADLINE_S = 30.0
-LINGER_S = 0.7
+LINGER_S = 2.5
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\x9b1m\u202e\u200b\r[bold]"
 TEXT = {"type": "string"}
 
