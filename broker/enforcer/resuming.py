@@ -5,6 +5,7 @@ another call on the same thing is under way, the hold stays APPROVED and is trie
 """
 
 import functools
+from collections.abc import Callable
 
 import structlog
 
@@ -63,12 +64,12 @@ class Resuming:
         """
         await self._own.run(self._once(hold_name))
 
-    def take_up_soon(self, hold_name: str) -> None:
-        """Start doing so; whatever is away now, the sweep tries again."""
+    def take_up_soon(self, hold_name: str, ended: Callable[[], None] = lambda: None) -> None:
+        """Start doing so, and say when it has ended; what is away now, the sweep tries again."""
         if hold_name not in self._resuming:
-            self._own.start(self._try(hold_name))
+            self._own.start(self._try(hold_name, ended))
 
-    async def _try(self, hold_name: str) -> None:
+    async def _try(self, hold_name: str, ended: Callable[[], None]) -> None:
         try:
             await self._once(hold_name)
         except BrokerError as error:
@@ -78,6 +79,8 @@ class Resuming:
             self._waiting[hold_name] = error.reason
         else:
             self._waiting.pop(hold_name, None)
+        finally:
+            ended()
 
     async def _once(self, hold_name: str) -> None:
         if hold_name in self._resuming:

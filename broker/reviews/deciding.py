@@ -62,9 +62,12 @@ class Reviews:
         own: OwnWork,
         events: Events,
         clock: Clock,
-        take_up: Callable[[str], None],
+        take_up: Callable[[str, Callable[[], None]], None],
     ) -> None:
-        """`take_up` starts running an approved hold through all stages, and returns at once."""
+        """`take_up` starts an approved hold on its way through all stages, and returns at once.
+
+        It calls its second argument when that has ended, whatever came of it.
+        """
         self._views = views
         self._store = store
         self._own = own
@@ -181,7 +184,7 @@ class Reviews:
     async def _taken_up(self, name: str) -> None:
         """Start it, and give it a moment, so that the reviewer mostly sees what came of it."""
         with self._events.subscribe("hold", name) as changes:
-            self._take_up(name)
+            self._take_up(name, changes.close)
             await changes.next(TAKE_UP_WAIT_S)
 
     async def _check(
