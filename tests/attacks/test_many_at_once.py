@@ -143,6 +143,7 @@ async def test_an_unsettled_effect_keeps_its_key(tmp_path: Path):
 async def test_waiting_for_a_key_is_bounded(tmp_path: Path):
     """Keep one refund running for ever, so that every other call on its order waits for ever."""
     async with world(tmp_path) as w:
+        w.use(exclusive_wait_s=0.05)
         w.runner.going.clear()
         caller = await w.caller()
         first = asyncio.ensure_future(w.refund(caller))

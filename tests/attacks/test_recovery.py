@@ -31,6 +31,7 @@ async def test_a_call_that_was_running_becomes_unknown_and_does_not_run_again(tm
         while not await w.store.unfinished():
             await asyncio.sleep(0.01)
         later = await build(w.store, w.clock, owner="brokers/2")
+        later.use(exclusive_wait_s=0.05)
         assert await later.recovery.recover() == 1
         recorded = await w.store.find_request(caller.session.name, "r")
         assert recorded.state is InvocationState.UNKNOWN
