@@ -212,19 +212,19 @@ class World:
         )
         await self.put(grant_row(grant))
 
-    async def freeze(self, kind: FreezeKind, subject: str = "") -> None:
-        await self.put(
-            freeze_row(
-                Freeze(
-                    name=f"freezes/{self.ids()}",
-                    kind=kind,
-                    subject=subject,
-                    reason="test",
-                    frozen_by="test",
-                    created_at=self.clock(),
-                ),
-            ),
+    async def freeze(self, kind: FreezeKind, subject: str = "", *, is_heard: bool = True) -> None:
+        """Stop something; where it is not heard, as if another broker had done so."""
+        freeze = Freeze(
+            name=f"freezes/{self.ids()}",
+            kind=kind,
+            subject=subject,
+            reason="test",
+            frozen_by="test",
+            created_at=self.clock(),
         )
+        await self.store.commit(Unit(changes=(freeze_row(freeze),), entries=()))
+        if is_heard:
+            await self.room.refresh()
 
     async def caller(
         self,

@@ -83,6 +83,18 @@ async def test_a_right_that_is_taken_while_the_approved_call_is_decided_stops_it
         assert not w.runner.ran
 
 
+async def test_what_nobody_has_approved_is_not_taken_up(tmp_path: Path):
+    """Have a hold taken up that waits still, or that was rejected."""
+    async with world(tmp_path) as w:
+        one = await held(w)
+        await w.resuming.take_up(one.name)
+        assert await state_of(w, one) is HoldState.PENDING
+        await w.reviews.reject(LEAD, one.name, etag=one.etag, reason="No.")
+        await w.resuming.take_up(one.name)
+        assert await state_of(w, one) is HoldState.REJECTED
+        assert not w.runner.ran
+
+
 async def test_an_approval_waits_while_policy_is_away(tmp_path: Path):
     """Take policy away at the claim, so that the approval is spent, or counts without it."""
     async with world(tmp_path) as w:

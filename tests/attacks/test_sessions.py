@@ -181,6 +181,16 @@ async def test_a_freeze_stops_the_next_call(tmp_path: Path, kind: FreezeKind, su
         assert not w.runner.ran
 
 
+async def test_a_freeze_that_this_broker_has_not_heard_of_stops_the_next_call(tmp_path: Path):
+    """Ask the broker that did not see the plug being pulled."""
+    async with world(tmp_path) as w:
+        caller = await w.caller()
+        await w.freeze(FreezeKind.ALL, is_heard=False)
+        refused = await w.refund(caller)
+        assert (refused.state, refused.code) == (InvocationState.DENIED, "FROZEN")
+        assert not w.runner.ran
+
+
 async def test_a_freeze_between_decision_and_hand_over_stops_the_call(tmp_path: Path):
     """Be decided a moment before the plug is pulled, and be handed over a moment after."""
     async with world(tmp_path) as w:
