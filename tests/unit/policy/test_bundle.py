@@ -241,7 +241,8 @@ def test_an_unknown_preset_is_refused():
 
 
 @pytest.mark.parametrize(
-    "text", ["most: 1\nmost: 2", "a: &x 1\nb: *x", "day: !!timestamp 2026-01-01", "a: 9007199254740992"]
+    "text",
+    ["most: 1\nmost: 2", "a: &x 1\nb: *x", "day: !!timestamp 2026-01-01", "a: 9007199254740992"],
 )
 def test_parameters_that_mean_two_things_are_refused(text):
     assert "parameters/sample/data.yaml" in findings(
