@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.guarded_shop import GuardedShop, open_shop
+from tests.e2e.guarded_shop import GuardedShop
+from tests.e2e.opening import open_shop
 
 
 @pytest.fixture(scope="module")

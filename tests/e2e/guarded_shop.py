@@ -1,29 +1,20 @@
-"""A real broker with a few tools, and a view of everything that a refusal must leave as it was.
+"""A running broker with a few tools, and a view of everything that a refusal must leave as it was.
 
-Nothing is simulated: `broker.app`, SQLite, a supervised OPA and an SDK worker, in a thread of this
-process. Whoever asks uses blocking stubs. Time is the machine's, and a test may move it ahead.
+Whoever asks uses blocking stubs. Time is the machine's, and a test may move it ahead.
 """
 
-import asyncio
 import contextlib
 import json
-import queue
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import grpc
-import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc import error_details_pb2, status_pb2
 
-from broker import bootstrap, config
 from broker.app import Application, system_clock
-from broker.log import configure
-from broker.sdk import Worker
 from broker.v1 import (
     admin_pb2,
     admin_pb2_grpc,
@@ -34,104 +25,12 @@ from broker.v1 import (
     review_pb2,
     review_pb2_grpc,
     types_pb2,
-    worker_pb2,
     worker_pb2_grpc,
 )
 from examples.support_desk.operating import Operator
-from tests.fakes.policy_trees import opa
+from tests.e2e.refusals import bearer, refused
+from tests.e2e.shop_tools import AGENT, CUSTOMER, TOOLS
 from tests.replay.running import Loop
-
-AGENT, OTHER_AGENT = "agents/assistant", "agents/stranger"
-CUSTOMER = "customers/c-204"
-DEADLINE_S = 30.0
-LINGER_S = 2.5
-ESCAPES = "\x1b[2J\x1b]0;owned\x07\x9b1m\u202e\u200b\r[bold]"
-TEXT = {"type": "string"}
-
-
-def tool(name: str, properties: Mapping[str, Any], **more: Any) -> Mapping[str, Any]:
-    """A manifest; all arguments are required but `note`."""
-    return {
-        "name": name,
-        "description": "A tool of a test.",
-        "summary": f"Carry out {name}",
-        "arguments": {
-            "type": "object",
-            "additionalProperties": False,
-            "required": [key for key in properties if key != "note"],
-            "properties": properties,
-        },
-        "scopes": [{"name": f"{name}:use"}],
-        "runner": "worker",
-        "deadline_s": 10,
-        **more,
-    }
-
-
-READ_NOTE = tool(
-    "read_note",
-    {"note_id": TEXT},
-    behaviour={"read_only": True, "destructive": False, "idempotent": True, "open_world": False},
-)
-REFUND = tool(
-    "refund",
-    {"order_id": TEXT, "amount_minor": {"type": "integer", "minimum": 1}, "note": TEXT},
-    exclusive=["/order_id"],
-    limits={"refunds": {"per": "principal", "window_s": 86_400, "calls": 1_000}},
-)
-DELETE_NOTE = tool(
-    "delete_note",
-    {"note_id": TEXT, "labels": {"type": "object", "additionalProperties": TEXT}},
-    summary="Delete {/note_id}, called {note#/title}",
-    facts={
-        "note": {
-            "source": "shop",
-            "sql": "SELECT title FROM notes WHERE id = :id",
-            "parameters": {"id": "/note_id"},
-            "absent": "DENY",
-            "deadline_s": 5,
-            "shape": {"type": "object", "required": ["title"], "properties": {"title": TEXT}},
-        }
-    },
-    review={"beside": {"/note_id": ["note#/title"]}},
-)
-WIPE = tool("wipe", {"note_id": TEXT})
-PROBE = tool("probe", {"address": TEXT, "size": {"type": "integer"}})
-LEDGER = tool("ledger", {"line": TEXT})
-ARCHIVE = tool("archive", {"note_id": TEXT})
-LINGER = tool("linger", {"line": TEXT})
-TOOLS = (READ_NOTE, REFUND, DELETE_NOTE, WIPE, PROBE, LEDGER, ARCHIVE, LINGER)
-NOT_GRANTED = "archive"
-
-RULES = """\
-package broker.rules.desk
-
-verdicts contains {"effect": "ALLOW", "code": "FINE", "message": "Fine."} if {
-	input.call.tool in {"refund", "ledger", "probe", "linger"}
-}
-
-verdicts contains {
-	"effect": "HOLD",
-	"code": "ASK",
-	"message": sprintf("A person decides on %s.", [input.call.arguments.note_id]),
-	"hold": {"reviewers": ["leads"], "approvals_required": needed},
-} if {
-	needed := {"delete_note": 1, "wipe": 2}[input.call.tool]
-}
-
-verdicts contains {"effect": "DENY", "code": "INSIDE", "message": "Inside."} if {
-	input.call.tool == "probe"
-	net.cidr_contains("10.0.0.0/8", input.call.arguments.address)
-}
-
-verdicts contains {"effect": "DENY", "code": "NEVER", "message": "Never."} if {
-	input.call.tool == "probe"
-	some a in numbers.range(1, input.call.arguments.size)
-	some b in numbers.range(1, input.call.arguments.size)
-	a * b == -1
-}
-"""
-FAMILY = {"broker/rules/desk/desk.rego": RULES.encode()}
 
 
 @dataclass
@@ -142,16 +41,6 @@ class MovableClock:
 
     def __call__(self) -> float:
         return system_clock() + self.ahead_s
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refused:
-    """How an RPC was refused."""
-
-    code: str
-    reason: str
-    message: str
-    metadata: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,130 +231,18 @@ class GuardedShop:
             assert {session.name in row for row in after[name] ^ before[name]} == {True}
         assert self.ran == ran
 
+    def entries(self, at: float, kind: str) -> list[dict[str, Any]]:
+        """The audit entries of a kind from a moment on."""
+        return [entry for entry in self.said_since(at) if entry["kind"] == kind]
 
-class RawWorker:
-    """A worker's stream, said and heard message by message."""
-
-    def __init__(self, shop: GuardedShop, token: str, *tools: str) -> None:
-        self._out: queue.SimpleQueue[worker_pb2.ConnectRequest | None] = queue.SimpleQueue()
-        self._stream = shop.worker.Connect(iter(self._out.get, None), **bearer(token))
-        documents = {str(t["name"]): t for t in TOOLS}
-        offers = [
-            worker_pb2.ToolOffer(
-                name=name,
-                parameters_schema_json=json.dumps(
-                    documents.get(name, LEDGER)["arguments"]
-                ).encode(),
-            )
-            for name in tools
-        ]
-        self.say(hello=worker_pb2.WorkerHello(slots=1, tools=offers))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._out.put(None)
-        for _ in self._stream:
-            pass
-
-    def say(self, **message: Any) -> None:
-        self._out.put(worker_pb2.ConnectRequest(**message))
-
-    def answer(self, handover: worker_pb2.Handover, result: bytes, *, token: str = "") -> None:
-        self.say(
-            answer=worker_pb2.WorkerAnswer(
-                invocation=handover.invocation,
-                fencing_token=token or handover.fencing_token,
-                result_json=result,
-            )
-        )
-
-    def hear(self) -> worker_pb2.ConnectResponse:
-        return next(self._stream)
-
-
-def settings_in(directory: Path) -> config.Settings:
-    """Those of a broker whose state and shop are in this directory."""
-    return config.Settings(
-        listen="127.0.0.1:0",
-        state=directory / "state",
-        database=f"sqlite:///{directory}/state/callbroker.db",
-        opa=opa(),
-        sources={"shop": config.Source(url=f"sqlite:///{directory}/shop.db")},
-        log_level="error",
-    )
-
-
-def bearer(token: str) -> dict[str, Any]:
-    return {"metadata": (("authorization", f"Bearer {token}"),), "timeout": DEADLINE_S}
-
-
-def refused(call: Callable[[], object]) -> Refused:
-    """The refusal of a call that has to be refused."""
-    try:
-        answer = call()
-    except grpc.RpcError as error:
-        return refusal_of(error)
-    raise AssertionError(f"this was not refused: {answer}")
-
-
-def refusal_of(error: Any) -> Refused:
-    """What an RPC's error says; its trailer and its details have to say the same."""
-    trailing = dict(error.trailing_metadata())
-    status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
-    detail = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(detail)
-    assert trailing["callbroker-reason"] == detail.reason
-    return Refused(
-        code=error.code().name,
-        reason=detail.reason,
-        message=error.details(),
-        metadata=dict(detail.metadata),
-    )
-
-
-@contextlib.contextmanager
-def open_shop() -> Iterator[GuardedShop]:
-    """A broker with the tools and rules above, and a worker of all of them but `ledger`."""
-    with contextlib.ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shop-")))
-        _make_records(directory / "shop.db")
-        stack.callback(structlog.configure, **structlog.get_config())
-        configure(level="error")
-        settings = settings_in(directory)
-        token = bootstrap.operator_token(settings)
-        loop = stack.enter_context(Loop())
-        clock = MovableClock()
-        application = Application(settings, clock=clock)
-        loop.run(application.start())
-        stack.callback(lambda: loop.run(application.stop()))
-        operator = stack.enter_context(Operator(application.address, token))
-        channel = stack.enter_context(grpc.insecure_channel(application.address))
-        shop = GuardedShop(
-            application=application,
-            loop=loop,
-            directory=directory,
-            clock=clock,
-            operator=operator,
-            operator_token=token,
-            channel=channel,
-        )
-        _provide(shop)
-        names = [str(t["name"]) for t in TOOLS if t["name"] != "ledger"]
-        worker = _worker(shop, operator.create_token("worker", "workers/shop", tools=names))
-        loop.run(worker.start(timeout_s=DEADLINE_S))
-        stack.callback(lambda: loop.run(worker.stop()))
-        yield shop
-
-
-def _provide(shop: GuardedShop) -> None:
-    shop.operator.put_tools(TOOLS)
-    activate(shop, FAMILY)
-    for document in TOOLS:
-        if document["name"] != NOT_GRANTED:
-            for subject in ("groups/customers", AGENT, OTHER_AGENT):
-                shop.operator.grant(subject, f"{document['name']}:use")
+    def refused_alone(self, attempt: Callable[[], object], actor: str) -> tuple[str, str]:
+        """Code and reason of a refusal that leaves an entry of its actor and changes nothing."""
+        at = self.clock()
+        with self.nothing_changes():
+            error = refused(attempt)
+        [entry] = self.entries(at, "request.refused")
+        assert (entry["actor"], entry["body"]["reason"]) == (actor, error.reason)
+        return error.code, error.reason
 
 
 def activate(shop: GuardedShop, files: Mapping[str, bytes], **given: Any) -> str:
@@ -482,50 +259,3 @@ def policy_in_force(shop: GuardedShop) -> str:
     """Its revision."""
     status = shop.admin.GetStatus(admin_pb2.GetStatusRequest(), **shop.by_operator)
     return str(status.policy_revision)
-
-
-def _worker(shop: GuardedShop, token: str) -> Worker:
-    worker = Worker(shop.address, token, slots=256, drain_s=1.0)
-
-    async def read_note(note_id: str) -> str:
-        shop.ran.append("read_note")
-        return note_id
-
-    async def refund(order_id: str, amount_minor: int, note: str = "") -> str:
-        del amount_minor, note
-        shop.ran.append("refund")
-        return order_id
-
-    async def delete_note(note_id: str, labels: dict[str, str]) -> str:
-        del labels
-        shop.ran.append("delete_note")
-        return note_id
-
-    async def wipe(note_id: str) -> str:
-        shop.ran.append("wipe")
-        return note_id
-
-    async def probe(address: str, size: int) -> str:
-        del size
-        shop.ran.append("probe")
-        return address
-
-    async def archive(note_id: str) -> str:
-        shop.ran.append("archive")
-        return note_id
-
-    async def linger(line: str) -> str:
-        await asyncio.sleep(LINGER_S)
-        return line
-
-    for function in (read_note, refund, delete_note, wipe, probe, archive, linger):
-        worker.tool(function.__name__)(function)
-    return worker
-
-
-def _make_records(path: Path) -> None:
-    with contextlib.closing(sqlite3.connect(path)) as records, records:
-        records.execute("CREATE TABLE notes (id TEXT PRIMARY KEY, title TEXT)")
-        records.executemany(
-            "INSERT INTO notes VALUES (?, ?)", [("n-1", "A lamp"), ("n-2", f"Lamp{ESCAPES}")]
-        )

@@ -10,15 +10,9 @@ from dataclasses import replace
 import pytest
 
 from broker.v1 import admin_pb2, broker_pb2, host_pb2, review_pb2, types_pb2
-from tests.e2e.guarded_shop import (
-    AGENT,
-    NOT_GRANTED,
-    OTHER_AGENT,
-    GuardedShop,
-    activate,
-    bearer,
-    refused,
-)
+from tests.e2e.guarded_shop import GuardedShop, activate
+from tests.e2e.refusals import bearer, refused
+from tests.e2e.shop_tools import AGENT, NOT_GRANTED, OTHER_AGENT
 
 MIB = 1024 * 1024
 ORDER = {"order_id": "O-1", "amount_minor": 1}

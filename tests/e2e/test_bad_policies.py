@@ -15,13 +15,9 @@ import grpc
 import pytest
 
 from broker.v1 import admin_pb2, types_pb2
-from tests.e2e.guarded_shop import (
-    FAMILY,
-    GuardedShop,
-    activate,
-    policy_in_force,
-    refused,
-)
+from tests.e2e.guarded_shop import GuardedShop, activate, policy_in_force
+from tests.e2e.refusals import refused
+from tests.e2e.shop_tools import FAMILY
 from tests.fakes.policy_trees import opa
 from tests.fakes.processes import processor_ticks
 from tests.replay.running import until

@@ -23,7 +23,7 @@ from broker.core.errors import BrokerError
 from broker.log import configure
 from broker.policy.bundle import revision_of
 from broker.ports import PolicyRefused
-from tests.e2e.guarded_shop import open_shop, settings_in
+from tests.e2e.opening import open_shop, settings_in
 from tests.replay.running import Loop
 
 ROOT = Path(__file__).parents[2]

@@ -9,14 +9,8 @@ from typing import Any
 import grpc
 
 from broker.v1 import admin_pb2, broker_pb2, broker_pb2_grpc, types_pb2
-from tests.e2e.guarded_shop import (
-    LINGER_S,
-    RULES,
-    GuardedShop,
-    Session,
-    activate,
-    policy_in_force,
-)
+from tests.e2e.guarded_shop import GuardedShop, Session, activate, policy_in_force
+from tests.e2e.shop_tools import LINGER_S, RULES
 from tests.replay.running import until
 
 SUCCEEDED = types_pb2.Invocation.STATE_SUCCEEDED
