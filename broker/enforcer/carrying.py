@@ -27,12 +27,14 @@ class Carrier:
 
     Attributes:
         carrying: the invocations that are under way here, by name.
+        runner_grace_s: how long a runner may take to say that a deadline has passed, seconds.
     """
 
     control: Callable[[], Control]
     endings: Endings
     clock: Clock
     carrying: set[str] = field(default_factory=set)
+    runner_grace_s: float = limits.STORE_DEADLINE_S
 
     async def carry(
         self,
@@ -84,7 +86,7 @@ class Carrier:
         )
         try:
             # The runner keeps the deadline; this one only catches a runner that does not.
-            async with asyncio.timeout(deadline_s + limits.STORE_DEADLINE_S):
+            async with asyncio.timeout(deadline_s + self.runner_grace_s):
                 return await slot.run(frozen)
         except TimeoutError:
             return Lost(why="the runner did not keep the deadline")

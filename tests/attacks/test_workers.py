@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from broker.core.credentials import CredentialClass
 from broker.core.errors import IllegalTransition, NotPermitted, RunnerUnavailable
 from broker.core.freezes import FreezeKind
 from broker.core.lifecycle import InvocationState
-from broker.ports import Failed, Lost, Succeeded
+from broker.ports import Failed, Lost, NeverStarted, Succeeded
 from broker.tools.connection import OUTBOX_MAX
 from broker.tools.worker import (
     Acknowledgement,
@@ -379,6 +380,43 @@ async def test_what_a_tool_says_of_its_failure_is_brought_into_bounds(
         w.runner.effect = lambda _: Failed(code=code, message=message)
         done = await w.refund(await w.caller())
         assert (done.state, done.code, done.message) == (InvocationState.FAILED, *told)
+
+
+@pytest.mark.parametrize("plan", ["breaks", "hangs"])
+async def test_a_runner_that_breaks_or_hangs_leaves_an_unknown_call(tmp_path: Path, plan: str):
+    """Break the part that hands calls over, so that a refund that was paid counts as nothing."""
+    async with world(tmp_path) as w:
+        await w.put_tool(deadline_s=0.1)
+        committer = w.enforcer._committer
+        carrier = dataclasses.replace(committer.carrier, runner_grace_s=0.1)
+        w.enforcer._committer = dataclasses.replace(committer, carrier=carrier)
+
+        def pay_and_break(call):
+            w.shop.refund(call)
+            raise RuntimeError("the stream broke")
+
+        w.runner.effect = pay_and_break
+        if plan == "hangs":
+            w.runner.going.clear()
+        async with asyncio.timeout(5):
+            done = await w.refund(await w.caller())
+        assert (done.state, done.code) == (InvocationState.UNKNOWN, "OUTCOME_UNKNOWN")
+        assert w.runner.free == 100
+        again = await w.refund(await w.caller())
+        assert again.code == "EXCLUSIVE_UNSETTLED"
+
+
+async def test_what_never_started_is_not_counted_and_what_failed_is(tmp_path: Path):
+    """Use a limit up with calls that never ran, or have one that ran given back."""
+    async with world(tmp_path) as w:
+        await w.put_tool(limits={"refunds": {"per": "principal", "window_s": 60, "calls": 1}})
+        caller = await w.caller()
+        w.runner.effect = lambda _: NeverStarted(why="no slot")
+        for _ in range(3):
+            assert (await w.refund(caller)).state is InvocationState.CANCELLED
+        w.runner.effect = lambda _: Failed(code="CLOSED", message="It is closed.")
+        assert (await w.refund(caller)).state is InvocationState.FAILED
+        assert (await w.refund(caller)).code == "LIMIT_EXCEEDED"
 
 
 async def test_a_result_that_cannot_be_looked_at_is_withheld_and_the_call_ends(tmp_path: Path):
