@@ -6,15 +6,13 @@ the call stood when it was last seen.
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
-from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Invocation
 from broker.core.credentials import Credential
 from broker.core.errors import IllegalTransition, NotFound, StoreUnavailable
-from broker.core.holds import Hold
-from broker.core.lifecycle import TERMINAL, HoldState, InvocationState, step, step_hold
-from broker.core.unit import Conflict, MoveHold, MoveInvocation, Unit
+from broker.core.hold_endings import WITHDRAWN, unit_of
+from broker.core.lifecycle import TERMINAL, HoldState, InvocationState
+from broker.core.unit import Conflict
 from broker.events import Events
 from broker.ports import Clock, Store
 
@@ -101,7 +99,9 @@ class Invocations:
         if invocation is None or invocation.state is not InvocationState.HELD:
             return False
         try:
-            await self._store.commit(_withdrawal(hold, invocation, actor, now=self._clock()))
+            await self._store.commit(
+                unit_of(hold, invocation, WITHDRAWN, actor=actor, at=self._clock())
+            )
         except Conflict:
             return False
         self._events.publish("hold", hold.name)
@@ -120,36 +120,3 @@ class Invocations:
 def is_settled(state: InvocationState) -> bool:
     """Nothing more happens to it by itself."""
     return state in TERMINAL or state is InvocationState.UNKNOWN
-
-
-def _withdrawal(hold: Hold, invocation: Invocation, actor: str, *, now: float) -> Unit:
-    changes = (
-        MoveHold(
-            hold=replace(
-                hold,
-                state=step_hold(hold.state, HoldState.WITHDRAWN),
-                etag=hold.etag + 1,
-            ),
-            from_etag=hold.etag,
-        ),
-        MoveInvocation(
-            invocation=replace(
-                invocation,
-                state=step(invocation.state, InvocationState.CANCELLED),
-                code="CANCELLED",
-                message="The call was taken back before anything ran.",
-                updated_at=now,
-                etag=invocation.etag + 1,
-            ),
-            from_etag=invocation.etag,
-        ),
-    )
-    entry = EntryDraft(
-        kind=EntryKind.HOLD_CHANGED,
-        at=now,
-        actor=actor,
-        invocation=invocation.name,
-        session=hold.session,
-        body={"hold": hold.name, "state": HoldState.WITHDRAWN.value},
-    )
-    return Unit(changes=changes, entries=(entry,))

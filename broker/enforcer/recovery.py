@@ -22,11 +22,12 @@ from broker.core.errors import (
     NotPermitted,
     StoreUnavailable,
 )
+from broker.core.hold_endings import EXPIRED, unit_of
 from broker.core.holds import Hold
 from broker.core.inspection import RESULT_INVALID, Released, inspect
-from broker.core.lifecycle import HoldState, InvocationState, step, step_hold
+from broker.core.lifecycle import InvocationState, step
 from broker.core.limits import EVIDENCE_CHARACTERS_MAX
-from broker.core.unit import Conflict, FreeKeys, MoveHold, MoveInvocation, Unit
+from broker.core.unit import Conflict, FreeKeys, MoveInvocation, Unit
 from broker.enforcer.carrying import Carrier
 from broker.enforcer.ending import INTERRUPTED
 from broker.enforcer.resuming import Resuming
@@ -36,7 +37,6 @@ from broker.ports import Clock, Store
 _log = structlog.get_logger(__name__)
 
 SWEEP_INTERVAL_S = 1.0
-_LATE = "Nobody decided in time, or the approval was not used in time. Nothing ran."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,39 +108,7 @@ class Recovery:
         invocation = await self.store.find_invocation(hold.invocation)
         if invocation is None or invocation.state is not InvocationState.HELD:
             return
-        unit = Unit(
-            changes=(
-                MoveHold(
-                    hold=replace(
-                        hold,
-                        state=step_hold(hold.state, HoldState.EXPIRED),
-                        etag=hold.etag + 1,
-                    ),
-                    from_etag=hold.etag,
-                ),
-                MoveInvocation(
-                    invocation=replace(
-                        invocation,
-                        state=step(invocation.state, InvocationState.EXPIRED),
-                        code="EXPIRED",
-                        message=_LATE,
-                        updated_at=now,
-                        etag=invocation.etag + 1,
-                    ),
-                    from_etag=invocation.etag,
-                ),
-            ),
-            entries=(
-                EntryDraft(
-                    kind=EntryKind.HOLD_CHANGED,
-                    at=now,
-                    actor="broker",
-                    invocation=invocation.name,
-                    session=hold.session,
-                    body={"hold": hold.name, "state": HoldState.EXPIRED.value},
-                ),
-            ),
-        )
+        unit = unit_of(hold, invocation, EXPIRED, actor="broker", at=now)
         try:
             await self.store.commit(unit)
         except Conflict:

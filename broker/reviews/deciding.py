@@ -19,6 +19,7 @@ from broker.core.errors import (
     NotPermitted,
     StaleEtag,
 )
+from broker.core.hold_endings import moves_of, rejected
 from broker.core.holds import (
     Hold,
     Resolution,
@@ -30,14 +31,13 @@ from broker.core.holds import (
     tally,
 )
 from broker.core.inspection import plain
-from broker.core.lifecycle import HoldState, InvocationState, step, step_hold
+from broker.core.lifecycle import HoldState, step_hold
 from broker.core.unit import (
     AddReview,
     Change,
     Conflict,
     ConflictOn,
     MoveHold,
-    MoveInvocation,
     Unit,
 )
 from broker.events import Events
@@ -159,26 +159,9 @@ class Reviews:
         hold, reviews = await self._find(name)
         review = _review(reviewer, hold, ReviewEffect.REJECT, reason, at=self._clock())
         await self._check(review, hold, reviews, etag=etag)
-        after = replace(
-            hold,
-            state=step_hold(hold.state, HoldState.REJECTED),
-            etag=hold.etag + 1,
-        )
         invocation = await self._invocation(hold)
-        rejected = replace(
-            invocation,
-            state=step(invocation.state, InvocationState.REJECTED),
-            code="REJECTED",
-            message=reason,
-            updated_at=review.at,
-            etag=invocation.etag + 1,
-        )
-        changes: tuple[Change, ...] = (
-            AddReview(review=review),
-            MoveHold(hold=after, from_etag=hold.etag),
-            MoveInvocation(invocation=rejected, from_etag=invocation.etag),
-        )
-        await self._commit(hold, changes, review, after)
+        moved, ended = moves_of(hold, invocation, rejected(reason), at=review.at)
+        await self._commit(hold, (AddReview(review=review), moved, ended), review, moved.hold)
         self._events.publish("invocation", invocation.name)
 
     async def _taken_up(self, name: str) -> None:
