@@ -39,7 +39,8 @@ def configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
+        # Loggers are made at import: a cached one would keep what was configured before.
+        cache_logger_on_first_use=False,
     )
     # Libraries that use the standard library's logging come out in the same form.
     handler = logging.StreamHandler(sys.stderr)

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import structlog.testing
 
 from broker.core.errors import Defect, LimitExceeded, RunnerUnavailable
 from broker.own_work import OwnWork
@@ -73,14 +74,14 @@ async def test_what_does_not_end_in_time_is_cancelled():
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), Defect("broken")])
-async def test_what_fails_while_nobody_waits_is_in_the_log(capsys, error: Exception):
+async def test_what_fails_while_nobody_waits_is_in_the_log(error: Exception):
     own = OwnWork()
 
     async def fail() -> None:
         raise error
 
-    own.start(fail())
-    await asyncio.gather(*own.tasks, return_exceptions=True)
-    await asyncio.sleep(0)
-    said = capsys.readouterr()
-    assert "work_failed" in said.out + said.err
+    with structlog.testing.capture_logs() as said:
+        own.start(fail())
+        await asyncio.gather(*own.tasks, return_exceptions=True)
+        await asyncio.sleep(0)
+    assert [line["event"] for line in said] == ["work_failed"]
