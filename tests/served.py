@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -116,6 +117,34 @@ def kept_policy() -> AddDocument:
     return AddDocument(digest=REVISION, kind="policy", at=NOW, body=bundle.to_bytes())
 
 
+def server_of(
+    world: World,
+    workers: WorkerHub,
+    office: Administration,
+    *,
+    instance: str = "brokers/1",
+    **terms: Any,
+) -> RpcServer:
+    """A server of these use cases, on no address yet; `terms` are its own."""
+    return RpcServer(
+        use_cases=UseCases(
+            mandates=world.mandates,
+            sessions=world.sessions,
+            invocations=world.invocations,
+            views=world.views,
+            enforcer=world.enforcer,
+            recovery=world.recovery,
+            reviews=world.reviews,
+            workers=workers,
+            administration=office,
+            instance=instance,
+        ),
+        identity=Identity(control=world.room.current, clock=world.clock),
+        refusals=Refusals(store=world.store, clock=world.clock),
+        **terms,
+    )
+
+
 @contextlib.asynccontextmanager
 async def served(path: Path) -> AsyncGenerator[Served]:
     """Serve a test broker while the block runs."""
@@ -136,23 +165,7 @@ async def served(path: Path) -> AsyncGenerator[Served]:
                 for c in workers.connections
             ],
         )
-        server = RpcServer(
-            use_cases=UseCases(
-                mandates=built.mandates,
-                sessions=built.sessions,
-                invocations=built.invocations,
-                views=built.views,
-                enforcer=built.enforcer,
-                recovery=built.recovery,
-                reviews=built.reviews,
-                workers=workers,
-                administration=office,
-                instance="brokers/1",
-            ),
-            identity=Identity(control=built.room.current, clock=built.clock),
-            refusals=Refusals(store=built.store, clock=built.clock),
-            recheck_s=RECHECK_S,
-        )
+        server = server_of(built, workers, office, recheck_s=RECHECK_S)
         port = server.bind("127.0.0.1:0")
         await server.start()
         try:

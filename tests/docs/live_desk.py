@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.docs.pages import ROOT
+from tests.desk_process import desk_process
 
-STOP_S = 60
 COMMAND_S = 60
 
 
@@ -42,31 +41,11 @@ class LiveDesk:
 def serving(directory: Path) -> Iterator[LiveDesk]:
     """Start it, wait until its agents are done, and stop it on leaving."""
     state = directory / "desk"
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "examples.support_desk", "--port", "0", "--state", str(state)],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        said = ""
-        for line in process.stdout:
-            said += line
-            if line.startswith("Ctrl-C"):
-                break
-        else:
-            raise AssertionError(f"the desk ended early:\n{said}")
+    with desk_process(state) as (_, said):
         # What an auditor has from elsewhere.
         shutil.copy(state / "state" / "audit.pub", directory)
         shutil.copy(state / "state" / "checkpoints" / "heads.jsonl", directory)
         yield LiveDesk(said=said, directory=directory, environment=_environment(state))
-    finally:
-        process.terminate()
-        process.wait(timeout=STOP_S)
-        process.stdout.close()
 
 
 def _environment(state: Path) -> dict[str, str]:

@@ -90,15 +90,7 @@ def _environment() -> Mapping[str, str]:
 
 
 def _run(command: str, directory: Path, environment: Mapping[str, str]) -> str:
-    done = subprocess.run(
-        ["/bin/sh", "-c", command],
-        cwd=directory,
-        env=dict(environment),
-        capture_output=True,
-        text=True,
-        timeout=START_S,
-        check=False,
-    )
+    done = _ended(command, directory, environment)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout
 
@@ -135,7 +127,13 @@ def _workers(directory: Path, environment: Mapping[str, str]) -> int:
 
 def _asked(command: str, directory: Path, environment: Mapping[str, str]) -> str:
     """What it prints, also where the broker is not there yet."""
-    done = subprocess.run(
+    return _ended(command, directory, environment).stdout
+
+
+def _ended(
+    command: str, directory: Path, environment: Mapping[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
         ["/bin/sh", "-c", command],
         cwd=directory,
         env=dict(environment),
@@ -144,7 +142,6 @@ def _asked(command: str, directory: Path, environment: Mapping[str, str]) -> str
         timeout=START_S,
         check=False,
     )
-    return done.stdout
 
 
 def _until(holds, otherwise: str) -> None:

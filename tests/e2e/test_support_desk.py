@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -19,6 +18,7 @@ from broker.sdk import ToolFailed
 from broker.sdk.testing import invoke_tool
 from broker.v1 import review_pb2, review_pb2_grpc
 from examples.support_desk import records
+from tests.desk_process import desk_process
 
 ROOT = Path(__file__).parents[2]
 START_S = 90.0
@@ -87,7 +87,7 @@ def test_nothing_is_left_behind(once):
 
 def test_an_approved_refund_is_paid_once_and_ctrl_c_stops_everything(tmp_path):
     state = tmp_path / "desk"
-    with _serving(state) as (process, said):
+    with desk_process(state) as (process, said):
         with sqlite3.connect(state / "shop.db") as shop:
             before = shop.execute(_REFUNDED, ("O-1001",)).fetchone()[0]
         _approve(state, said, "EUR 55.00")
@@ -104,7 +104,7 @@ def test_an_approved_refund_is_paid_once_and_ctrl_c_stops_everything(tmp_path):
 
 def test_a_killed_show_takes_its_processes_with_it(tmp_path):
     state = tmp_path / "desk"
-    with _serving(state) as (process, _):
+    with desk_process(state) as (process, _):
         process.kill()
         process.wait(timeout=10)
         _until(lambda: not _processes_of(state), "a process outlived the show")
@@ -170,32 +170,6 @@ def _approve(state: Path, said: str, about: str) -> None:
             metadata=metadata,
             timeout=10,
         )
-
-
-@contextlib.contextmanager
-def _serving(state: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The show after its agents, serving; and what it said until then."""
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "examples.support_desk", "--port", "0", "--state", str(state)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        said = ""
-        for line in process.stdout:
-            said += line
-            if line.startswith("Ctrl-C"):
-                break
-        else:
-            pytest.fail(f"the show ended early:\n{said}")
-        yield process, said
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.wait(timeout=60)
-        process.stdout.close()
 
 
 def _processes_of(directory: Path) -> list[str]:

@@ -11,31 +11,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from broker.core.credentials import CredentialClass
-from broker.identity import Identity
-from broker.refusals import Refusals
-from broker.rpc.server import AddressRefused, RpcServer, Tls, UseCases
+from broker.rpc.server import AddressRefused, RpcServer, Tls
 from broker.v1 import admin_pb2, admin_pb2_grpc
-from tests.served import Served
+from tests.served import Served, server_of
 
 
 def another(broker: Served) -> RpcServer:
-    world = broker.world
-    return RpcServer(
-        use_cases=UseCases(
-            mandates=world.mandates,
-            sessions=world.sessions,
-            invocations=world.invocations,
-            views=world.views,
-            enforcer=world.enforcer,
-            recovery=world.recovery,
-            reviews=world.reviews,
-            workers=broker.workers,
-            administration=broker.administration,
-            instance="brokers/2",
-        ),
-        identity=Identity(control=world.room.current, clock=world.clock),
-        refusals=Refusals(store=world.store, clock=world.clock),
-    )
+    return server_of(broker.world, broker.workers, broker.administration, instance="brokers/2")
 
 
 def certificate() -> Tls:
