@@ -12,7 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 from broker.core.credentials import CredentialClass
 from broker.rpc.server import SERVICES
 from broker.v1 import admin_pb2, broker_pb2, host_pb2, review_pb2, worker_pb2
-from tests.served import Served, bearer, served
+from tests.served import Served, bearer
 
 FILES = (host_pb2, broker_pb2, worker_pb2, review_pb2, admin_pb2)
 METHODS = [
@@ -41,12 +41,6 @@ READ_BY_AUDITORS = {
     "ShowInvocation",
     "ExportAudit",
 }
-
-
-@pytest.fixture
-async def broker(tmp_path):
-    async with served(tmp_path) as found:
-        yield found
 
 
 def expected(method) -> set[CredentialClass]:

@@ -8,14 +8,8 @@ import pytest
 
 from broker.core.credentials import CredentialClass
 from broker.v1 import admin_pb2, broker_pb2, review_pb2, worker_pb2
-from tests.served import Served, bearer, served
+from tests.served import Served, bearer
 from tests.world import REFUND
-
-
-@pytest.fixture
-async def broker(tmp_path):
-    async with served(tmp_path) as found:
-        yield found
 
 
 async def code_of(call) -> grpc.StatusCode:

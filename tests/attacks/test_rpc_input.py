@@ -10,17 +10,11 @@ from broker.core.credentials import CredentialClass
 from broker.core.errors import Defect
 from broker.rpc.server import AddressRefused, Tls, require_safe
 from broker.v1 import admin_pb2, broker_pb2, host_pb2, review_pb2, types_pb2
-from tests.served import Served, bearer, served
+from tests.served import Served, bearer
 from tests.world import AGENT, CUSTOMER
 
 HOST, BY_AGENT = CredentialClass.HOST, CredentialClass.AGENT
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-async def broker(tmp_path):
-    async with served(tmp_path) as found:
-        yield found
 
 
 async def refused(call) -> grpc.aio.AioRpcError:
