@@ -96,6 +96,19 @@ async def test_a_closed_session_decides_nothing_and_what_waits_is_withdrawn(tmp_
             await w.refund(caller)
 
 
+async def test_bytes_that_are_no_call_decide_nothing_and_are_written_down(tmp_path: Path):
+    """Send what two readers see apart, again and again, and leave no trace of it."""
+    async with world(tmp_path) as w:
+        caller = await w.caller()
+        before = (await w.store.counts()).audit_entries
+        for data in (b'{"a":1,"a":2}', b'{"a":NaN}', b"[]", b'{"a":"\\ud800"}'):
+            with pytest.raises(MalformedRequest) as refused:
+                await w.enforcer.invoke(caller, request_id="r", tool="refund", arguments_json=data)
+            assert refused.value.metadata["field"] == "arguments_json"
+        assert (await w.store.counts()).audit_entries == before + 4
+        assert await w.store.find_request(caller.session.name, "r") is None
+
+
 async def test_idle_and_absolute_ends(tmp_path: Path):
     """Come back to a session that the user has long left."""
     async with world(tmp_path) as w:
