@@ -5,6 +5,7 @@ can also come from the environment as CALLBROKER_{NAME}, which wins. An unknown 
 all problems are reported at once. Relative paths are relative to the file's directory.
 """
 
+import difflib
 import ipaddress
 import os
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -124,6 +126,8 @@ class Settings(BaseSettings):
     def _safe(self) -> Self:
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
             raise ValueError("tls_certificate_file and tls_key_file come together")
+        if not self.listen.rpartition(":")[0] or not self.listen.rpartition(":")[2].isdecimal():
+            raise ValueError(f"listen = {self.listen!r} is not an address such as 127.0.0.1:7400")
         if not is_loopback(self.listen) and self.tls_certificate_file is None:
             raise ValueError(
                 f"listen = {self.listen!r} is reachable from elsewhere and needs "
@@ -172,14 +176,21 @@ def load(**given: Any) -> Settings:
         settings = Settings(**given)
     except ValidationError as refused:
         raise ConfigurationRefused(
-            tuple(
-                f"{'.'.join(str(p) for p in e['loc']) or 'settings'}: {e['msg']}"
-                for e in refused.errors()
-            ),
+            tuple(_finding(error) for error in refused.errors()),
         ) from None
     except ValueError as broken:  # the file is not TOML
         raise ConfigurationRefused((f"{path}: {broken}",)) from None
     return _anchored(settings, path.parent if path else Path())
+
+
+def _finding(error: ErrorDetails) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(place, Settings.model_fields, n=1)
+        meant = f"did you mean {close[0]}? " if close else ""
+        return f"{place}: there is no such setting; {meant}`callbroker config show` lists them"
+    told = error["msg"].removeprefix("Value error, ")
+    return f"{place}: {told}" if place else told
 
 
 def _anchored(settings: Settings, directory: Path) -> Settings:

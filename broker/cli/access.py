@@ -53,6 +53,8 @@ def show(
         return
     shown = around()
     say(*access_picture(told, shown, width=list_width(shown)))
+    if not told.lines and not group:
+        say("A host may say that they are in a group; what that gives: --group GROUP")
 
 
 @app.command(

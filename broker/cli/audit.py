@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.text import Text
 
 from broker.cli.connection import looking
+from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.invocations import call_picture, resolved
 from broker.cli.json_output import plain, print_json
@@ -81,7 +82,7 @@ def export(
     if as_json:
         print_json({"file": str(out), "lines": lines})
     else:
-        check = f"callbroker audit verify {out} --key state/audit.pub"
+        check = f"callbroker audit verify {out} --key {_public_key()}"
         say(ours(f"{lines} lines in ") + theirs(f"{out}. Check it anywhere: {check}"))
 
 
@@ -111,13 +112,17 @@ def verify_export(
     from broker.store.keys import signature_holds  # noqa: PLC0415
 
     try:
-        public_key = parse_verifier_key(_text(key))
+        public_key = _verifier_key(key)
         heads = [note for path in checkpoint or () for note in notes_of(path.read_bytes())]
         with exported.open("rb") as lines:
             report = verify(lines, public_key, signature_holds=signature_holds, checkpoints=heads)
     except MalformedNote as error:
-        raise CommandFailed(f"Key or checkpoint: {error}", exit_code=ExitCode.USAGE) from error
-    except (OSError, ValueError) as error:
+        raise CommandFailed(f"A checkpoint: {error}", exit_code=ExitCode.USAGE) from error
+    except OSError as error:
+        raise CommandFailed(
+            f"{error.filename}: {error.strerror}.", exit_code=ExitCode.USAGE
+        ) from error
+    except ValueError as error:
         raise CommandFailed(str(error), exit_code=ExitCode.USAGE) from error
     if as_json:
         print_json(_plain_report(report))
@@ -181,6 +186,21 @@ def _sink(out: Path | None) -> Iterator[BinaryIO]:
         raise
 
 
-def _text(path: Path) -> str:
+def _public_key() -> str:
+    """Where this machine's broker keeps the log's public key; its name alone for one elsewhere."""
+    path = settings().state / "audit.pub"
+    if not path.is_file():
+        return path.name
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _verifier_key(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(_KEY_BYTES_MAX).decode("utf-8", "replace")
+        text = file.read(_KEY_BYTES_MAX).decode("utf-8", "replace")
+    try:
+        return parse_verifier_key(text)
+    except MalformedNote as error:
+        raise CommandFailed(
+            f"{path} is not a log's public key: {error}", exit_code=ExitCode.USAGE
+        ) from error

@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed, ExitCode
+from broker.config import CONFIG_NAME, config_path
 from broker.sdk.configuration import settings_from
 from broker.sdk.errors import PlaintextRefused
 from broker.token_files import token_path
@@ -141,10 +142,14 @@ def find_token(*classes: str) -> Token:
             return Token(text=_read(path), origin=str(path))
     wanted = classes[0]
     place = token_path(configured, wanted)
+    elsewhere = (
+        f"there is no {CONFIG_NAME} here either: go where it is, or name it in CALLBROKER_CONFIG",
+    )
     raise CommandFailed(
         f"There is no {' or '.join(classes)} token.",
         exit_code=ExitCode.USAGE,
         findings=(
+            *(() if config_path() else elsewhere),
             f"set CALLBROKER_{wanted.upper()}_TOKEN, or keep it in {place}",
             _HOW_TO_MAKE[wanted],
         ),

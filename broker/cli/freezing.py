@@ -41,6 +41,6 @@ def subject(freeze: Freeze) -> Text:
 def _until(freeze: Freeze, shown: Around) -> str:
     end = epoch(freeze.expire_time)
     if not end:
-        return "lifted"
+        return "it is lifted"
     left = length(end - shown.now)
     return f"{clock(end, now=shown.now, zone=shown.zone)} ({left})"

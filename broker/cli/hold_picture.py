@@ -53,9 +53,11 @@ def hold_picture(hold: Hold, shown: Around) -> list[Text]:
     lines += labelled("Binds", _binds(hold), indent=_INDENT, width=width)
     if hold.state == Hold.STATE_PENDING and hold.eligible:
         name, etag = short(hold.name), visible(hold.etag)
-        approve = f"callbroker holds approve {name} --etag {etag}"
-        reject = f'holds reject {name} --etag {etag} --reason "..."'
-        lines += columns([[ours(f"{approve}  |  {reject}", "bold")]], width=width)
+        # A line each, to be copied whole, and never folded: half a command is another one.
+        lines.append(ours(f"callbroker holds approve {name} --etag {etag}", "bold"))
+        lines.append(
+            ours(f'callbroker holds reject {name} --etag {etag} --reason "..."', "bold"),
+        )
     return lines
 
 
@@ -84,7 +86,7 @@ def value(text: str, rendered: str = "") -> Text:
     if not text:
         return ours("")
     parsed = _parsed(text)
-    if isinstance(parsed, str) and _PLAIN.fullmatch(parsed):
+    if isinstance(parsed, str) and _PLAIN.fullmatch(parsed) and not _is_json(parsed):
         return ours(parsed)
     return ours(visible_value(parsed))
 
@@ -215,6 +217,15 @@ def _binds(hold: Hold) -> Text:
     }
     gap = " " * _SEPARATED
     return ours(gap).join([ours(f"{name} ") + theirs(one) for name, one in bound.items() if one])
+
+
+def _is_json(text: str) -> bool:
+    """Whether a bare word would be read as a number, a truth or null."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _parsed(text: str) -> Any:

@@ -109,7 +109,7 @@ def reject(
 ) -> None:
     """Say no, and why.
 
-    One is enough, and the agent may not ask for the same again.
+    One is enough: nothing runs, and the agent's model is told that it is not to ask again.
     """
     with reviewing() as line:
         request = review_pb2.RejectHoldRequest(name=_resolved(line, name), etag=etag, reason=reason)

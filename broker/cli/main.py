@@ -5,6 +5,7 @@ whoever typed; CALLBROKER_TRACEBACK=1 shows the one of a defect.
 """
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -98,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    _prepare()
     try:
         code = get_command(app).main(arguments, prog_name=PROGRAM, standalone_mode=False)
     except CommandFailed as failed:
@@ -120,6 +122,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ExitCode.NO,
         )
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _prepare() -> None:
+    """What a terminal cannot show is escaped, and gRPC's own log keeps out of ours."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def _fail(message: str, findings: Sequence[str], code: ExitCode) -> int:

@@ -48,13 +48,19 @@ def ensure_opa(directory: Path | None = None, *, quiet: bool = False) -> tuple[P
                 "There is no home to put it in: give --directory.", exit_code=ExitCode.USAGE
             )
         begun = time.monotonic()
-        path = opa_binary.install(target, _silent if quiet else _report)
+        if not quiet:
+            _report(f"No OPA {opa_binary.OPA_VERSION} here: building it, which takes minutes, once")
+        path = opa_binary.install(target, _silent if quiet else _step)
     except opa_binary.OpaBinaryError as error:
         raise CommandFailed(f"OPA: {error}") from error
     return path, time.monotonic() - begun
 
 
 def _report(line: str) -> None:
+    say(theirs(line))
+
+
+def _step(line: str) -> None:
     say(ours("  ") + theirs(line))
 
 

@@ -30,8 +30,8 @@ def checked_policy(order: PolicyOrder, tools: Sequence[ToolManifest], opa: Path 
             f"There is no OPA {opa_binary.OPA_VERSION}: `callbroker opa install` gets it.",
             exit_code=ExitCode.USAGE,
         )
-    try:
-        with refusing():
+    with refusing():
+        try:
             return asyncio.run(OpaRoom(opa=found).build(order, tools=tools))
-    except PolicyRefused as refused:
-        raise CommandFailed("This policy is refused:", findings=refused.findings) from refused
+        except PolicyRefused as refused:
+            raise CommandFailed("This policy is refused:", findings=refused.findings) from refused

@@ -23,6 +23,7 @@ from broker.core.text import visible
 WIDTH_DEFAULT: Final = 100
 GAP: Final = 2
 COLUMN_MIN: Final = 10
+WORD_MAX: Final = 24
 _WIDE: Final = 100_000
 _HANGING: Final = 2
 
@@ -114,6 +115,7 @@ def columns(rows: Sequence[Sequence[Text]], *, width: int) -> list[Text]:
         return []
     widths = _fitted(
         [max(row[i].cell_len for row in rows) for i in range(len(rows[0]))],
+        whole=[max(_word_len(row[i].plain) for row in rows) for i in range(len(rows[0]))],
         width=width,
     )
     lines: list[Text] = []
@@ -167,12 +169,21 @@ def _end_of_line(plain: str, start: int, cells: int) -> int:
     return max(after_space or end, start + 1)
 
 
-def _fitted(widths: list[int], *, width: int) -> list[int]:
-    """Take from the widest until all fit, but leave each a little."""
+def _word_len(plain: str) -> int:
+    """Cells of the longest word; of one that is no name or code, as many as a name may have."""
+    return min(max((cell_len(word) for word in plain.split(" ")), default=0), WORD_MAX)
+
+
+def _fitted(widths: list[int], *, whole: list[int], width: int) -> list[int]:
+    """Take from the widest until all fit: first where no word is broken, then down to a little."""
     room = width - GAP * (len(widths) - 1)
     fitted = list(widths)
-    while sum(fitted) > room and max(fitted) > COLUMN_MIN:
-        fitted[fitted.index(max(fitted))] -= 1
+    for least in ([max(cells, COLUMN_MIN) for cells in whole], [COLUMN_MIN] * len(widths)):
+        while sum(fitted) > room:
+            spare = [i for i, cells in enumerate(fitted) if cells > least[i]]
+            if not spare:
+                break
+            fitted[max(spare, key=fitted.__getitem__)] -= 1
     return fitted
 
 

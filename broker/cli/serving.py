@@ -6,11 +6,12 @@ import signal
 
 from broker import log
 from broker.app import Application
-from broker.cli.failures import CommandFailed
+from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.opening import refusing
 from broker.cli.watch import watching
 from broker.config import Settings
 from broker.core.errors import BrokerError
+from broker.store.sqlite import path_of
 
 
 def run(configured: Settings, *, watch: bool) -> None:
@@ -25,7 +26,22 @@ def run(configured: Settings, *, watch: bool) -> None:
     """
     log.configure(form=configured.log_format, level=configured.log_level)
     with refusing():
+        _require_database(configured)
         asyncio.run(_serve(configured, watch=watch))
+
+
+def _require_database(configured: Settings) -> None:
+    """Before anything is made: whoever is in the wrong directory shall leave no keys there."""
+    path = path_of(configured.database)
+    if not path.is_file():
+        raise CommandFailed(
+            f"There is no database {path}.",
+            exit_code=ExitCode.USAGE,
+            findings=(
+                "in a project, go where its callbroker.toml is, or name it in CALLBROKER_CONFIG",
+                "`callbroker init DIR` makes a project; `callbroker migrate`, the database alone",
+            ),
+        )
 
 
 async def _serve(configured: Settings, *, watch: bool) -> None:

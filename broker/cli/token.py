@@ -36,6 +36,9 @@ class Class(enum.StrEnum):
     AUDITOR = "auditor"
 
 
+_OF_PERSONS: Final = frozenset({Class.AGENT, Class.REVIEWER, Class.OPERATOR})
+
+
 @app.command(
     epilog="""\b
 Examples:
@@ -86,6 +89,12 @@ def create(
     if first:
         _first(kind, subject, person=person, life=life, save=save, as_json=as_json)
         return
+    if kind in _OF_PERSONS and not person:
+        raise CommandFailed(
+            f"Behind every {kind} is a Person: say which with --person, such as "
+            f"--person {subject.rpartition('/')[2]}.",
+            exit_code=ExitCode.USAGE,
+        )
     with administering() as line:
         request = admin_pb2.CreateCredentialRequest(
             credential_class=CredentialClass.Value(f"CREDENTIAL_CLASS_{kind.name}"),

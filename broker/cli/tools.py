@@ -76,7 +76,8 @@ def show(name: Name, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json(told)
         return
-    say(theirs(tool.name, "bold") + theirs(f"  {tool.revision}  {tool.workers} workers"))
+    workers = "1 worker" if tool.workers == 1 else f"{tool.workers} workers"
+    say(theirs(tool.name, "bold") + theirs(f"  {tool.revision}  {workers}"))
     for member, value in told["document_json"].items():
         say(theirs(f"{member}: ") + ours(visible_value(value)))
 

@@ -91,7 +91,9 @@ def _logged(what: str) -> Iterator[None]:
     try:
         yield
     except CommandFailed as failed:
-        told = " | ".join((str(failed), *failed.findings))
+        told = " | ".join(
+            line for part in (str(failed), *failed.findings) for line in part.split("\n")
+        )
         _log.warning("watch_refused", what=what, why=told, kept="what was in force before")
 
 

@@ -54,7 +54,8 @@ def advice(document: Mapping[str, JsonValue]) -> tuple[str, ...]:
     found = [_below("/arguments", warning) for warning in loose]
     if "result" not in given:
         found.append("/result: undeclared, so any JSON within the size limit is released")
-    if not behaviour.get("read_only") or behaviour.get("open_world", True):
+    acts = not behaviour.get("read_only") or behaviour.get("open_world", True)
+    if acts and given["arguments"].get("properties"):
         found.extend(
             f"/{name}: undeclared, so every argument counts as one"
             for name in ("targets", "payload")

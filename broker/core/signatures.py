@@ -36,7 +36,11 @@ def misfits(
         for name in sorted(set(declared) - set(taken))
         if not open_ended
     ]
-    optional = _required(parameters) - _required(manifest.arguments)
+    optional = (_required(parameters) & set(declared)) - _required(manifest.arguments)
+    findings += [
+        f"{manifest.name}: the function needs {name!r}, which the manifest does not have"
+        for name in sorted(_required(parameters) - set(declared))
+    ]
     findings += [
         f"{manifest.name}: {name!r} may be left out by the manifest; give it a default"
         for name in sorted(optional)

@@ -155,7 +155,10 @@ def _take(sources: Sources, name: str, data: bytes, *, shipped: bool) -> None:
         case ("presets", file) if file.endswith(".yaml"):
             _take_document(sources, name, data, into=sources.presets, key=file[: -len(".yaml")])
             return
-    sources.findings.append(f"{name}: not a place for such a file (see the policies' README)")
+    sources.findings.append(
+        f"{name}: not a place for such a file; there are broker/rules/FAMILY/, "
+        "parameters/FAMILY/data.yaml, presets/NAME.yaml and lib/NAME/"
+    )
 
 
 def _take_document(

@@ -150,7 +150,10 @@ class RpcServer:
             pair = (tls.private_key, tls.certificate_chain)
             return self._server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
         except RuntimeError as error:
-            raise AddressRefused(f"Cannot listen on {address}: it is taken or not here.") from error
+            raise AddressRefused(
+                f"Cannot listen on {address}: another process does, or this machine does not have "
+                "that address. Stop the other, or choose another `listen` (CALLBROKER_LISTEN)."
+            ) from error
 
     async def start(self) -> None:
         """Serve, and say so to health checks."""

@@ -9,8 +9,8 @@ from typing import Any, Protocol, cast
 
 import grpc
 
-from broker.sdk.configuration import Settings
-from broker.sdk.errors import BrokerError, error_from
+from broker.sdk.configuration import Audience, Settings
+from broker.sdk.errors import BrokerError, NotPermitted, Unauthenticated, Unavailable, error_from
 from broker.sdk.methods import WATCH_INVOCATION, A, Method, Q
 from broker.v1 import broker_pb2, types_pb2
 
@@ -92,7 +92,7 @@ class GrpcTransport:
                 request, timeout=deadline_s, metadata=metadata
             )
         except grpc.aio.AioRpcError as error:
-            raise _mapped(error) from error
+            raise told(error, self._settings, method.audience) from None
         return cast("A", answer)
 
     async def watch(
@@ -104,7 +104,7 @@ class GrpcTransport:
             async for answer in stream:
                 yield answer.invocation
         except grpc.aio.AioRpcError as error:
-            raise _mapped(error) from error
+            raise told(error, self._settings, WATCH_INVOCATION.audience) from None
         finally:
             stream.cancel()
 
@@ -142,7 +142,7 @@ class SyncGrpcTransport:
         try:
             answer = self._callables[method.path](request, timeout=deadline_s, metadata=metadata)
         except grpc.RpcError as error:
-            raise _mapped(error) from error
+            raise told(error, self._settings, method.audience) from None
         return cast("A", answer)
 
     def watch(self, name: str, *, deadline_s: float) -> Generator[types_pb2.Invocation, None, None]:
@@ -152,7 +152,7 @@ class SyncGrpcTransport:
             for answer in stream:
                 yield answer.invocation
         except grpc.RpcError as error:
-            raise _mapped(error) from error
+            raise told(error, self._settings, WATCH_INVOCATION.audience) from None
         finally:
             stream.cancel()
 
@@ -184,6 +184,20 @@ def _opened(channel: Any) -> Any:
     return channel
 
 
-def _mapped(error: Any) -> BrokerError:
-    """`error` is a grpc.RpcError that is also the call: both kinds have these three."""
-    return error_from(error.code(), error.details(), error.trailing_metadata())
+def told(error: Any, settings: Settings, audience: Audience) -> BrokerError:
+    """What an RPC's error means in this process, which has several tokens and may be far away.
+
+    Args:
+        error: a grpc.RpcError that is also the call: both kinds have the three that are read.
+        settings: that it was asked with.
+        audience: whose token was sent.
+    """
+    found = error_from(error.code(), error.details(), error.trailing_metadata())
+    match found:
+        case Unavailable() if found.reason == grpc.StatusCode.UNAVAILABLE.name:
+            return Unavailable(f"The broker at {settings.address} does not answer: {found}")
+        case Unauthenticated() | NotPermitted():
+            token = f"the {audience} token (CALLBROKER_{audience.upper()}_TOKEN)"
+            return type(found)(f"{found} It was asked with {token}.", reason=found.reason)
+        case _:
+            return found

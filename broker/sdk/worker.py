@@ -18,7 +18,7 @@ from typing import Any, Final
 from broker.sdk.attempts import Attempts
 from broker.sdk.carrying import carry_out, not_started
 from broker.sdk.configuration import settings_from
-from broker.sdk.errors import Unavailable
+from broker.sdk.errors import CallerError, Unavailable
 from broker.sdk.patience import DRAIN_GRACE_S, DRAIN_S, FINISH_S, SETTLE_S
 from broker.sdk.tool_function import P, R, ToolFunction
 from broker.sdk.worker_stream import WorkerStream
@@ -88,13 +88,16 @@ class Worker:
         return register
 
     def run(self) -> None:
-        """Serves until SIGINT or SIGTERM, then drains.
+        """Serves until SIGINT or SIGTERM, then drains. For a process that does nothing else.
 
         Raises:
-            WorkerRefused: the broker does not take this worker; the sentence says what to change.
-            Unauthenticated: there is no token.
+            SystemExit: the broker does not take this worker, or there is no token. Standard error
+                gets the sentence that says what to change; `start` raises the error itself.
         """
-        asyncio.run(self._run())
+        try:
+            asyncio.run(self._run())
+        except CallerError as refused:
+            raise SystemExit(str(refused)) from refused
 
     @asynccontextmanager
     async def serving(self, *, timeout_s: float = 10.0) -> AsyncIterator["Worker"]:
@@ -132,6 +135,8 @@ class Worker:
         try:
             await self._welcomed(self._stream, self._serving, timeout_s)
         except BaseException:
+            if self._serving.done():  # its error is the one that is raised
+                self._serving = None
             await self._close()
             raise
 
@@ -175,7 +180,8 @@ class Worker:
             if self._serving is not None and not stop.done():
                 await asyncio.wait({self._serving, stop}, return_when=asyncio.FIRST_COMPLETED)
                 if self._serving.done():  # it ends by an error alone
-                    await self._serving
+                    ended, self._serving = self._serving, None
+                    await ended
         finally:
             starting.cancel()
             stop.cancel()

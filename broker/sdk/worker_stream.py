@@ -22,10 +22,9 @@ from broker.sdk.errors import (
     Unauthenticated,
     Unavailable,
     WorkerRefused,
-    error_from,
 )
 from broker.sdk.patience import HELLO_DEADLINE_S, pauses
-from broker.sdk.transport import open_channel
+from broker.sdk.transport import open_channel, told
 from broker.v1 import worker_pb2, worker_pb2_grpc
 
 LOG: Final = logging.getLogger("callbroker.worker")
@@ -113,7 +112,7 @@ class WorkerStream:
             while (response := await stream.read()) is not grpc.aio.EOF:
                 self._receive(response)
         except grpc.aio.AioRpcError as error:
-            raise _mapped(error) from error
+            raise told(error, self._settings, "worker") from None
         finally:
             self._outbox = None
             stream.cancel()
@@ -150,14 +149,16 @@ class WorkerStream:
         names = ", ".join(tool.name for tool in self._hello.tools) or "none"
         match error:
             case Unauthenticated():
-                hint = "Set CALLBROKER_WORKER_TOKEN; `callbroker token create worker` makes one."
+                hint = "`callbroker token create worker` makes another."
             case NotPermitted():
                 hint = f"Use a worker token that names these tools: {names}."
             case _:
                 hint = (
-                    f"Make functions and manifests agree, or put the manifests in force: {names}."
+                    "Make functions and manifests agree; `callbroker tools put` puts manifests in "
+                    "force."
                 )
-        raise WorkerRefused(f"The broker refused this worker: {error} {hint}") from error
+        stop = "" if str(error).endswith((".", "…")) else "."
+        raise WorkerRefused(f"The broker refused this worker: {error}{stop} {hint}") from None
 
 
 async def _write(stream: Any, outbox: "asyncio.Queue[worker_pb2.ConnectRequest | None]") -> None:
@@ -166,7 +167,3 @@ async def _write(stream: Any, outbox: "asyncio.Queue[worker_pb2.ConnectRequest |
         while (request := await outbox.get()) is not None:
             await stream.write(request)
         await stream.done_writing()
-
-
-def _mapped(error: grpc.aio.AioRpcError) -> BrokerError:
-    return error_from(error.code(), error.details(), error.trailing_metadata())

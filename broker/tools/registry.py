@@ -95,7 +95,7 @@ def build_registry(documents: Iterable[tuple[str, Document]]) -> Registry:
         try:
             tool = register(document)
         except ManifestRefused as refused:
-            findings.extend(f"{origin}: {finding}" for finding in refused.findings)
+            findings.extend(_at(origin, finding) for finding in refused.findings)
             continue
         name = tool.manifest.name
         if name in tools:
@@ -104,6 +104,11 @@ def build_registry(documents: Iterable[tuple[str, Document]]) -> Registry:
     if findings:
         raise RegistryRefused(tuple(findings))
     return MappingProxyType(tools)
+
+
+def _at(origin: str, finding: str) -> str:
+    """A finding of the whole manifest begins with its pointer, which is empty."""
+    return f"{origin}{finding}" if finding.startswith(":") else f"{origin}: {finding}"
 
 
 def register(document: Document) -> RegisteredTool:

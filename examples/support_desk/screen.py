@@ -1,10 +1,16 @@
 """One line a call: what was decided, of what, how long it took and why."""
 
+import shutil
+import sys
+
 from broker.sdk import BrokerError, Failed, Held, Outcome, Refused, Succeeded, Unknown
 from examples.support_desk.agents import Answered
 
 _TOOL = 17
 _ABOUT = 52
+_ABOUT_MIN = 20
+_BESIDE = 59
+"""Columns of all else in a line, with the longest code."""
 
 
 def decided(outcome: Outcome | BrokerError) -> str:
@@ -31,8 +37,9 @@ def line(answered: Answered, about: str, *, count: int = 1) -> str:
     outcome = answered.outcome
     code = outcome.reason if isinstance(outcome, BrokerError) else outcome.code
     said = f"{count} times: {about}" if count > 1 else about
+    room = _room()
     return (
-        f"  {decided(outcome):5}  {answered.step.tool:{_TOOL}} {_cut(said):{_ABOUT}}"
+        f"  {decided(outcome):5}  {answered.step.tool:{_TOOL}} {_cut(said, room):{room}}"
         f"{1000 * answered.took_s:5.0f} ms  {code}"
     ).rstrip()
 
@@ -42,5 +49,13 @@ def ended(outcome: Outcome, about: str) -> str:
     return f"  {outcome.state:9}  {outcome.tool:{_TOOL}} {about}"
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _ABOUT else f"{text[: _ABOUT - 1]}…"
+def _room() -> int:
+    """Columns for what a call was: a terminal's lines are not to be broken by it."""
+    if not sys.stdout.isatty():
+        return _ABOUT
+    columns = shutil.get_terminal_size((_ABOUT + _BESIDE, 0)).columns
+    return max(_ABOUT_MIN, min(_ABOUT, columns - _BESIDE))
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 1]}…"

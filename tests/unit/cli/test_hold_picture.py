@@ -22,7 +22,8 @@ def test_a_hold_is_shown_with_all_that_its_reviewer_must_know() -> None:
         "Before   14:19 read_order ALLOW, 14:20 refund DENY 2 times",
         "Review   1 of support-leads needed, 0 given; you may review",
         "Binds    call 5d1f0c9e  tool 7be0d35e  policy 4f2a91c7  facts 90aa17c4  etag 3",
-        'callbroker holds approve h-3fa9c2d1 --etag 3  |  holds reject h-3fa9c2d1 --etag 3 --reason "..."',  # noqa: E501
+        "callbroker holds approve h-3fa9c2d1 --etag 3",
+        'callbroker holds reject h-3fa9c2d1 --etag 3 --reason "..."',
     ]
 
 
