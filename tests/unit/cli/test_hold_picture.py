@@ -1,4 +1,9 @@
+import json
+
+import pytest
+
 from broker.cli.hold_picture import hold_picture
+from broker.cli.hold_picture import value as value_shown
 from broker.cli.screen import Around
 from broker.v1.review_pb2 import Hold, HoldArgument, HoldRequirement, LookedUp, Review
 from broker.v1.types_pb2 import Invocation
@@ -121,3 +126,9 @@ def test_a_narrow_terminal_folds_and_loses_nothing() -> None:
     text = " ".join(" ".join(drawn).split())
     for value in ("O-1001", "EUR 55.00", "captured 120.00", "REFUND_NEEDS_PERSON", "4f2a91c7"):
         assert value in text
+
+
+@pytest.mark.parametrize("word", ["null", "true", "4500", "1e9"])
+def test_a_text_that_reads_as_another_value_stands_in_quotes(word: str) -> None:
+    assert value_shown(json.dumps(word)).plain == f'"{word}"'
+    assert value_shown(word).plain != value_shown(json.dumps(word)).plain

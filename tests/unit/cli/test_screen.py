@@ -34,3 +34,11 @@ def test_markup_is_only_text() -> None:
 def test_two_texts_that_do_not_fit_one_line_stand_below_each_other() -> None:
     lines = beside(ours("a" * 30), ours("b" * 30), width=40)
     assert [line.plain for line in lines] == ["a" * 30, "  " + "b" * 30]
+
+
+def test_a_name_is_broken_only_where_no_text_beside_it_can_be_folded() -> None:
+    row = [ours("Refund EUR 55.00 of order O-1001"), ours("REFUND_NEEDS_PERSON")]
+    first, *_ = columns([row], width=45)
+    assert first.plain.endswith("  REFUND_NEEDS_PERSON")
+    narrow = [line.plain for line in columns([row], width=25)]
+    assert all(len(line) <= 25 for line in narrow)

@@ -12,6 +12,7 @@ from broker.sdk import (
     LimitExceeded,
     MalformedRequest,
     NotFound,
+    NotPermitted,
     OutcomeUnstored,
     PlaintextRefused,
     Principal,
@@ -319,6 +320,27 @@ async def test_a_missing_token_is_named_with_the_command_that_makes_one(
         ):
             await broker.create_mandate(principal="p", agent="agents/a")
     assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (grpc.StatusCode.UNAUTHENTICATED, Unauthenticated),
+        (grpc.StatusCode.PERMISSION_DENIED, NotPermitted),
+    ],
+)
+async def test_a_token_that_is_not_taken_is_told_by_its_name(
+    broker: Broker, server: BrokerServer, code: grpc.StatusCode, kind: type[Exception]
+) -> None:
+    server.faults["CreateMandate"] = [Fault(code=code, details="Not this one.")]
+    with pytest.raises(kind, match=r"^Not this one\. .* the host token \(CALLBROKER_HOST_TOKEN\)"):
+        await broker.create_mandate(principal="p", agent="agents/a")
+
+
+async def test_a_broker_that_is_not_there_is_told_by_its_address() -> None:
+    async with connect("127.0.0.1:1", agent_token="a") as broker:
+        with pytest.raises(Unavailable, match=r"^The broker at 127\.0\.0\.1:1 does not answer: "):
+            await broker.invocation("invocations/i")
 
 
 async def test_a_client_that_was_not_entered_says_so() -> None:

@@ -31,6 +31,8 @@ async def test_a_second_delivery_does_not_run_twice(server: BrokerServer, worker
         stream = await connected(server)
         await stream.hand_over(handed)
         await stream.hand_over(handed)  # while it runs
+        await stream.hand_over(handover("other"))  # its answer shows that the second was read
+        await stream.acknowledge(await answered(server))
         release.set()
         first = await answered(server)
         await stream.hand_over(handed)  # after it has ended
@@ -211,3 +213,11 @@ async def test_run_ends_when_the_broker_no_longer_takes_the_worker(
     with pytest.raises(WorkerRefused, match="Revoked"):
         async with asyncio.timeout(10):
             await running
+
+
+def test_run_ends_a_process_with_the_sentence_that_says_what_to_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CALLBROKER_WORKER_TOKEN", raising=False)
+    with pytest.raises(SystemExit, match=r"^There is no worker token: .* makes one\.$"):
+        Worker("127.0.0.1:1").run()
