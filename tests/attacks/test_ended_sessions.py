@@ -1,6 +1,7 @@
 """What a session was the reason for ends with it, whoever moves, crashes or hangs up meanwhile."""
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,8 @@ HOST = credential(CredentialClass.HOST, "hosts/shop")
 LEAD = reviewer("lead-1", "reviewers")
 
 
-async def held(w: World) -> tuple[Caller, Hold]:
-    w.policy.answer = opinion(hold("LARGE"))
+async def held(w: World, **terms) -> tuple[Caller, Hold]:
+    w.policy.answer = opinion(hold("LARGE", dataclasses.replace(TERMS, **terms)))
     caller = await w.caller()
     invocation = await w.refund(caller)
     return caller, (await w.store.find_hold(invocation.hold))[0]
@@ -57,10 +58,13 @@ async def test_a_session_that_ends_while_a_call_is_decided_records_nothing(tmp_p
         assert w.runner.free == 100
 
 
-async def test_a_vote_in_between_does_not_save_a_hold_from_its_sessions_end(tmp_path: Path):
+@pytest.mark.parametrize("approvals_required", [1, 2])
+async def test_a_vote_in_between_does_not_save_a_hold_from_its_sessions_end(
+    tmp_path: Path, approvals_required: int
+):
     """Have a reviewer move the hold at the very moment when the session's end withdraws it."""
     async with world(tmp_path) as w:
-        caller, one = await held(w)
+        caller, one = await held(w, approvals_required=approvals_required)
         store = FaultyStore(w.store)
         w.use(store=store)
         w.runner.free = 0

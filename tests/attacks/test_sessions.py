@@ -96,6 +96,17 @@ async def test_a_closed_session_decides_nothing_and_what_waits_is_withdrawn(tmp_
             await w.refund(caller)
 
 
+async def test_nobody_calls_from_a_session_that_is_over(tmp_path: Path):
+    """List tools, or close once more, in a session that the host has revoked."""
+    async with world(tmp_path) as w:
+        mandate, secret = await w.mandates.create(HOST, order())
+        session, session_secret = await w.sessions.open(w.agent, secret)
+        await w.mandates.revoke(HOST, mandate.name, "the user left")
+        for ask in (w.sessions.caller, w.sessions.close):
+            with pytest.raises(IllegalTransition, match="REVOKED"):
+                await ask(w.agent, session.name, session_secret)
+
+
 async def test_bytes_that_are_no_call_decide_nothing_and_are_written_down(tmp_path: Path):
     """Send what two readers see apart, again and again, and leave no trace of it."""
     async with world(tmp_path) as w:
