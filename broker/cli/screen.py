@@ -26,6 +26,8 @@ COLUMN_MIN: Final = 10
 WORD_MAX: Final = 24
 _WIDE: Final = 100_000
 _HANGING: Final = 2
+# Where a name or a code is broken that is longer than its column.
+_JOINTS: Final = frozenset("_/@")
 
 STYLES: Final = {
     "ALLOW": "green",
@@ -156,7 +158,7 @@ def fold(text: Text, cells: int) -> list[Text]:
 
 
 def _end_of_line(plain: str, start: int, cells: int) -> int:
-    used, end, after_space = 0, start, 0
+    used, end, after_space, after_joint = 0, start, 0, 0
     while end < len(plain):
         used += cell_len(plain[end])
         if used > cells:
@@ -164,9 +166,11 @@ def _end_of_line(plain: str, start: int, cells: int) -> int:
         end += 1
         if plain[end - 1] == " ":
             after_space = end
+        elif plain[end - 1] in _JOINTS:
+            after_joint = end
     if end == len(plain):
         return end
-    return max(after_space or end, start + 1)
+    return max(after_space or after_joint or end, start + 1)
 
 
 def _word_len(plain: str) -> int:
@@ -176,7 +180,7 @@ def _word_len(plain: str) -> int:
 
 def _fitted(widths: list[int], *, whole: list[int], width: int) -> list[int]:
     """Take from the widest until all fit: first where no word is broken, then down to a little."""
-    room = width - GAP * (len(widths) - 1)
+    room = width - GAP * (sum(1 for cells in widths if cells) - 1)
     fitted = list(widths)
     for least in ([max(cells, COLUMN_MIN) for cells in whole], [COLUMN_MIN] * len(widths)):
         while sum(fitted) > room:
@@ -191,7 +195,7 @@ def _joined(parts: Sequence[Text], widths: Sequence[int]) -> Text:
     line = Text()
     for part, cells in zip(parts, widths, strict=True):
         line.append_text(part)
-        line.append(" " * (cells - part.cell_len + GAP))
+        line.append(" " * (cells - part.cell_len + (GAP if cells else 0)))
     line.rstrip()
     return line
 

@@ -195,7 +195,10 @@ def told(error: Any, settings: Settings, audience: Audience) -> BrokerError:
     found = error_from(error.code(), error.details(), error.trailing_metadata())
     match found:
         case Unavailable() if found.reason == grpc.StatusCode.UNAVAILABLE.name:
-            return Unavailable(f"The broker at {settings.address} does not answer: {found}")
+            why = str(found)
+            if why.startswith("failed to connect"):  # gRPC's list of attempts ends in the cause
+                why = f"{why.rpartition(': ')[2]}. Does it run there? (CALLBROKER_ADDRESS)"
+            return Unavailable(f"The broker at {settings.address} does not answer: {why}")
         case Unauthenticated() | NotPermitted():
             token = f"the {audience} token (CALLBROKER_{audience.upper()}_TOKEN)"
             return type(found)(f"{found} It was asked with {token}.", reason=found.reason)

@@ -89,7 +89,7 @@ class WorkerStream:
                 except BrokerError as error:
                     if not self.welcomed.is_set():
                         self._give_up_if_refused(error)
-                    LOG.warning("the broker is away: %s", error)
+                    LOG.warning("%s It is tried again.", _sentence(error))
                 if self._is_finishing:
                     return
                 if self.welcomed.is_set():
@@ -157,8 +157,14 @@ class WorkerStream:
                     "Make functions and manifests agree; `callbroker tools put` puts manifests in "
                     "force."
                 )
-        stop = "" if str(error).endswith((".", "…")) else "."
-        raise WorkerRefused(f"The broker refused this worker: {error}{stop} {hint}") from None
+        told_so = f"The broker refused this worker: {_sentence(error)} {hint}"
+        raise WorkerRefused(told_so) from None
+
+
+def _sentence(error: BrokerError) -> str:
+    """What others worded may end without a full stop, and another sentence follows."""
+    text = str(error)
+    return text if text.endswith((".", "…", ")")) else f"{text}."
 
 
 async def _write(stream: Any, outbox: "asyncio.Queue[worker_pb2.ConnectRequest | None]") -> None:

@@ -111,7 +111,7 @@ def lock(database: Path) -> Callable[[], None]:
         os.close(descriptor)
         raise DatabaseInUse(
             f"Another broker has the database {database}: SQLite serves one at a time. "
-            "Stop the other, or use PostgreSQL for more than one.",
+            "Stop the other, or give this one a database of its own.",
         ) from None
     # The file stays: removing it would let two processes lock two files of one name.
     return lambda: os.close(descriptor)

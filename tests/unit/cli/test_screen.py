@@ -42,3 +42,13 @@ def test_a_name_is_broken_only_where_no_text_beside_it_can_be_folded() -> None:
     assert first.plain.endswith("  REFUND_NEEDS_PERSON")
     narrow = [line.plain for line in columns([row], width=25)]
     assert all(len(line) <= 25 for line in narrow)
+
+
+def test_a_code_longer_than_its_column_is_broken_where_its_words_meet() -> None:
+    pieces = [piece.plain for piece in fold(ours("DOCUMENT_NOT_READABLE"), 15)]
+    assert pieces == ["DOCUMENT_NOT_", "READABLE"]
+
+
+def test_a_column_that_says_nothing_takes_no_room() -> None:
+    lines = columns([[ours("a" * 10), ours(""), ours("b" * 8)]], width=20)
+    assert [line.plain for line in lines] == ["a" * 10 + "  " + "b" * 8]
