@@ -103,7 +103,7 @@ async def test_only_files_are_databases(tmp_path: Path, url: str):
 
 async def test_a_database_has_one_broker(tmp_path: Path):
     async with temporary_store(tmp_path):
-        with pytest.raises(DatabaseInUse, match="serves one at a time. Stop the other"):
+        with pytest.raises(DatabaseInUse, match="serves one at a time"):
             await opened(tmp_path)
         with pytest.raises(DatabaseInUse):
             upgrade(url_of(tmp_path))
