@@ -152,6 +152,19 @@ async def test_words_are_bounded_over_all_turns(tmp_path: Path):
         assert await w.mandates.add_words(HOST, mandate.name, ["And another thing."]) == 2
 
 
+async def test_a_mandate_is_bounded_in_words_scopes_and_life(tmp_path: Path):
+    """Order a session with a library of words, a thousand and one scopes, or for a lifetime."""
+    async with world(tmp_path) as w:
+        scopes = tuple(Scope(name=f"s{n}") for n in range(limits.MANDATE_SCOPES_MAX + 1))
+        for wrong in ({"words": ("x" * limits.WORDS_BYTES_MAX,)}, {"scopes": scopes}):
+            with pytest.raises(LimitExceeded):
+                await w.mandates.create(HOST, order(**wrong))
+        for life_s, given_s in ((1e12, limits.SESSION_LIFE_S_MAX), (-1.0, 1.0)):
+            _, secret = await w.mandates.create(HOST, order(life_s=life_s))
+            session, _ = await w.sessions.open(w.agent, secret)
+            assert session.expires_at == w.clock() + given_s
+
+
 async def test_a_mandate_for_an_agent_that_nobody_made_is_refused(tmp_path: Path):
     async with world(tmp_path) as w:
         with pytest.raises(MalformedRequest, match="no agent"):

@@ -80,10 +80,39 @@ async def test_a_call_that_was_never_sent_never_started(tmp_path: Path):
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
         connection.close()
-        done = await task
+        async with asyncio.timeout(5):
+            done = await task
         assert (done.state, done.code) == (InvocationState.CANCELLED, "NOT_STARTED")
         # What was reported as never started is not handed over afterwards either.
         assert [m async for m in connection.handovers()] == []
+
+
+async def test_a_call_that_a_worker_never_read_never_started(tmp_path: Path):
+    """Stay connected and read nothing, so that nobody knows whether the call ran."""
+    async with hub_world(tmp_path) as (w, hub):
+        await w.put_tool(deadline_s=0.1)
+        connection = hub.connect(WORKER, offer())
+        done = await w.refund(await w.caller())
+        assert (done.state, done.code) == (InvocationState.CANCELLED, "NOT_STARTED")
+        connection.close()
+        assert [m async for m in connection.handovers()] == []
+
+
+async def test_a_worker_that_leaves_between_its_place_and_the_call_gets_none(tmp_path: Path):
+    """Offer a free place, and leave before the call comes."""
+    async with hub_world(tmp_path) as (w, hub):
+        connection = hub.connect(WORKER, offer())
+        commit = w.store.commit
+
+        async def leave_first(unit):
+            connection.close()
+            await commit(unit)
+
+        caller = await w.caller()
+        w.store.commit = leave_first
+        async with asyncio.timeout(5):
+            done = await w.refund(caller)
+        assert (done.state, done.code) == (InvocationState.CANCELLED, "NOT_STARTED")
 
 
 async def test_without_a_free_slot_nothing_is_recorded(tmp_path: Path):
