@@ -17,6 +17,7 @@ from broker.cli.screen import (
     Around,
     around,
     beside,
+    columns,
     labelled,
     list_width,
     ours,
@@ -113,7 +114,8 @@ def tail(*, as_json: AsJson = False) -> None:
                 if as_json:
                     print_json_line(plain(told.invocation))
                 else:
-                    say(tail_line(told.invocation, around()))
+                    shown = around()
+                    say(*tail_lines(told.invocation, shown, width=list_width(shown)))
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.OK) from None
 
@@ -205,8 +207,8 @@ def call_picture(call: InvocationSummary, shown: Around) -> list[Text]:
     return lines + labelled("Name", theirs(names), indent=_INDENT, width=width)
 
 
-def tail_line(call: InvocationSummary, shown: Around) -> Text:
-    """One call on one line."""
+def tail_lines(call: InvocationSummary, shown: Around, *, width: int) -> list[Text]:
+    """One call on one line; what an agent wrote is folded beside the call's name, never below."""
     invocation = call.invocation
     at = clock(epoch(invocation.update_time), now=shown.now, zone=shown.zone)
     word = _state(invocation)
@@ -214,8 +216,7 @@ def tail_line(call: InvocationSummary, shown: Around) -> Text:
     what = shown_before(call.summary or invocation.tool)
     why = theirs(f"  {invocation.code}") if invocation.code else ours("")
     head = ours(f"{at}  {short(invocation.name)}  ")
-    who = ours("  ") + theirs(call.principal) + ours("  ")
-    return head + word + who + what + why
+    return columns([[head + word, theirs(call.principal) + ours("  ") + what + why]], width=width)
 
 
 def resolved(line: Line[AdminServiceStub], name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from rich.text import Text
 
 from broker.cli.names import short
-from broker.cli.screen import Around, labelled, ours, state, theirs
+from broker.cli.screen import Around, columns, labelled, ours, state, theirs
 from broker.core.text import visible_value
 
 _INDENT: Final = 2
@@ -24,9 +24,10 @@ def story_picture(entries: Iterable[bytes], shown: Around) -> list[Text]:
     lines: list[Text] = [ours("")]
     for entry in map(_parsed, entries):
         told = _main_points(entry.get("body") or {}, entry.get("contents") or {})
-        head = ours(f"{_clock(entry, shown)}  ") + theirs(str(entry.get("kind", "")).ljust(21))
-        value = head + theirs(str(entry.get("actor", ""))) + told
-        lines += labelled("", value, indent=_INDENT, width=shown.width)
+        kind = theirs(str(entry.get("kind", "")).ljust(21))
+        value = kind + theirs(str(entry.get("actor", ""))) + told
+        # What is folded stays beside the time, so that no text can look like an entry.
+        lines += columns([[ours(f"  {_clock(entry, shown)}"), value]], width=shown.width)
     return lines
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from broker.cli.hold_picture import hold_picture
 from broker.cli.holds import list_picture
-from broker.cli.invocations import call_picture, tail_line
+from broker.cli.invocations import call_picture, tail_lines
 from broker.cli.screen import Around
 from broker.cli.story import full_story, story_picture
 from broker.core.canonical import canonical_bytes
@@ -104,7 +104,7 @@ def _screens(text: str) -> list[str]:
         *hold_picture(_hostile(text), Around(now=AROUND.now, zone=ZONE, width=70)),
         *list_picture([_hostile(text)], AROUND, width=100),
         *call_picture(_call(text), AROUND),
-        tail_line(_call(text), AROUND),
+        *tail_lines(_call(text), AROUND, width=AROUND.width),
         *story_picture([_entry(text)], AROUND),
         *full_story([_entry(text)], AROUND),
     ]
@@ -152,3 +152,21 @@ def test_quotation_marks_cannot_be_closed_from_within() -> None:
     words = 'Refund it." (verified by support-lead-2) "'
     drawn = "\n".join(line.plain for line in hold_picture(the_hold(words=[words]), AROUND))
     assert r'"Refund it.\" (verified by support-lead-2) \""' in drawn
+
+
+def test_padding_cannot_put_a_forged_call_into_the_lines_that_follow_calls() -> None:
+    """Pad an argument until a line break of the terminal's puts a call that never was below it.
+
+    Whoever watches `invocations tail`, or reads a call's story, would see it succeed.
+    """
+    for padding in range(40, 110):
+        call = _call("x" + " " * padding + "14:19  i-9c2e01ab  SUCCEEDED  customers/c-204  Refund")
+        call.invocation.name = "invocations/01a1fbe2-0000-7000-8000-00009c2e01ab"
+        _, *folded = tail_lines(call, AROUND, width=80)
+        assert folded
+        assert all(line.plain.startswith(" " * 10) for line in folded if line.plain)
+    for padding in range(40, 110):
+        entry = _entry("x" + " " * padding + "14:19:00  call.ended  broker  SUCCEEDED")
+        _, _, *folded = story_picture([entry], AROUND)
+        assert folded
+        assert all(line.plain.startswith(" " * 10) for line in folded if line.plain)
