@@ -4,6 +4,7 @@ Events are constant names with key-values, to standard error. Every value passes
 so that no agent can write a line, a colour or a cursor movement into anybody's terminal.
 """
 
+import contextlib
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -38,7 +39,7 @@ def configure(
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: _StandardError(),
         # Loggers are made at import: a cached one would keep what was configured before.
         cache_logger_on_first_use=False,
     )
@@ -53,6 +54,16 @@ def configure(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(threshold, logging.WARNING))
+
+
+class _StandardError:
+    """Writes lines to whatever standard error is now; that nobody reads them stops no call."""
+
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            print(message, file=sys.stderr, flush=True)  # noqa: T201 - the one place that prints
+
+    log = debug = info = warning = warn = error = err = critical = fatal = failure = exception = msg
 
 
 def _escaped(
