@@ -38,7 +38,7 @@ class Source(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = Field(
-        description="sqlite:///path or postgresql://…, opened read-only; or the http(s) origin "
+        description="sqlite:///path, opened read-only; or the http(s) origin "
         "that fact URLs must start with.",
     )
     bearer_token: SecretStr | None = Field(
