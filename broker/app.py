@@ -219,6 +219,7 @@ class Application:
             ),
             identity=Identity(control=room.current, clock=self._clock),
             refusals=Refusals(store=store, clock=self._clock),
+            reflects=self.settings.reflection,
         )
         self.port = self._rpc.bind(self.settings.listen, _tls(self.settings))
         await self._rpc.start()

@@ -6,7 +6,6 @@ all problems are reported at once. Relative paths are relative to the file's dir
 """
 
 import difflib
-import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,9 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from broker.core.addresses import is_loopback
+from broker.core.limits import EXCLUSIVE_WAIT_S, HOLD_DECIDE_WITHIN_S, HOLD_RUN_WITHIN_S
 
 CONFIG_NAME = "callbroker.toml"
 
@@ -54,8 +56,12 @@ class ReviewTerms(BaseModel):
 
     reviewers: tuple[str, ...] = Field(default=("reviewers",), description="Groups.")
     approvals_required: int = Field(default=1, ge=1, le=10, description="Distinct Persons.")
-    decide_within_s: int = Field(default=14_400, ge=1, description="Seconds until it expires.")
-    run_within_s: int = Field(default=3_600, ge=1, description="Seconds that an approval lasts.")
+    decide_within_s: int = Field(
+        default=HOLD_DECIDE_WITHIN_S, ge=1, description="Seconds until it expires."
+    )
+    run_within_s: int = Field(
+        default=HOLD_RUN_WITHIN_S, ge=1, description="Seconds that an approval lasts."
+    )
 
 
 class Settings(BaseSettings):
@@ -107,7 +113,7 @@ class Settings(BaseSettings):
         description="Terms of holds that the broker itself opens.",
     )
     exclusive_wait_s: float = Field(
-        default=15.0,
+        default=EXCLUSIVE_WAIT_S,
         ge=0,
         le=60,
         description="How long a call waits for another one on the same exclusive key.",
@@ -128,7 +134,7 @@ class Settings(BaseSettings):
             raise ValueError("tls_certificate_file and tls_key_file come together")
         if not self.listen.rpartition(":")[0] or not self.listen.rpartition(":")[2].isdecimal():
             raise ValueError(f"listen = {self.listen!r} is not an address such as 127.0.0.1:7400")
-        if not is_loopback(self.listen) and self.tls_certificate_file is None:
+        if not listens_here_alone(self.listen) and self.tls_certificate_file is None:
             raise ValueError(
                 f"listen = {self.listen!r} is reachable from elsewhere and needs "
                 "tls_certificate_file and tls_key_file",
@@ -226,12 +232,6 @@ def _anchored_url(url: str, directory: Path) -> str:
     return url
 
 
-def is_loopback(address: str) -> bool:
+def listens_here_alone(address: str) -> bool:
     """Whether `host:port` can be reached from this machine alone."""
-    host = address.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(address.rpartition(":")[0])

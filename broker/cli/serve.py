@@ -7,7 +7,7 @@ import typer
 from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.options import group
-from broker.config import is_loopback
+from broker.config import listens_here_alone
 
 app = group("")
 
@@ -38,7 +38,7 @@ def serve(
     if port is not None:
         host = configured.listen.rpartition(":")[0]
         configured = configured.model_copy(update={"listen": f"{host}:{port}"})
-    if watch and not is_loopback(configured.listen):
+    if watch and not listens_here_alone(configured.listen):
         raise CommandFailed(
             f"--watch is for a developer's own machine, and {configured.listen} is reachable from "
             "elsewhere: put tools and policies in force with `callbroker tools put` and "

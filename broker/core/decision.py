@@ -16,7 +16,6 @@ STAGE_SCREEN = "screen"
 STAGE_FLOOR = "floor"
 STAGE_POLICY = "policy"
 STAGE_SETTLE = "settle"
-STAGE_REVIEW = "review"
 
 
 class Effect(enum.IntEnum):

@@ -50,7 +50,6 @@ STORE_DEADLINE_S: Final = 10.0
 EXCLUSIVE_WAIT_S: Final = 15.0
 HOLD_WAIT_S_MAX: Final = 60.0
 RECORD_ATTEMPTS_MAX: Final = 3
-WORKER_HEARTBEAT_S: Final = 5.0
 CREDENTIAL_RECHECK_S: Final = 3.0
 
 # The store's writer: how much company one transaction has, and how long it waits for the file.

@@ -7,7 +7,6 @@ half-sent calls).
 
 import asyncio
 import contextlib
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +17,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from broker.administration import Administration
+from broker.core.addresses import is_loopback
 from broker.core.limits import CREDENTIAL_RECHECK_S, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 from broker.enforcer import Enforcer
 from broker.enforcer.recovery import Recovery
@@ -114,6 +114,7 @@ class RpcServer:
         identity: Identity,
         refusals: Refusals,
         recheck_s: float = CREDENTIAL_RECHECK_S,
+        reflects: bool = True,
     ) -> None:
         """Make one; it listens nowhere yet.
 
@@ -122,6 +123,7 @@ class RpcServer:
             identity: tells who asks.
             refusals: writes down who was turned away.
             recheck_s: seconds between two looks at a stream's credential.
+            reflects: whether gRPC reflection is served.
         """
         self._refusals = refusals
         self._health = HealthServicer()
@@ -129,6 +131,8 @@ class RpcServer:
         self._server = grpc.aio.server(interceptors=[door], options=OPTIONS)
         self._flushing: asyncio.Task[None] | None = None
         self._add_services(use_cases)
+        if reflects:
+            self._reflect()
 
     def bind(self, address: str, tls: Tls | None = None) -> int:
         """Choose where to listen.
@@ -202,6 +206,8 @@ class RpcServer:
             self._server,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+
+    def _reflect(self) -> None:
         names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
 
@@ -229,12 +235,3 @@ def require_safe(address: str, tls: Tls | None) -> None:
             f"{address} is not this machine alone, and anything else needs TLS: configure a "
             "certificate and its key, or listen on 127.0.0.1."
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is surely this machine: a loopback address, or `localhost` (RFC 6761)."""
-    bare = host.removeprefix("[").removesuffix("]")
-    try:
-        return ipaddress.ip_address(bare).is_loopback
-    except ValueError:
-        return bare == "localhost"
