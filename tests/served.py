@@ -146,8 +146,8 @@ def server_of(
 
 
 @contextlib.asynccontextmanager
-async def served(path: Path) -> AsyncGenerator[Served]:
-    """Serve a test broker while the block runs."""
+async def served(path: Path, **terms: Any) -> AsyncGenerator[Served]:
+    """Serve a test broker while the block runs; `terms` are the server's own."""
     async with world(path) as built:
         workers = WorkerHub(
             control=built.room.current, store=built.store, clock=built.clock, ids=built.ids
@@ -165,7 +165,7 @@ async def served(path: Path) -> AsyncGenerator[Served]:
                 for c in workers.connections
             ],
         )
-        server = server_of(built, workers, office, recheck_s=RECHECK_S)
+        server = server_of(built, workers, office, recheck_s=RECHECK_S, **terms)
         port = server.bind("127.0.0.1:0")
         await server.start()
         try:

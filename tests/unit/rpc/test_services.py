@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from broker.core.credentials import CredentialClass
 from broker.v1 import broker_pb2, host_pb2, review_pb2, types_pb2
+from tests.served import served
 from tests.unit.rpc.asking import held, invoke, mandate, session
 from tests.world import REFUND
 
@@ -190,3 +191,12 @@ async def test_health_and_reflection_need_no_token(broker):
     answers = [a async for a in reflection.ServerReflectionInfo(iter(asked))]
     names = {s.name for s in answers[0].list_services_response.service}
     assert {"broker.v1.AdminService", "grpc.health.v1.Health"} <= names
+
+
+async def test_reflection_is_served_only_where_it_is_wanted(tmp_path):
+    async with served(tmp_path, reflects=False) as quiet:
+        reflection = reflection_pb2_grpc.ServerReflectionStub(quiet.channel)
+        asked = [reflection_pb2.ServerReflectionRequest(list_services="")]
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            [a async for a in reflection.ServerReflectionInfo(iter(asked))]
+        assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
