@@ -70,9 +70,9 @@ replay: set-up-test ## print how recorded traffic is decided; CALLBROKER_REPLAY 
 	else echo "CALLBROKER_REPLAY is not set: it names the folder of the recorded traffic's evaluator"; exit 2; fi
 
 lock: ## compile the locks anew (needs uv on PATH)
-	$(LOCK) pyproject.toml --extra server requirements/server.in -o requirements/server.txt
+	$(LOCK) pyproject.toml --extra server --extra sandboxes requirements/server.in -o requirements/server.txt
 	$(LOCK) requirements/build.in -c requirements/server.txt -o requirements/build.txt
-	$(LOCK) pyproject.toml --extra server requirements/server.in requirements/build.in requirements/development.in \
+	$(LOCK) pyproject.toml --extra server --extra sandboxes requirements/server.in requirements/build.in requirements/development.in \
 		-c requirements/server.txt -o requirements/development.txt
 	$(LOCK) requirements/go.in --no-annotate -o broker/policy/go.txt
 

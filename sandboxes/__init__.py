@@ -1,1 +1,1 @@
-"""Where a call happens: knows nothing of the broker, and meets it in `sandboxes/v1` alone."""
+"""Where risky tools run: a service that alone holds the engine, and knows nothing of broker."""

@@ -38,10 +38,15 @@ class Suspend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The call is handed over, and its result is released under these duties."""
+    """The call is handed over, and its result is released under these duties.
+
+    Attributes:
+        profile: the sandbox profile that it runs under; empty for tools that run elsewhere.
+    """
 
     decision: Decision
     obligations: tuple[Obligation, ...]
+    profile: str = ""
 
 
 Plan = Refuse | Suspend | Run

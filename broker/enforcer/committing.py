@@ -104,9 +104,14 @@ class Committer:
         )
 
     async def _slot(self, considered: Considered) -> Slot | None:
-        if not isinstance(considered.plan, Run) or considered.tool is None:
+        plan = considered.plan
+        if not isinstance(plan, Run) or considered.tool is None:
             return None
-        return await self.runner.reserve(considered.tool.manifest, wait_s=RUNNER_WAIT_S)
+        return await self.runner.reserve(
+            considered.tool.manifest,
+            profile=plan.profile,
+            wait_s=RUNNER_WAIT_S,
+        )
 
     async def _commit(self, recording: Recording) -> None:
         try:

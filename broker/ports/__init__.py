@@ -18,6 +18,7 @@ from broker.ports.policy import (
     PolicyRoom,
 )
 from broker.ports.running import (
+    CarriedFile,
     Failed,
     FrozenCall,
     Lost,
@@ -48,6 +49,7 @@ IdFactory = Callable[[], str]
 __all__ = [
     "AuditLog",
     "Bundle",
+    "CarriedFile",
     "Clock",
     "CounterAsked",
     "Counts",

@@ -1,10 +1,20 @@
 """Who has calls carried out, what they are handed and how it can end."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from broker.core.arguments import JsonValue
 from broker.core.calls import Invocation, Principal
 from broker.core.manifest import ToolManifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedFile:
+    """A file that goes to a tool or comes from one: a plain name, and what is in it."""
+
+    name: str
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +24,7 @@ class FrozenCall:
     Attributes:
         fencing_token: names this attempt.
         deadline_s: seconds that the tool has.
+        files: the artefacts that its arguments name, for a runner that hands files over.
     """
 
     invocation: Invocation
@@ -21,28 +32,39 @@ class FrozenCall:
     principal: Principal
     fencing_token: str
     deadline_s: float
+    files: tuple[CarriedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Succeeded:
-    """The tool answered; the bytes are not yet checked."""
+    """The tool answered; the bytes are not yet checked.
+
+    Attributes:
+        files: what it left, for a runner that takes files back; not yet checked either.
+        trail: what the runner saw of it, for the audit entry: where it ran, under what, and every
+            request that it made outside.
+    """
 
     result_json: bytes
+    files: tuple[CarriedFile, ...] = ()
+    trail: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """Nothing took effect: the tool says so, or the runner proves it."""
+    """Nothing took effect: the tool says so, or the runner proves it. `trail` as of Succeeded."""
 
     code: str
     message: str
+    trail: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """It may have taken effect; `why` is for the log."""
+    """It may have taken effect; `why` is for the log. `trail` as of Succeeded."""
 
     why: str
+    trail: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +96,13 @@ class Slot(Protocol):
 class Runner(Protocol):
     """Has calls carried out."""
 
-    async def reserve(self, manifest: ToolManifest, *, wait_s: float) -> Slot:
+    async def reserve(self, manifest: ToolManifest, *, profile: str, wait_s: float) -> Slot:
         """Keep a place free.
+
+        Args:
+            manifest: the tool's revision that was decided on.
+            profile: the sandbox profile that was decided on; empty for runners that have none.
+            wait_s: seconds to wait for a place.
 
         Raises:
             RunnerUnavailable: nobody implements the tool, or nobody is free in time.

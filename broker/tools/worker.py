@@ -100,13 +100,20 @@ class WorkerHub:
         self.freed()
         return connection
 
-    async def reserve(self, manifest: ToolManifest, *, wait_s: float) -> WorkerSlot:
-        """Keep a place free at the worker of this tool that has the most.
+    async def reserve(
+        self,
+        manifest: ToolManifest,
+        *,
+        profile: str = "",
+        wait_s: float,
+    ) -> WorkerSlot:
+        """Keep a place free at the worker of this tool that has the most; profiles mean nothing.
 
         Raises:
             RunnerUnavailable: nobody implements this revision of the tool, or nobody is free in
                 time.
         """
+        del profile
         try:
             async with asyncio.timeout(wait_s):
                 while True:

@@ -31,9 +31,9 @@ class FakeRunner:
         self.acknowledged = 0
         self.instead: Runner | None = None
 
-    async def reserve(self, manifest: ToolManifest, *, wait_s: float) -> Slot:
+    async def reserve(self, manifest: ToolManifest, *, profile: str, wait_s: float) -> Slot:
         if self.instead is not None:
-            return await self.instead.reserve(manifest, wait_s=wait_s)
+            return await self.instead.reserve(manifest, profile=profile, wait_s=wait_s)
         if not self.free:
             raise RunnerUnavailable(f"No worker for {manifest.name} is free.")
         self.free -= 1
