@@ -35,6 +35,9 @@ FACT_ROWS_MAX: Final = 1_000
 FACT_ITEMS_MAX: Final = 100
 EXCLUSIVE_KEYS_MAX: Final = 50
 COUNTERS_MAX: Final = 20
+SANDBOX_FILES_MAX: Final = 16  # that go in, and that come out, of one call
+SANDBOX_FILES_BYTES: Final = 4 * 1024 * 1024
+SANDBOX_FILES_BYTES_MAX: Final = 8 * 1024 * 1024  # of one call, each way
 
 # What may be under way at once, so that nobody who asks and hangs up fills the broker.
 CALLS_UNDER_WAY_MAX: Final = 4_096

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from broker.core.arguments import JsonValue
 from broker.core.canonical import digest
-from broker.core.limits import FACT_DEADLINE_S, FACT_ITEMS_MAX
+from broker.core.limits import FACT_DEADLINE_S, FACT_ITEMS_MAX, SANDBOX_FILES_BYTES
 from broker.core.manifest_checks import advice, findings
 from broker.core.pointers import Pointer, Reference
 from broker.core.summary import leaves
@@ -26,6 +26,7 @@ Absent = Literal["DENY", "HOLD", "NULL"]
 Per = Literal["principal", "agent", "session", "tool"]
 
 DEADLINE_S: Final = 30.0
+PROFILE: Final = "strict"
 ROWS_MAX: Final = 100
 
 
@@ -136,6 +137,25 @@ class ReviewView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSpec:
+    """What a tool of `runner: sandbox` runs in.
+
+    Attributes:
+        image: "sha256:" and 64 hexadecimal digits; a tag would not say what runs.
+        profile: name of the isolation that it gets at least; policy may only tighten it.
+        files_in: arguments whose values name artefacts, a text or a list of texts each; they are
+            handed over as files, in this order.
+        files_out_max, files_out_bytes_max: how many files may come back, and bytes of them all.
+    """
+
+    image: str
+    profile: str = PROFILE
+    files_in: tuple[Pointer, ...] = ()
+    files_out_max: int = 0
+    files_out_bytes_max: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolManifest:
     """What may be called and what bounds it.
 
@@ -144,6 +164,7 @@ class ToolManifest:
         targets, payload: who is reached and what is carried; None where undeclared, and then, on a
             tool that writes or reaches outside, every argument counts as both (`reached`).
         scopes: at least one.
+        sandbox: with `runner: sandbox`, and never without.
         deadline_s: seconds that one attempt may take.
         document: as given; `revision` is its digest.
     """
@@ -162,6 +183,7 @@ class ToolManifest:
     limits: Mapping[str, Limit] = field(default_factory=dict)
     exclusive: tuple[ExclusiveKey, ...] = ()
     runner: str = "worker"
+    sandbox: SandboxSpec | None = None
     deadline_s: float = DEADLINE_S
     review: ReviewView = ReviewView()
     document: Mapping[str, JsonValue]
@@ -205,6 +227,7 @@ def parse(document: Mapping[str, JsonValue]) -> ToolManifest:
         scopes=tuple(_scope(scope) for scope in given["scopes"]),
         limits={name: _limit(name, limit) for name, limit in given.get("limits", {}).items()},
         exclusive=tuple(_exclusive(key) for key in given.get("exclusive", ())),
+        sandbox=_sandbox(given["sandbox"]) if "sandbox" in given else None,
         review=_review(given.get("review", {})),
         document=document,
         revision=digest(dict(document)),
@@ -268,6 +291,18 @@ def _exclusive(given: str | Mapping[str, Any]) -> ExclusiveKey:
     if isinstance(given, str):
         return ExclusiveKey(name=given[1:], pointer=Pointer.parse(given))
     return ExclusiveKey(name=given["as"], pointer=Pointer.parse(given["value"]))
+
+
+def _sandbox(given: Mapping[str, Any]) -> SandboxSpec:
+    files: Mapping[str, Any] = given.get("files", {})
+    out: Mapping[str, Any] = files.get("out", {})
+    return SandboxSpec(
+        image=given["image"],
+        profile=given.get("profile", PROFILE),
+        files_in=tuple(Pointer.parse(text) for text in files.get("in", ())),
+        files_out_max=int(out.get("max", 0)),
+        files_out_bytes_max=int(out.get("bytes_max", SANDBOX_FILES_BYTES)) if out else 0,
+    )
 
 
 def _review(given: Mapping[str, Any]) -> ReviewView:

@@ -15,13 +15,15 @@ from broker.core.canonical import canonical_bytes
 from broker.core.known import CALLER_MEMBERS, EACH, RESERVED
 from broker.core.limits import EXCLUSIVE_KEYS_MAX, MANIFEST_BYTES_MAX
 from broker.core.pointers import Missing, Pointer, Reference
+from broker.core.sandbox_section import section_findings
 from broker.core.schema_paths import declares, described, requires
 
 # Its structure is checked before anything is read from it.
 _Document: TypeAlias = Mapping[str, Any]
 
 _INDEX: Final = re.compile(r"0|[1-9][0-9]*")
-_AVAILABLE_RUNNER: Final = "worker"
+_RUNNER: Final = "worker"
+_AVAILABLE_RUNNERS: Final = (_RUNNER, "sandbox")
 
 
 def findings(document: Mapping[str, JsonValue]) -> tuple[str, ...]:
@@ -154,6 +156,9 @@ def _arguments(document: _Document) -> Iterator[str]:
     for index, given in enumerate(document.get("exclusive", ())):
         text = given if isinstance(given, str) else given["value"]
         yield from _exclusive(f"/exclusive/{index}", text, schema)
+    files = document.get("sandbox", {}).get("files", {})
+    for index, pointer in enumerate(files.get("in", ())):
+        yield from _pointer(f"/sandbox/files/in/{index}", pointer, schema)
     for name, limit in document.get("limits", {}).items():
         for key in {"sum", "currency"} & limit.keys():
             yield from _pointer(f"/limits/{name}/{key}", limit[key], schema)
@@ -199,9 +204,11 @@ def _references(document: _Document) -> Iterator[str]:
 
 
 def _execution(document: _Document) -> Iterator[str]:
-    runner = document.get("runner", _AVAILABLE_RUNNER)
-    if runner != _AVAILABLE_RUNNER:
-        yield f"/runner: {runner} is not available yet; write {_AVAILABLE_RUNNER}"
+    runner = document.get("runner", _RUNNER)
+    if runner not in _AVAILABLE_RUNNERS:
+        there = " or ".join(_AVAILABLE_RUNNERS)
+        yield f"/runner: {runner} is not available yet; write {there}"
+    yield from section_findings(document)
     behaviour = document.get("behaviour", {})
     if behaviour.get("read_only") and behaviour.get("destructive"):
         yield "/behaviour: say either read_only or destructive: what only reads destroys nothing"

@@ -5,10 +5,8 @@ test compares the two. What a schema cannot say (that a reference resolves, that
 reads) is in `manifest_checks`.
 """
 
-from collections.abc import Iterable
-from typing import Final, TypeAlias
+from typing import Final
 
-from broker.core.arguments import JsonValue
 from broker.core.limits import (
     COUNTERS_MAX,
     EXCLUSIVE_KEYS_MAX,
@@ -21,29 +19,38 @@ from broker.core.limits import (
     SCOPES_MAX,
     TOOL_DEADLINE_S_MAX,
 )
-
-_Schema: TypeAlias = dict[str, JsonValue]
+from broker.core.manifest_words import (
+    LOCAL_NAME,
+    POINTER,
+    Schema,
+    closed,
+    deadline,
+    flag,
+    list_of,
+    named,
+    text,
+)
+from broker.core.sandbox_section import SANDBOX_SECTION
 
 TOOL_NAME: Final = "^[a-z][a-z0-9_.-]{0,63}$"
-LOCAL_NAME: Final = "^[a-z][a-z0-9_]{0,63}$"
 WINDOW_S_MAX: Final = 366 * 86_400
 RUNNERS: Final = ("worker", "sandbox", "http", "mcp", "caller")
 
 
-def manifest_schema() -> _Schema:
+def manifest_schema() -> Schema:
     """The JSON Schema (2020-12) of a tool manifest."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Tool manifest",
         "description": "What a tool is, who may use it, and what bounds it whatever policy says.",
-        **_closed(
+        **closed(
             {
                 **_PRESENTATION,
                 **_SCHEMAS,
                 **_NATURE,
-                "facts": _named(_FACT, at_most=FACTS_MAX),
+                "facts": named(_FACT, at_most=FACTS_MAX),
                 "scopes": _SCOPES,
-                "limits": _named(_LIMIT, at_most=COUNTERS_MAX),
+                "limits": named(_LIMIT, at_most=COUNTERS_MAX),
                 "exclusive": _EXCLUSIVE,
                 **_EXECUTION,
                 "review": _REVIEW,
@@ -53,78 +60,25 @@ def manifest_schema() -> _Schema:
     }
 
 
-def _closed(properties: _Schema, *, required: Iterable[str] = (), about: str = "") -> _Schema:
-    return {
-        "type": "object",
-        **({"description": about} if about else {}),
-        "additionalProperties": False,
-        "required": [*required],
-        "properties": properties,
-    }
-
-
-def _named(schema: _Schema, *, at_most: int) -> _Schema:
-    """An object whose members' names are the author's own."""
-    return {
-        "type": "object",
-        "description": str(schema.get("description", "")),
-        "maxProperties": at_most,
-        "propertyNames": {"pattern": LOCAL_NAME},
-        "additionalProperties": schema,
-    }
-
-
-def _text(about: str, characters_max: int, **more: JsonValue) -> _Schema:
-    return {
-        "type": "string",
-        "description": about,
-        "minLength": 1,
-        "maxLength": characters_max,
-        **more,
-    }
-
-
-def _flag(about: str, *, default: bool) -> _Schema:
-    return {"type": "boolean", "description": about, "default": default}
-
-
-def _deadline(about: str, most: float) -> _Schema:
-    return {"type": "number", "description": about, "exclusiveMinimum": 0, "maximum": most}
-
-
-def _list(items: _Schema, about: str, *, at_most: int, **more: JsonValue) -> _Schema:
-    return {
-        "type": "array",
-        "description": about,
-        "items": items,
-        "maxItems": at_most,
-        "uniqueItems": True,
-        **more,
-    }
-
-
-_POINTER: Final = _text(
-    "JSON Pointer (RFC 6901) into the arguments, such as /order_id.", 500, pattern="^/"
-)
-_REFERENCE: Final = _text(
+_REFERENCE: Final = text(
     "/x into the arguments, fact#/x into a fact; principal#/, session#/ and agent#/ likewise.",
     500,
     pattern="^(?:[a-z][a-z0-9_]{0,63}#)?(?:/.*)?$",
 )
-_PAIRS: Final[_Schema] = {
+_PAIRS: Final[Schema] = {
     "type": "object",
     "maxProperties": 50,
     "propertyNames": _REFERENCE,
     "additionalProperties": _REFERENCE,
 }
-_PRESENTATION: Final[_Schema] = {
-    "name": _text("What agents and rules call the tool.", 64, pattern=TOOL_NAME),
-    "description": _text("What the tool does; the model reads this.", 4_000),
-    "summary": _text(
+_PRESENTATION: Final[Schema] = {
+    "name": text("What agents and rules call the tool.", 64, pattern=TOOL_NAME),
+    "description": text("What the tool does; the model reads this.", 4_000),
+    "summary": text(
         "One line for people; {/x} and {fact#/x} are filled in, {{ and }} are braces.", 500
     ),
 }
-_SCHEMAS: Final[_Schema] = {
+_SCHEMAS: Final[Schema] = {
     "arguments": {
         "type": "object",
         "description": "JSON Schema 2020-12 of the arguments: an object closed at its root.",
@@ -134,8 +88,8 @@ _SCHEMAS: Final[_Schema] = {
         "description": "JSON Schema 2020-12 of the result; one that does not fit is withheld.",
     },
 }
-_NATURE: Final[_Schema] = {
-    "output": _closed(
+_NATURE: Final[Schema] = {
+    "output": closed(
         {
             "trust": {
                 "enum": ["trusted", "untrusted"],
@@ -150,32 +104,32 @@ _NATURE: Final[_Schema] = {
         },
         about="What a result may carry.",
     ),
-    "behaviour": _closed(
+    "behaviour": closed(
         {
-            "read_only": _flag("It changes nothing anywhere.", default=False),
-            "destructive": _flag("What it changes may be lost.", default=True),
-            "idempotent": _flag(
+            "read_only": flag("It changes nothing anywhere.", default=False),
+            "destructive": flag("What it changes may be lost.", default=True),
+            "idempotent": flag(
                 "Twice with one idempotency key is as once; it may be tried again.", default=False
             ),
-            "open_world": _flag(
+            "open_world": flag(
                 "It reaches beyond the operator's own systems, or people outside.", default=True
             ),
         },
         about="What the operator says of it; what is left out is assumed at its worst.",
     ),
-    "targets": _list(_POINTER, "Arguments that say who or what is reached.", at_most=50),
-    "payload": _list(_POINTER, "Arguments that say what is carried there.", at_most=50),
+    "targets": list_of(POINTER, "Arguments that say who or what is reached.", at_most=50),
+    "payload": list_of(POINTER, "Arguments that say what is carried there.", at_most=50),
 }
-_FACT: Final[_Schema] = {
-    **_closed(
+_FACT: Final[Schema] = {
+    **closed(
         {
-            "source": _text(
+            "source": text(
                 "A system of record that the configuration names; opened read-only.",
                 64,
                 pattern=LOCAL_NAME,
             ),
-            "sql": _text("One SELECT, or WITH ... SELECT; values only as :parameters.", 10_000),
-            "url": _text("HTTP GET; {name} is a parameter (RFC 6570), the host constant.", 2_000),
+            "sql": text("One SELECT, or WITH ... SELECT; values only as :parameters.", 10_000),
+            "url": text("HTTP GET; {name} is a parameter (RFC 6570), the host constant.", 2_000),
             "parameters": {
                 "type": "object",
                 "description": "What each parameter is bound to; an array expands (IN :ids).",
@@ -212,7 +166,7 @@ _FACT: Final[_Schema] = {
                 "default": "DENY",
                 "description": "What it means that there is no such row.",
             },
-            "deadline_s": _deadline("Seconds; later is an error.", FACT_DEADLINE_S_MAX),
+            "deadline_s": deadline("Seconds; later is an error.", FACT_DEADLINE_S_MAX),
             "shape": {
                 "type": "object",
                 "description": "JSON Schema 2020-12 of one row, or of the body of the answer.",
@@ -223,10 +177,10 @@ _FACT: Final[_Schema] = {
     ),
     "oneOf": [{"required": ["sql"]}, {"required": ["url"]}],
 }
-_SCOPES: Final = _list(
-    _closed(
+_SCOPES: Final = list_of(
+    closed(
         {
-            "name": _text(
+            "name": text(
                 "Such as refunds:write.", NAME_CHARACTERS_MAX, pattern="^[a-z][a-z0-9_.:/-]*$"
             ),
             "where": {**_PAIRS, "description": "Each left side must equal its right side."},
@@ -237,8 +191,8 @@ _SCOPES: Final = _list(
     at_most=SCOPES_MAX,
     minItems=1,
 )
-_LIMIT: Final[_Schema] = {
-    **_closed(
+_LIMIT: Final[Schema] = {
+    **closed(
         {
             "per": {
                 "enum": ["principal", "agent", "session", "tool"],
@@ -256,8 +210,8 @@ _LIMIT: Final[_Schema] = {
                 "maximum": INTEGER_MAX,
                 "description": "The most calls in a window.",
             },
-            "sum": {**_POINTER, "description": "An integer argument that adds up."},
-            "currency": {**_POINTER, "description": "Sums are kept apart by this argument."},
+            "sum": {**POINTER, "description": "An integer argument that adds up."},
+            "currency": {**POINTER, "description": "Sums are kept apart by this argument."},
             "maximum": {
                 "type": "integer",
                 "minimum": 0,
@@ -271,12 +225,12 @@ _LIMIT: Final[_Schema] = {
     "oneOf": [{"required": ["calls"]}, {"required": ["sum", "maximum"]}],
     "dependentRequired": {"currency": ["sum"], "maximum": ["sum"]},
 }
-_EXCLUSIVE: Final = _list(
+_EXCLUSIVE: Final = list_of(
     {
         "oneOf": [
-            _POINTER,
-            _closed(
-                {"as": _text("The key's name.", 64, pattern=LOCAL_NAME), "value": _POINTER},
+            POINTER,
+            closed(
+                {"as": text("The key's name.", 64, pattern=LOCAL_NAME), "value": POINTER},
                 required=("as", "value"),
             ),
         ],
@@ -285,15 +239,16 @@ _EXCLUSIVE: Final = _list(
     "names the key, so that tools which call it differently exclude each other.",
     at_most=EXCLUSIVE_KEYS_MAX,
 )
-_EXECUTION: Final[_Schema] = {
+_EXECUTION: Final[Schema] = {
     "runner": {
         "enum": [*RUNNERS],
         "default": "worker",
-        "description": "What carries the call out; worker is the one that is available now.",
+        "description": "What carries the call out; worker and sandbox are available now.",
     },
-    "deadline_s": _deadline("Seconds for one attempt; 30 unless said.", TOOL_DEADLINE_S_MAX),
+    "sandbox": SANDBOX_SECTION,
+    "deadline_s": deadline("Seconds for one attempt; 30 unless said.", TOOL_DEADLINE_S_MAX),
 }
-_REVIEW: Final = _closed(
+_REVIEW: Final = closed(
     {
         "money": {
             **_PAIRS,
@@ -303,18 +258,18 @@ _REVIEW: Final = _closed(
             "type": "object",
             "description": "Facts to show next to an argument.",
             "maxProperties": 50,
-            "propertyNames": _POINTER,
-            "additionalProperties": _list(_REFERENCE, "", at_most=20),
+            "propertyNames": POINTER,
+            "additionalProperties": list_of(_REFERENCE, "", at_most=20),
         },
         "narrowing": {
             "type": "object",
             "description": "How a reviewer may narrow an argument.",
             "maxProperties": 50,
-            "propertyNames": _POINTER,
+            "propertyNames": POINTER,
             "additionalProperties": {"enum": ["smaller", "subset"]},
         },
-        "preview": _closed(
-            {"deadline_s": _deadline("Seconds.", TOOL_DEADLINE_S_MAX)},
+        "preview": closed(
+            {"deadline_s": deadline("Seconds.", TOOL_DEADLINE_S_MAX)},
             about="The worker tells beforehand what would change.",
         ),
     },

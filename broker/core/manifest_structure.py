@@ -9,6 +9,7 @@ import jsonschema_rs
 from broker.core.arguments import JsonValue
 from broker.core.manifest_schema import manifest_schema
 from broker.core.pointers import Missing, Pointer
+from broker.core.sandbox_section import image_finding
 
 FINDINGS_MAX: Final = 50
 
@@ -37,6 +38,8 @@ def _told(error: jsonschema_rs.ValidationError) -> list[str]:
             return [f"{at}: add {details['property']}"]
         case "oneOf":
             return [f"{at}: {_one_of(error.schema_path)}"]
+        case "pattern" if at == "/sandbox/image":
+            return [f"{at}: {image_finding(error.instance)}"]
         case "propertyNames":
             return [f"{at}: a name in it does not have the form that it needs"]
         case _:

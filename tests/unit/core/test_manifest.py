@@ -10,6 +10,7 @@ from broker.core.manifest import (
     Behaviour,
     ManifestRefused,
     Output,
+    SandboxSpec,
     carried,
     parse,
     reached,
@@ -28,6 +29,15 @@ SMALLEST = {
     "arguments": CLOSED,
     "scopes": [{"name": "ping:use"}],
 }
+
+
+IMAGE = f"sha256:{'0f' * 32}"
+
+
+def sandboxed(**changes: Any) -> dict[str, Any]:
+    given = {"image": IMAGE, **changes}
+    section = {key: value for key, value in given.items() if value is not None}
+    return document(runner="sandbox", sandbox=section)
 
 
 def fact(**changes: Any) -> dict[str, Any]:
@@ -68,6 +78,25 @@ def test_what_a_manifest_does_not_say_is_assumed_at_its_worst():
     assert manifest.output == Output(trust="untrusted", sensitivity="secret")
     assert manifest.targets is None
     assert manifest.runner == "worker"
+
+
+def test_a_sandbox_is_an_image_by_digest_strict_and_without_files_unless_it_says_more():
+    manifest = parse(sandboxed())
+    assert (manifest.runner, manifest.sandbox) == ("sandbox", SandboxSpec(image=IMAGE))
+    assert parse(document()).sandbox is None
+    files = {"in": ["/order_id"], "out": {"max": 3}}
+    assert parse(sandboxed(profile="compute", files=files)).sandbox == SandboxSpec(
+        image=IMAGE,
+        profile="compute",
+        files_in=(Pointer(("order_id",)),),
+        files_out_max=3,
+        files_out_bytes_max=4 * 1024 * 1024,
+    )
+
+
+def test_another_image_is_another_revision():
+    other = sandboxed(image=f"sha256:{'f0' * 32}")
+    assert parse(other).revision != parse(sandboxed()).revision
 
 
 def test_what_only_reads_destroys_nothing_unless_it_says_both():
@@ -114,7 +143,21 @@ BROKEN = [
     ("unknown_in_fact", lambda: document(facts=fact(sqll="x")), "did you mean sql?"),
     ("type", lambda: document(deadline_s="soon"), "/deadline_s"),
     ("endless_deadline", lambda: document(deadline_s=1e9), "/deadline_s"),
-    ("runner", lambda: document(runner="sandbox"), "sandbox is not available yet"),
+    ("runner", lambda: document(runner="http"), "http is not available yet"),
+    ("no_sandbox", lambda: document(runner="sandbox"), ": add sandbox"),
+    ("sandbox_elsewhere", lambda: document(sandbox={"image": IMAGE}), "/sandbox: leave it out"),
+    ("no_image", lambda: sandboxed(image=None), "/sandbox: add image"),
+    ("image_by_tag", lambda: sandboxed(image="python:3.13"), "name the image by its digest"),
+    ("image_by_registry", lambda: sandboxed(image=f"python@{IMAGE}"), "callbroker sandbox build"),
+    ("upper_case", lambda: sandboxed(image=IMAGE.upper()), "/sandbox/image: name the image"),
+    ("image_and_more", lambda: sandboxed(image=IMAGE + "\n"), "/sandbox/image: name the image"),
+    ("profile", lambda: sandboxed(profile="../strict"), "/sandbox/profile"),
+    ("mounts", lambda: sandboxed(mounts=["/:/host"]), "/sandbox/mounts: no such key"),
+    ("command", lambda: sandboxed(command=["sh"]), "/sandbox/command: no such key"),
+    ("file", lambda: sandboxed(files={"in": ["/nothing"]}), "/nothing is no argument"),
+    ("file_number", lambda: sandboxed(files={"in": ["/amount_minor"]}), "must be a string"),
+    ("files_out", lambda: sandboxed(files={"out": {}}), "/sandbox/files/out: add max"),
+    ("files_out_many", lambda: sandboxed(files={"out": {"max": 10_000}}), "/files/out/max"),
     ("unknown_runner", lambda: document(runner="ssh"), "/runner"),
     ("open_arguments", lambda: document(arguments={"type": "object"}), "/arguments"),
     ("remote_reference", lambda: document(result={"$ref": "https://x.test/y"}), "/result"),
