@@ -15,11 +15,18 @@ Runtime = Literal["runc", "gvisor"]
 class EgressRule:
     """What may be asked of one host.
 
+    Templates `{/pointer}` read the frozen input (RFC 6901); where a pointer finds no string and no
+    integer, the rule allows nothing.
+
     Attributes:
-        host: exact, or "*.example.com"; templates `{/pointer}` read the frozen input (RFC 6901).
+        host: exact, or "*.example.com", where "*" is one label; templates stand in labels left of
+            the registered name.
         port: of TLS unless `scheme` is http.
         methods: upper case.
-        path: exact, templates allowed; a trailing "*" stands for any rest.
+        path: exact, templates allowed; a last segment "*" stands for any rest.
+        query: parameters that may be asked with, each once or not at all, and the value of each:
+            a template, or "*" for any. Empty: no query.
+        headers: lower-case names of request headers that may pass beside the usual ones.
         credential: name of the one that the proxy puts in; empty for none.
     """
 
@@ -28,6 +35,8 @@ class EgressRule:
     scheme: Literal["https", "http"] = "https"
     methods: tuple[str, ...] = ("GET",)
     path: str = "/"
+    query: tuple[tuple[str, str], ...] = ()
+    headers: tuple[str, ...] = ()
     credential: str = ""
 
 
@@ -39,9 +48,9 @@ class Egress:
         requests_max: of one run; refused ones count.
         sent_bytes_max, received_bytes_max: of one run, bodies alone.
         bytes_per_s: of one run, both ways together.
-        request_deadline_s: of one request, from its first byte to the answer's last.
-        private_addresses: CIDR blocks that may be connected to although they are private; empty
-            in every shipped profile.
+        request_deadline_s: of one request, from its head to the answer's last byte.
+        private_addresses: CIDR blocks that may be connected to although they are private or the
+            node's own; empty in every shipped profile.
     """
 
     rules: tuple[EgressRule, ...]
