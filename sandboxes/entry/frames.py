@@ -7,13 +7,16 @@ r"""The one question and the one answer that pass between a node and the contain
 A header is one JSON object that says how long each part after it is, so that whoever reads knows
 what is coming before it comes. The answer repeats the question's nonce: one that was written before
 the question was read does not have it. This file is copied into every image beside `entry.py` and
-needs the standard library alone.
+needs the standard library alone, and little of that: what is loaded here, each waiting container
+holds in memory (dataclasses would cost 1.7 MB).
 """
 
 import json
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 QUESTION = b"CBRQ"
 ANSWER = b"CBRS"
@@ -32,44 +35,76 @@ class FrameBroken(ValueError):
         self.code = code
 
 
-@dataclass(frozen=True)
-class File:
+class _Value:
+    """Equal where its parts are."""
+
+    __slots__: "tuple[str, ...]" = ()
+
+    def _parts(self) -> "tuple[object, ...]":
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other._parts() == self._parts()
+
+    def __hash__(self) -> int:
+        return hash(self._parts())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self._parts()!r}"
+
+
+class File(_Value):
     """One file: a plain name, and what is in it."""
 
-    name: str
-    content: bytes
+    __slots__ = ("content", "name")
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self.name = name
+        self.content = content
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(_Value):
     """What the tool gets."""
 
-    nonce: str
-    input_json: bytes
-    files: Sequence[File] = ()
+    __slots__ = ("files", "input_json", "nonce")
+
+    def __init__(self, nonce: str, input_json: bytes, files: "Sequence[File]" = ()) -> None:
+        self.nonce = nonce
+        self.input_json = input_json
+        self.files = tuple(files)
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(_Value):
     """What came back.
 
     Attributes:
         failure: None where there is a result; else code and sentence of the tool's own.
     """
 
-    nonce: str
-    result_json: bytes = b""
-    files: Sequence[File] = ()
-    failure: tuple[str, str] | None = None
+    __slots__ = ("failure", "files", "nonce", "result_json")
+
+    def __init__(
+        self,
+        nonce: str,
+        result_json: bytes = b"",
+        files: "Sequence[File]" = (),
+        failure: "tuple[str, str] | None" = None,
+    ) -> None:
+        self.nonce = nonce
+        self.result_json = result_json
+        self.files = tuple(files)
+        self.failure = failure
 
 
-@dataclass(frozen=True)
-class Caps:
+class Caps(_Value):
     """How much an answer may be. Sizes in bytes."""
 
-    output_bytes_max: int
-    files_max: int
-    files_bytes_max: int
+    __slots__ = ("files_bytes_max", "files_max", "output_bytes_max")
+
+    def __init__(self, *, output_bytes_max: int, files_max: int, files_bytes_max: int) -> None:
+        self.output_bytes_max = output_bytes_max
+        self.files_max = files_max
+        self.files_bytes_max = files_bytes_max
 
 
 def encode_question(question: Question) -> bytes:
@@ -94,7 +129,13 @@ def encode_answer(answer: Answer) -> bytes:
     return _frame(ANSWER, header, answer.result_json, answer.files)
 
 
-def _frame(kind: bytes, header: object, body: bytes, files: Sequence[File]) -> bytes:
+def unpack_prefix(prefix: bytes) -> "tuple[bytes, int]":
+    """What kind of frame begins here, and how long its header is: neither is checked."""
+    kind, length = _PREFIX.unpack(prefix)
+    return kind, length
+
+
+def _frame(kind: bytes, header: object, body: bytes, files: "Sequence[File]") -> bytes:
     encoded = json.dumps(header, separators=(",", ":")).encode()
     return b"".join(
         (_PREFIX.pack(kind, len(encoded)), encoded, body, *(f.content for f in files)),

@@ -76,7 +76,8 @@ def _of_configuration(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"Its WORKDIR is {work!a}, not {WORK_DIRECTORY}: /proc/self/fd/… leads out."
     odd = sorted({str(e).partition("=")[0] for e in config.get("Env") or ()} - _ENVIRONMENT)
     if odd:
-        yield f"Its environment sets {_some(odd)}: it may only set {', '.join(sorted(_ENVIRONMENT))}."
+        allowed = ", ".join(sorted(_ENVIRONMENT))
+        yield f"Its environment sets {_some(odd)}: it may set {allowed} alone."
 
 
 def _is_root(user: str) -> bool:
