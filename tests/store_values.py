@@ -3,15 +3,18 @@
 import dataclasses
 import hashlib
 import itertools
+import secrets
 from typing import Any
 
 import pytest
 
+from broker.core.artefacts import Artefact, Stored, content_digest, new_name
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Agent, Context, Invocation, Person, Principal, Session, ToolCall
 from broker.core.canonical import call_digest, canonical_bytes
 from broker.core.decision import Decision, Effect, HoldTerms, Obligation, Verdict
 from broker.core.holds import Hold, Requirement, Review, ReviewEffect, Reviewer
+from broker.core.labels import Labels
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.scopes import Scope
 from broker.core.unit import (
@@ -214,3 +217,19 @@ async def refused(store: SqlStore, on: ConflictOn, *changes: Change) -> None:
     assert caught.value.on is on
     assert await store.document(mark.digest) is None
     assert (await store.counts()).audit_entries == before.audit_entries
+
+
+def stored(of: Session, content: bytes = b"file", **changes: Any) -> Stored:
+    """A file of the session."""
+    made = Artefact(
+        name=new_name(secrets.token_urlsafe(32)),
+        session=of.name,
+        made_by="agent",
+        file_name="report \N{SNOWMAN}.csv",
+        size=len(content),
+        sha256=content_digest(content),
+        labels=Labels(trust="untrusted", sensitivity="personal"),
+        created_at=NOW,
+        expires_at=NOW + 172_800,
+    )
+    return Stored(artefact=dataclasses.replace(made, **changes), content=content)

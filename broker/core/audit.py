@@ -40,6 +40,8 @@ class EntryKind(enum.StrEnum):
     ATTEMPT_ANSWERED_LATE = "attempt.answered_late"
     CALL_ENDED = "call.ended"
     CALL_RECONCILED = "call.reconciled"
+    ARTEFACT_CREATED = "artefact.created"
+    ARTEFACTS_ERASED = "artefacts.erased"
     TOOL_PUT = "tool.put"
     TOOL_DELETED = "tool.deleted"
     POLICY_ACTIVATED = "policy.activated"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from broker.core.arguments import JsonValue
+from broker.core.artefacts import Artefact
 from broker.core.decision import Decision
 from broker.core.lifecycle import InvocationState
 from broker.core.scopes import Scope
@@ -180,6 +181,7 @@ class Invocation:
         message: for people and the model: why it was refused, or what failed.
         code: the caller's code of the same: a refusal's, or the tool's own failure code.
         result: RFC 8785 bytes, None until released.
+        artefacts: files that the tool left, released with the result.
         hold: the name of the latest hold, or empty.
         attempt: how many times it was handed to a runner.
         etag: rises with every change.
@@ -199,6 +201,7 @@ class Invocation:
     code: str = ""
     message: str = ""
     result: bytes | None = None
+    artefacts: tuple[Artefact, ...] = ()
     hold: str = ""
     attempt: int = 0
     owner: str = ""

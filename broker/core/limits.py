@@ -26,6 +26,19 @@ TOOL_MESSAGE_CHARACTERS_MAX: Final = 1_000
 EVIDENCE_CHARACTERS_MAX: Final = 10_000
 TOOL_DEADLINE_S_MAX: Final = 3_600.0
 
+# Files of a session. Those of one call are bounded by what a sandbox takes.
+ARTEFACT_BYTES_MAX: Final = 8 * 1024 * 1024
+ARTEFACT_CHUNK_BYTES_MAX: Final = 256 * 1024
+ARTEFACTS_OF_SESSION_MAX: Final = 256
+ARTEFACT_BYTES_OF_SESSION_MAX: Final = 64 * 1024 * 1024
+ARTEFACT_RETENTION_S: Final = 86_400.0  # after the session's absolute end
+FILE_NAME_CHARACTERS_MAX: Final = 128
+FILE_NAME_BYTES_MAX: Final = 255
+TRANSFERS_OF_AGENT_MAX: Final = 4
+TRANSFERS_UNDER_WAY_MAX: Final = 16  # each may hold a whole file in memory
+TRANSFER_DEADLINE_S: Final = 60.0
+TRANSFER_CHUNK_DEADLINE_S: Final = 10.0
+
 # What an operator may register.
 SCHEMA_BYTES_MAX: Final = 64 * 1024
 SCHEMA_DEPTH_MAX: Final = 64

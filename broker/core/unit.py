@@ -8,6 +8,8 @@ own unit out alone and is reported as a `Conflict` by name.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from broker.core import limits
+from broker.core.artefacts import Stored
 from broker.core.audit import EntryDraft
 from broker.core.calls import Invocation, Session
 from broker.core.holds import Hold, Review
@@ -25,6 +27,7 @@ class ConflictOn(StrEnum):
     KEY = "key"
     COUNTER = "counter"
     MANDATE = "mandate"
+    ARTEFACT = "artefact"
 
 
 class Conflict(Exception):
@@ -235,6 +238,22 @@ class AddDocument:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddArtefact:
+    """A new file of a session that has room for it: so many in all, of so many bytes together."""
+
+    stored: Stored
+    count_max: int = limits.ARTEFACTS_OF_SESSION_MAX
+    bytes_max: int = limits.ARTEFACT_BYTES_OF_SESSION_MAX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropArtefacts:
+    """Files whose time was over at `expired_at` are erased."""
+
+    expired_at: float
+
+
 Change = (
     RequireControl
     | TouchSession
@@ -257,6 +276,8 @@ Change = (
     | PutControl
     | DropControl
     | AddDocument
+    | AddArtefact
+    | DropArtefacts
 )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from broker.core.arguments import JsonValue
+from broker.core.artefacts import Artefact
 from broker.core.calls import History, Invocation, Session, Usage
 from broker.core.control import ControlRows
 from broker.core.holds import Hold, Review
@@ -146,6 +147,26 @@ class Store(Protocol):
 
     async def open_holds_of(self, session: str) -> Sequence[Hold]:
         """PENDING and APPROVED holds of a session."""
+        ...
+
+    async def find_artefacts(
+        self,
+        session: str,
+        names: Sequence[str],
+    ) -> Mapping[str, Artefact]:
+        """Those of these names that the session has; of any others nothing is said."""
+        ...
+
+    async def list_artefacts(self, session: str) -> Sequence[Artefact]:
+        """All that the session has, oldest first."""
+        ...
+
+    async def artefact_content(self, session: str, name: str) -> bytes | None:
+        """What is in an artefact of the session."""
+        ...
+
+    async def expired_artefacts(self, *, now: float) -> int:
+        """How many artefacts there are whose time is over."""
         ...
 
     async def entries(self, invocation: str) -> Sequence[Mapping[str, JsonValue]]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from broker.core.errors import Defect
 from broker.core.lifecycle import HOLD, INVOCATION, HoldState, InvocationState, step, step_hold
 from broker.core.unit import (
+    AddArtefact,
     AddDocument,
     AddHold,
     AddInvocation,
@@ -21,6 +22,7 @@ from broker.core.unit import (
     Conflict,
     ConflictOn,
     CountHistory,
+    DropArtefacts,
     DropControl,
     EndSession,
     FreeKeys,
@@ -38,6 +40,8 @@ from broker.core.unit import (
 )
 from broker.store import statements as s
 from broker.store.rows import (
+    artefact_row,
+    content_row,
     hold_row,
     invocation_row,
     mandate_row,
@@ -270,6 +274,22 @@ def _add_document(database: Database, change: AddDocument) -> None:
     database.run(s.ADD_DOCUMENT, row)
 
 
+def _add_artefact(database: Database, change: AddArtefact) -> None:
+    artefact = change.stored.artefact
+    row = database.row(s.ARTEFACTS_HAD, {"session": artefact.session})
+    if row is None or row["count"] >= change.count_max:
+        raise Conflict(ConflictOn.ARTEFACT)
+    if row["bytes"] + artefact.size > change.bytes_max:
+        raise Conflict(ConflictOn.ARTEFACT)
+    _must_be_new(database, s.ADD_ARTEFACT, artefact_row(artefact), ConflictOn.ARTEFACT)
+    database.run(s.ADD_CONTENT, content_row(change.stored))
+
+
+def _drop_artefacts(database: Database, change: DropArtefacts) -> None:
+    database.run(s.DROP_CONTENTS, {"now": change.expired_at})
+    database.run(s.DROP_ARTEFACTS, {"now": change.expired_at})
+
+
 # A change of another class raises KeyError, and its unit is undone.
 _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     TouchSession: _touch_session,
@@ -292,4 +312,6 @@ _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     PutControl: _put_control,
     DropControl: _drop_control,
     AddDocument: _add_document,
+    AddArtefact: _add_artefact,
+    DropArtefacts: _drop_artefacts,
 }

@@ -112,6 +112,28 @@ UNFINISHED: Final = Statement(
     )
     .order_by(t.invocations.c.name),
 )
+# With its session always: whoever has a name alone has nothing.
+ARTEFACT: Final = Statement(
+    sa.select(t.artefacts).where(
+        t.artefacts.c.name == bound("name"),
+        t.artefacts.c.session == bound("session"),
+    ),
+)
+ARTEFACTS_OF: Final = Statement(
+    sa.select(t.artefacts)
+    .where(t.artefacts.c.session == bound("session"))
+    .order_by(t.artefacts.c.created_at, t.artefacts.c.name),
+)
+CONTENT: Final = Statement(
+    sa.select(t.artefact_contents.c.content)
+    .select_from(t.artefact_contents.join(t.artefacts))
+    .where(t.artefacts.c.name == bound("name"), t.artefacts.c.session == bound("session")),
+)
+EXPIRED_COUNT: Final = Statement(
+    sa.select(sa.func.count().label("count"))
+    .select_from(t.artefacts)
+    .where(t.artefacts.c.expires_at <= bound("now")),
+)
 OPEN_STATES: Final = Statement(
     sa.select(t.invocations.c.state, sa.func.count().label("count"))
     .where(sa.text(t.OPEN_INVOCATION))

@@ -5,6 +5,7 @@ A page is a keyset: names sort by time, so the last name of a page is where the 
 
 from collections.abc import Mapping, Sequence
 
+from broker.core.artefacts import Artefact
 from broker.core.calls import History, Invocation, Session, Usage
 from broker.core.control import ControlRow, ControlRows
 from broker.core.holds import Hold, Review
@@ -14,6 +15,7 @@ from broker.core.unit import Mandate
 from broker.ports import CounterAsked, Counts, HoldQuery, InvocationQuery, KeySeen, Seen
 from broker.store import queries as q
 from broker.store.rows import (
+    artefact_of,
     hold_of,
     invocation_of,
     mandate_of,
@@ -137,6 +139,33 @@ def overdue(database: Database, now: float) -> Sequence[Hold]:
 def open_holds_of(database: Database, session: str) -> Sequence[Hold]:
     """PENDING and APPROVED holds of a session."""
     return [hold_of(row) for row in database.rows(q.OPEN_HOLDS_OF, {"session": session})]
+
+
+def find_artefacts(
+    database: Database,
+    session: str,
+    names: Sequence[str],
+) -> Mapping[str, Artefact]:
+    """Those of these names that the session has."""
+    rows = (database.row(q.ARTEFACT, {"session": session, "name": name}) for name in names)
+    return {row["name"]: artefact_of(row) for row in rows if row is not None}
+
+
+def list_artefacts(database: Database, session: str) -> Sequence[Artefact]:
+    """All that the session has, oldest first."""
+    return [artefact_of(row) for row in database.rows(q.ARTEFACTS_OF, {"session": session})]
+
+
+def artefact_content(database: Database, session: str, name: str) -> bytes | None:
+    """What is in an artefact of the session."""
+    row = database.row(q.CONTENT, {"session": session, "name": name})
+    return None if row is None else bytes(row["content"])
+
+
+def expired_artefacts(database: Database, now: float) -> int:
+    """How many artefacts there are whose time is over."""
+    (row,) = database.rows(q.EXPIRED_COUNT, {"now": now})
+    return int(row["count"])
 
 
 def counts(database: Database) -> Counts:

@@ -8,8 +8,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from broker.core.artefacts import Artefact, Stored
 from broker.core.calls import Invocation, Person, Session, ToolCall
 from broker.core.holds import Hold, Requirement, Review, ReviewEffect, Reviewer
+from broker.core.labels import Labels
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.unit import Mandate
 from broker.store import parts as p
@@ -47,6 +49,7 @@ def invocation_row(value: Invocation) -> Row:
         "created_at": value.created_at,
         "updated_at": value.updated_at,
         "etag": value.etag,
+        "artefacts": _released(value.artefacts),
     }
 
 
@@ -60,6 +63,7 @@ def invocation_of(row: Row) -> Invocation:
         request_id=row["request_id"],
     )
     decision = row["decision"]
+    files = row["artefacts"]
     return Invocation(
         name=row["name"],
         session=row["session"],
@@ -83,7 +87,35 @@ def invocation_of(row: Row) -> Invocation:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         etag=row["etag"],
+        artefacts=() if files is None else tuple(artefact_of(file) for file in _decode(files)),
     )
+
+
+def artefact_row(value: Artefact) -> Row:
+    """A row of `artefacts`."""
+    return {
+        "name": value.name,
+        "session": value.session,
+        "made_by": value.made_by,
+        "file_name": value.file_name,
+        "size": value.size,
+        "sha256": value.sha256,
+        "trust": value.labels.trust,
+        "sensitivity": value.labels.sensitivity,
+        "created_at": value.created_at,
+        "expires_at": value.expires_at,
+    }
+
+
+def artefact_of(row: Row) -> Artefact:
+    """The value of a row of `artefacts`."""
+    labels = Labels(trust=row.pop("trust"), sensitivity=row.pop("sensitivity"))
+    return Artefact(labels=labels, **row)
+
+
+def content_row(value: Stored) -> Row:
+    """A row of `artefact_contents`."""
+    return {"artefact": value.artefact.name, "content": value.content}
 
 
 def hold_row(value: Hold) -> Row:
@@ -241,3 +273,7 @@ def words_rows(mandate: str, words: Iterable[str], *, first: int) -> list[Row]:
 def words_of(rows: Sequence[Row]) -> tuple[str, ...]:
     """The words of rows of `mandate_words`."""
     return tuple(_decode(row["words"]) for row in rows)
+
+
+def _released(artefacts: tuple[Artefact, ...]) -> str | None:
+    return _encode([artefact_row(one) for one in artefacts]) if artefacts else None

@@ -170,3 +170,19 @@ DOCUMENT_AT: Final = Statement(
     sa.select(t.documents.c.digest).where(t.documents.c.digest == bound("digest")),
 )
 ADD_DOCUMENT: Final = insert(t.documents)
+# Read within the transaction that writes; a store with several writers locks the session's row.
+ARTEFACTS_HAD: Final = Statement(
+    sa.select(
+        sa.func.count().label("count"),
+        sa.func.coalesce(sa.func.sum(t.artefacts.c.size), 0).label("bytes"),
+    ).where(t.artefacts.c.session == bound("session")),
+)
+ADD_ARTEFACT: Final = insert(t.artefacts)
+ADD_CONTENT: Final = insert(t.artefact_contents)
+_EXPIRED: Final = t.artefacts.c.expires_at <= bound("now")
+DROP_CONTENTS: Final = Statement(
+    sa.delete(t.artefact_contents).where(
+        t.artefact_contents.c.artefact.in_(sa.select(t.artefacts.c.name).where(_EXPIRED)),
+    ),
+)
+DROP_ARTEFACTS: Final = Statement(sa.delete(t.artefacts).where(_EXPIRED))

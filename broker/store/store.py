@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from broker.core import limits
 from broker.core.arguments import JsonValue
+from broker.core.artefacts import Artefact
 from broker.core.calls import Invocation, Session
 from broker.core.control import ControlRows
 from broker.core.errors import StoreUnavailable
@@ -223,6 +224,26 @@ class SqlStore:
     async def open_holds_of(self, session: str) -> Sequence[Hold]:
         """PENDING and APPROVED holds of a session."""
         return await self._readers.ask(reads.open_holds_of, session)
+
+    async def find_artefacts(
+        self,
+        session: str,
+        names: Sequence[str],
+    ) -> Mapping[str, Artefact]:
+        """Those of these names that the session has; of any others nothing is said."""
+        return await self._readers.look(reads.find_artefacts, session, names)
+
+    async def list_artefacts(self, session: str) -> Sequence[Artefact]:
+        """All that the session has, oldest first."""
+        return await self._readers.ask(reads.list_artefacts, session)
+
+    async def artefact_content(self, session: str, name: str) -> bytes | None:
+        """What is in an artefact of the session."""
+        return await self._readers.ask(reads.artefact_content, session, name)
+
+    async def expired_artefacts(self, *, now: float) -> int:
+        """How many artefacts there are whose time is over."""
+        return await self._readers.look(reads.expired_artefacts, now)
 
     async def entries(self, invocation: str) -> Sequence[Mapping[str, JsonValue]]:
         """The audit entries of one invocation in order; see `export.entries` for their form."""

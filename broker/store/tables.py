@@ -7,10 +7,11 @@ invocations and holds end in a UUIDv7, so their order is the order of time. Ever
 more in every commit: there is none that no read needs, and small tables are their own (rowid-less).
 """
 
-from typing import Final
+from typing import Final, get_args
 
 import sqlalchemy as sa
 
+from broker.core.labels import Sensitivity, Trust
 from broker.core.lifecycle import HoldState, InvocationState
 
 metadata: Final = sa.MetaData(
@@ -160,6 +161,8 @@ invocations = sa.Table(
     _seconds("created_at"),
     _seconds("updated_at"),
     _integer("etag"),
+    # What it released besides: of each file everything but what is in it. NULL: none.
+    sa.Column("artefacts", sa.Text, nullable=True),
     _one_of("state", tuple(state.value for state in InvocationState)),
     sa.UniqueConstraint("session", "request_id"),
     _partial("ix_invocations_open", "state", where=OPEN_INVOCATION),
@@ -201,6 +204,36 @@ reviews = sa.Table(
     sa.Index("ix_reviews_hold", "hold"),
     # Two credentials of one Person, or two concurrent clicks, are still one say.
     _partial("uq_reviews_person", "hold", "issuer", "subject", where=COUNTED, unique=True),
+)
+
+# A file of a session. Nothing here is ever updated: what was named is what is read.
+artefacts = sa.Table(
+    "artefacts",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("session", sa.ForeignKey("sessions.name"), nullable=False),
+    _text("made_by"),
+    _text("file_name"),
+    _integer("size"),
+    _text("sha256"),
+    _text("trust"),
+    _text("sensitivity"),
+    _seconds("created_at"),
+    _seconds("expires_at"),
+    _one_of("trust", get_args(Trust)),
+    _one_of("sensitivity", get_args(Sensitivity)),
+    sa.CheckConstraint("size >= 0", name="size"),
+    sa.Index("ix_artefacts_session", "session", "created_at", "name", "size"),
+    sa.Index("ix_artefacts_expires_at", "expires_at"),
+    sqlite_with_rowid=False,
+)
+
+# What is in it; apart, so that telling files from each other reads none of them.
+artefact_contents = sa.Table(
+    "artefact_contents",
+    metadata,
+    sa.Column("artefact", sa.ForeignKey("artefacts.name"), primary_key=True),
+    _bytes("content"),
 )
 
 # An exclusive key is free (no invocation) or taken; its version rises when it is given back.

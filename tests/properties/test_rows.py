@@ -3,10 +3,12 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.core.artefacts import Artefact
 from broker.core.calls import Agent, Context, Invocation, Person, Principal, Session, ToolCall
 from broker.core.canonical import canonical_bytes
 from broker.core.decision import Decision, Effect, HoldTerms, Obligation, Verdict
 from broker.core.holds import Hold, Requirement, Review, ReviewEffect, Reviewer
+from broker.core.labels import Labels
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.scopes import Scope
 from broker.core.unit import Mandate
@@ -88,6 +90,23 @@ CALL = st.builds(
     WORD,
     WORD,
 )
+LABELS = st.builds(
+    Labels,
+    trust=st.sampled_from(["trusted", "untrusted"]),
+    sensitivity=st.sampled_from(["none", "personal", "secret"]),
+)
+ARTEFACT = st.builds(
+    Artefact,
+    name=WORD,
+    session=WORD,
+    made_by=WORD,
+    file_name=WORD,
+    size=COUNT,
+    sha256=WORD,
+    labels=LABELS,
+    created_at=TIME,
+    expires_at=TIME,
+)
 INVOCATION = st.builds(
     Invocation,
     name=WORD,
@@ -112,6 +131,7 @@ INVOCATION = st.builds(
     created_at=TIME,
     updated_at=TIME,
     etag=COUNT,
+    artefacts=st.lists(ARTEFACT, max_size=2).map(tuple),
 )
 HOLD = st.builds(
     Hold,
@@ -156,6 +176,13 @@ def test_invocations_come_back(value):
     assert found.call.arguments == value.call.arguments
     assert rows.invocation_row(found) == rows.invocation_row(value)
     assert found.decision == value.decision
+    assert found.artefacts == value.artefacts
+
+
+@settings(max_examples=200, deadline=None)
+@given(ARTEFACT)
+def test_artefacts_come_back(value):
+    assert rows.artefact_of(rows.artefact_row(value)) == value
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,13 +1,17 @@
 """Migrations and tables say the same, and a broker starts on nothing else."""
 
 import asyncio
+import contextlib
+import re
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from broker.core.errors import StoreUnavailable
@@ -19,6 +23,7 @@ from broker.store import (
     sqlite,
     upgrade,
 )
+from broker.store.schema import MIGRATIONS
 from broker.store.tables import metadata
 from tests.stores import NOW, open_store, temporary_store, url_of
 
@@ -40,14 +45,35 @@ def execute(path: Path, statement: str) -> None:
     database.close()
 
 
+def version_of(path: Path) -> str:
+    with contextlib.closing(sqlite3.connect(path / "broker.db")) as database:
+        ((version,),) = database.execute("SELECT version_num FROM alembic_version")
+        return str(version)
+
+
+def to_revision(path: Path, revision: str) -> None:
+    """The database as an earlier release made it."""
+    configuration = Config()
+    configuration.set_main_option("script_location", str(MIGRATIONS))
+    configuration.set_main_option("path_separator", "os")
+    with sqlite.engine(url_of(path)).connect() as connection:
+        configuration.attributes["connection"] = connection
+        connection.exec_driver_sql(sqlite.BEGIN_WRITE)
+        command.upgrade(configuration, revision)
+        connection.exec_driver_sql("COMMIT")
+
+
 def described(url: str) -> list[tuple[str, list[str]]]:
     with sqlite.engine(url).connect() as connection:
         rows = connection.exec_driver_sql(
             "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
             " AND name <> 'alembic_version' ORDER BY name",
         )
-        # Constraints may be written in another order.
-        return [(n, sorted(line.strip(" ,\t") for line in sql.split("\n"))) for n, sql in rows]
+        # Constraints may be written in another order; a column that came later has no line.
+        return [
+            (n, sorted(p.strip(" \t") for p in re.split(r"[,\n]+", sql) if p.strip()))
+            for n, sql in rows
+        ]
 
 
 def test_migrations_make_the_tables_that_the_code_names(tmp_path: Path):
@@ -128,9 +154,21 @@ async def test_another_process_is_refused_and_told_why(tmp_path: Path):
 
 async def test_a_refusal_gives_the_database_up_again(tmp_path: Path):
     upgrade(url_of(tmp_path))
+    newest = version_of(tmp_path)
     execute(tmp_path, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(SchemaRefused):
         await opened(tmp_path)
-    execute(tmp_path, "UPDATE alembic_version SET version_num = '0001'")
+    execute(tmp_path, f"UPDATE alembic_version SET version_num = '{newest}'")
     store = await opened(tmp_path)
+    await store.close()
+
+
+async def test_an_older_database_goes_forward_with_all_that_is_in_it(tmp_path: Path):
+    to_revision(tmp_path, "0001")
+    execute(tmp_path, "INSERT INTO documents VALUES ('sha256:x', 'tool', 1.0, x'7b7d')")
+    with pytest.raises(SchemaRefused, match="older release: run `callbroker migrate`"):
+        await opened(tmp_path)
+    upgrade(url_of(tmp_path))
+    store = await opened(tmp_path)
+    assert await store.document("sha256:x") == b"{}"
     await store.close()
