@@ -6,7 +6,7 @@ Address and token come from CALLBROKER_ADDRESS and CALLBROKER_WORKER_TOKEN, the 
 SUPPORT_DESK_SHOP. The tools are plain on purpose: `refund` pays what it is told. That no refund
 exceeds its payment is kept by the broker, with a fact, a rule and an exclusive key; here a second
 delivery of the same call is made harmless, by the invocation's name as its key. One thing is
-enforced here a second time: documents are fetched and searched as the asking user.
+enforced here a second time: articles are fetched and searched as the asking user.
 """
 
 import json
@@ -74,17 +74,17 @@ class Mail(TypedDict):
     body: str
 
 
-class Document(TypedDict):
-    """A document of the knowledge base."""
+class Article(TypedDict):
+    """An article of the knowledge base."""
 
     title: str
     body: str
 
 
-class DocumentLine(TypedDict):
-    """A document in a list."""
+class ArticleLine(TypedDict):
+    """An article in a list."""
 
-    document_id: str
+    article_id: str
     title: str
 
 
@@ -266,33 +266,33 @@ def send_mail(call: Call, *, to: list[str], subject: str, body: str) -> Sent:
     return {"sent": len(to)}
 
 
-@worker.tool("search_documents")
-def search_documents(call: Call, *, words: str) -> list[DocumentLine]:
+@worker.tool("search_articles")
+def search_articles(call: Call, *, words: str) -> list[ArticleLine]:
     """Search in what the asking user may read, and in nothing else."""
     found = shop.readable(
-        """SELECT DISTINCT d.id, d.title FROM documents d
-             JOIN document_readers p ON p.document_id = d.id
+        """SELECT DISTINCT a.id, a.title FROM articles a
+             JOIN article_readers p ON p.article_id = a.id
              JOIN readers r ON r.reader = p.reader
-            WHERE instr(lower(d.title || ' ' || d.body), lower(:words)) > 0 ORDER BY d.id""",
+            WHERE instr(lower(a.title || ' ' || a.body), lower(:words)) > 0 ORDER BY a.id""",
         call.principal_groups,
         words=words,
     )
-    return [{"document_id": d["id"], "title": d["title"]} for d in found]
+    return [{"article_id": a["id"], "title": a["title"]} for a in found]
 
 
-@worker.tool("read_document")
-def read_document(call: Call, *, document_id: str) -> Document:
-    """Fetch a document as the asking user: one that is not theirs is not there."""
+@worker.tool("read_article")
+def read_article(call: Call, *, article_id: str) -> Article:
+    """Fetch an article as the asking user: one that is not theirs is not there."""
     found = shop.readable(
-        """SELECT d.title, d.body FROM documents d
-             JOIN document_readers p ON p.document_id = d.id
+        """SELECT a.title, a.body FROM articles a
+             JOIN article_readers p ON p.article_id = a.id
              JOIN readers r ON r.reader = p.reader
-            WHERE d.id = :document_id""",
+            WHERE a.id = :article_id""",
         call.principal_groups,
-        document_id=document_id,
+        article_id=article_id,
     )
     if not found:
-        raise ToolFailed("DOCUMENT_UNKNOWN", "There is no such document.")
+        raise ToolFailed("ARTICLE_UNKNOWN", "There is no such article.")
     return {"title": found[0]["title"], "body": found[0]["body"]}
 
 

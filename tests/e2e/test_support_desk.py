@@ -56,7 +56,7 @@ def test_the_show_ends_well(once):
         ("DENY", "read_order", "another customer's", "SCOPE_NOT_BOUND"),
         ("DENY", "refund", "a field that the tool does not have", "ARGUMENTS_INVALID"),
         ("DENY", "list_customers", "a tool that this agent does not have", "TOOL_UNAVAILABLE"),
-        ("DENY", "read_document", "for colleagues only", "DOCUMENT_NOT_READABLE"),
+        ("DENY", "read_article", "for colleagues only", "ARTICLE_NOT_READABLE"),
         ("HOLD", "send_mail", "audit@example.net", "MAIL_TO_STRANGER"),
         ("HOLD", "delete_customer", "customers/c-204", "DELETE_NEEDS_PERSON"),
         ("ALLOW", "refund", "8 at once", ""),
@@ -120,23 +120,23 @@ def tools(tmp_path, monkeypatch):
 
 
 async def test_the_worker_itself_finds_only_what_the_asking_user_may_read(tools):
-    """A rule that let too much through would still show no document of others."""
+    """A rule that let too much through would still show no article of others."""
     words = {"words": "colleague"}
-    assert await invoke_tool(tools, "search_documents", words) == []
-    found = await invoke_tool(tools, "search_documents", words, principal_groups=("customers",))
-    assert [line["document_id"] for line in found] == ["kb-1"]
-    found = await invoke_tool(tools, "search_documents", words, principal_groups=("support",))
-    assert [line["document_id"] for line in found] == ["kb-1", "kb-9"]
+    assert await invoke_tool(tools, "search_articles", words) == []
+    found = await invoke_tool(tools, "search_articles", words, principal_groups=("customers",))
+    assert [line["article_id"] for line in found] == ["kb-1"]
+    found = await invoke_tool(tools, "search_articles", words, principal_groups=("support",))
+    assert [line["article_id"] for line in found] == ["kb-1", "kb-9"]
 
 
-async def test_the_worker_itself_does_not_fetch_a_document_of_others(tools):
-    of_colleagues = {"document_id": "kb-9"}
-    with pytest.raises(ToolFailed, match="There is no such document"):
-        await invoke_tool(tools, "read_document", of_colleagues, principal_groups=("customers",))
-    document = await invoke_tool(
-        tools, "read_document", of_colleagues, principal_groups=("customers", "support")
+async def test_the_worker_itself_does_not_fetch_an_article_of_others(tools):
+    of_colleagues = {"article_id": "kb-9"}
+    with pytest.raises(ToolFailed, match="There is no such article"):
+        await invoke_tool(tools, "read_article", of_colleagues, principal_groups=("customers",))
+    article = await invoke_tool(
+        tools, "read_article", of_colleagues, principal_groups=("customers", "support")
     )
-    assert document["title"].startswith("Goodwill")
+    assert article["title"].startswith("Goodwill")
 
 
 async def test_a_second_delivery_of_a_refund_pays_nothing(tools):

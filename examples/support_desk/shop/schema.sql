@@ -67,15 +67,15 @@ CREATE TABLE contacts (
   about TEXT NOT NULL
 ) STRICT;
 
-CREATE TABLE documents (
+CREATE TABLE articles (
   id    TEXT PRIMARY KEY,
   title TEXT NOT NULL,
   body  TEXT NOT NULL
 ) STRICT;
 
--- Who may read a document, by group. A document without a row here is nobody's to read.
-CREATE TABLE document_readers (
-  document_id TEXT NOT NULL REFERENCES documents (id),
+-- Who may read an article, by group. An article without a row here is nobody's to read.
+CREATE TABLE article_readers (
+  article_id TEXT NOT NULL REFERENCES articles (id),
   reader      TEXT NOT NULL,
-  PRIMARY KEY (document_id, reader)
+  PRIMARY KEY (article_id, reader)
 ) STRICT;

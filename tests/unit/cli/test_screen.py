@@ -45,8 +45,8 @@ def test_a_name_is_broken_only_where_no_text_beside_it_can_be_folded() -> None:
 
 
 def test_a_code_longer_than_its_column_is_broken_where_its_words_meet() -> None:
-    pieces = [piece.plain for piece in fold(ours("DOCUMENT_NOT_READABLE"), 15)]
-    assert pieces == ["DOCUMENT_NOT_", "READABLE"]
+    pieces = [piece.plain for piece in fold(ours("ARTICLE_NOT_READABLE"), 15)]
+    assert pieces == ["ARTICLE_NOT_", "READABLE"]
 
 
 def test_a_column_that_says_nothing_takes_no_room() -> None:

@@ -1,18 +1,18 @@
 # METADATA
-# title: Documents
+# title: Articles
 # description: |
-#   A document is read by those whom the knowledge base names as its readers, by group; the agent
+#   An article is read by those whom the knowledge base names as its readers, by group; the agent
 #   sees what the asking user may see. The worker enforces the same when it fetches and searches.
 # schemas:
 #   - input: schema.input
-package broker.rules.documents
+package broker.rules.articles
 
 verdicts contains {
 	"effect": "DENY",
-	"code": "DOCUMENT_NOT_READABLE",
-	"message": "There is no such document for this user.",
+	"code": "ARTICLE_NOT_READABLE",
+	"message": "There is no such article for this user.",
 } if {
-	input.call.tool == "read_document"
+	input.call.tool == "read_article"
 	not _readable
 }
 
