@@ -1,0 +1,44 @@
+"""What tests of every folder may share: real container engines."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.base_images import import_python
+from tests.engine import ContainerEngine, OwnEngine, existing
+
+
+@pytest.fixture(scope="session")
+def container_engine() -> Iterator[ContainerEngine]:
+    """One engine for all tests that leave it running; label what you make, and remove it."""
+    found = existing()
+    if found is not None:
+        yield found
+        return
+    with OwnEngine() as own:
+        yield own
+
+
+@pytest.fixture(scope="session")
+def engine_socket(container_engine: ContainerEngine) -> str:
+    """Where the session's engine answers, `unix:///…`."""
+    return container_engine.url
+
+
+@pytest.fixture(scope="session")
+def base_image(container_engine: ContainerEngine) -> str:
+    """The id, "sha256:…", of a Debian root with python3 on the session's engine; no entry in it."""
+    return import_python(container_engine)
+
+
+@pytest.fixture
+def own_engine() -> Iterator[OwnEngine]:
+    """A fresh engine that this test may stop, kill, hang and start again; it has no image."""
+    with OwnEngine() as own:
+        yield own
+
+
+@pytest.fixture(scope="session")
+def python_image_of() -> Callable[[ContainerEngine], str]:
+    """Imports what `base_image` is into another engine, such as `own_engine`."""
+    return import_python

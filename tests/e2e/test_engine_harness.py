@@ -1,0 +1,100 @@
+"""The tests' own engine obeys, and leaves nothing behind however its tests ended."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.engine import CGROUPS, DATA_ROOTS, ROOT, EngineTrouble, OwnEngine
+
+END_DEADLINE_S = 20.0
+
+STARTS_AN_ENGINE_AND_IS_KILLED = """
+import os, signal
+from tests.engine import OwnEngine
+own = OwnEngine()
+print(own.home.name, *own.processes(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def _left_of(engine_name: str) -> list[Path]:
+    return [
+        path
+        for path in (
+            DATA_ROOTS / engine_name,
+            *CGROUPS.glob(f"*/{engine_name}"),
+            CGROUPS / engine_name,
+        )
+        if path.exists()
+    ]
+
+
+def test_an_engine_runs_a_container_and_leaves_no_process_file_or_cgroup(
+    python_image_of,
+) -> None:
+    with OwnEngine() as own:
+        made = own.ask(
+            "POST",
+            "/containers/create",
+            {"Image": python_image_of(own), "Cmd": ["sleep", "600"],
+             "HostConfig": {"NetworkMode": "none"}},
+        )  # fmt: skip
+        own.ask("POST", f"/containers/{made['Id']}/start")
+        state = own.ask("GET", f"/containers/{made['Id']}/json")["State"]
+        sleeping = own.host_pid(state["Pid"])
+        assert b"sleep" in Path(f"/proc/{sleeping}/cmdline").read_bytes()
+        processes = own.processes()
+        assert sleeping in processes
+
+    assert [pid for pid in processes if Path(f"/proc/{pid}").exists()] == []
+    assert not own.home.exists()
+    assert _left_of(own.home.name) == []
+
+
+def test_an_engine_hangs_dies_and_starts_again_as_told(own_engine: OwnEngine) -> None:
+    own_engine.hang()
+    assert not own_engine.answers(within_s=0.2)
+
+    own_engine.resume()
+    assert own_engine.answers()
+
+    own_engine.kill()
+    with pytest.raises(EngineTrouble):
+        own_engine.ask("GET", "/_ping")
+
+    own_engine.start()
+    assert own_engine.answers()
+
+
+def test_a_killed_run_leaves_no_process_and_the_next_one_sweeps_its_files() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", STARTS_AN_ENGINE_AND_IS_KILLED],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    name, *processes = ended.stdout.split()
+    for pid in processes:
+        _await_end(int(pid))
+
+    with OwnEngine():
+        assert _left_of(name) == []
+
+
+def _await_end(pid: int) -> None:
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([handle], [], [], END_DEADLINE_S)[0], f"process {pid} lives on"
+    finally:
+        os.close(handle)

@@ -1,0 +1,167 @@
+"""The first process of an engine's own namespaces: with it the kernel ends all that is in them.
+
+Run by `tests.engine` under `unshare --pid --mount --net`, as root; it needs nothing but Python. It
+mounts what an engine needs where only the engine sees it, then starts and signals the engine as
+told, one JSON object a line on standard input, and answers each. Its standard input ends when the
+tests' process does, however that ended.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+NEEDED_CONTROLLERS = ("cpu", "memory", "pids")
+V1_CONTROLLERS = (*NEEDED_CONTROLLERS, "cpuacct", "cpuset", "devices", "freezer", "blkio")
+
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+MNT_DETACH = 2
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = [*[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p]
+
+
+def main(data_root: str, log: str, command: list[str]) -> None:
+    """Prepares the room, says which storage driver fits, and obeys until standard input ends."""
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    bring_up_loopback()
+    mount_cgroups()
+    # Shims keep their sockets there, and an engine of this machine may have its own.
+    Path("/run/containerd").mkdir(parents=True, exist_ok=True)
+    mount("tmpfs", "/run/containerd", "tmpfs", MS_NOSUID | MS_NODEV)
+    driver = storage_driver(Path(data_root))
+    answer({"driver": driver})
+    with Path(log).open("ab") as heard:
+        obey([*command, f"--storage-driver={driver}"], heard.fileno())
+
+
+def obey(command: list[str], log: int) -> None:
+    """Starts and signals the engine as told; reaps whatever is orphaned in here."""
+    engine: subprocess.Popen[bytes] | None = None
+    waking, woken = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(waking, False)
+    signal.set_wakeup_fd(woken)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    selector = selectors.DefaultSelector()
+    selector.register(sys.stdin, selectors.EVENT_READ)
+    selector.register(waking, selectors.EVENT_READ)
+    while True:
+        for key, _ in selector.select():
+            if key.fd == waking:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(waking, 4096)
+                reap(engine)
+                continue
+            line = sys.stdin.readline()
+            if not line:
+                return
+            told = json.loads(line)
+            if told["do"] == "start":
+                engine = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
+                )
+            elif told["do"] == "signal" and engine is not None and engine.returncode is None:
+                os.kill(engine.pid, told["signal"])
+            elif told["do"] == "poll":
+                reap(engine)
+            answer({"engine": engine and engine.pid, "code": engine and engine.returncode})
+
+
+def reap(engine: subprocess.Popen[bytes] | None) -> None:
+    """Collects every child that ended: the engine's and, as first process, everybody's."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        if engine is not None and pid == engine.pid:
+            engine.returncode = os.waitstatus_to_exitcode(status)
+
+
+def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
+    """mount(2).
+
+    Raises:
+        OSError: the kernel said no.
+    """
+    wanted = (source.encode(), target.encode(), kind.encode(), flags, options.encode())
+    if _libc.mount(*wanted) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"cannot mount {kind} at {target}: {os.strerror(number)}")
+
+
+def bring_up_loopback() -> None:
+    """A new network namespace has one interface, and it is down."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        request = struct.pack("16sh14x", b"lo", 0)
+        flags = struct.unpack("16sh14x", fcntl.ioctl(handle, SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(handle, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
+
+
+def mount_cgroups() -> None:
+    """Leaves what is there; else version 2, else one tree for each controller of version 1."""
+    unified = CGROUPS / "cgroup.controllers"
+    if unified.exists() or all((CGROUPS / name).is_dir() for name in NEEDED_CONTROLLERS):
+        return
+    if not CGROUPS.is_dir():
+        mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount("cgroup2", str(CGROUPS), "cgroup2")
+    if set(NEEDED_CONTROLLERS) <= set(unified.read_text().split()):
+        return
+    if _libc.umount2(str(CGROUPS).encode(), MNT_DETACH) != 0:
+        raise OSError(ctypes.get_errno(), f"cannot unmount {CGROUPS}")
+    mount("tmpfs", str(CGROUPS), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755")
+    for name in V1_CONTROLLERS:
+        tree = CGROUPS / name
+        tree.mkdir()
+        try:
+            mount("cgroup", str(tree), "cgroup", 0, name)
+        except OSError:
+            tree.rmdir()
+            if name in NEEDED_CONTROLLERS:
+                raise
+
+
+def storage_driver(data_root: Path) -> str:
+    """overlay2 on the disk where that works, else in memory; else the slow one that always does."""
+    if overlay_works(data_root):
+        return "overlay2"
+    mount("tmpfs", str(data_root), "tmpfs", MS_NODEV, "mode=711")
+    return "overlay2" if overlay_works(data_root) else "vfs"
+
+
+def overlay_works(directory: Path) -> bool:
+    """Whether the directory's file system can be the upper half of an overlay."""
+    trial = directory / "overlay-trial"
+    halves = {name: trial / name for name in ("lower", "upper", "work", "merged")}
+    for half in halves.values():
+        half.mkdir(parents=True, exist_ok=True)
+    options = ",".join(f"{name}dir={path}" for name, path in halves.items() if name != "merged")
+    try:
+        mount("overlay", str(halves["merged"]), "overlay", 0, options)
+    except OSError:
+        return False
+    _libc.umount2(str(halves["merged"]).encode(), MNT_DETACH)
+    return True
+
+
+def answer(said: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(said) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
