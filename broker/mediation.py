@@ -3,11 +3,13 @@
 Names no adapter: a test gives fakes, the composition root the real ones, and both get one pipeline.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from broker.control_room import ControlRoom
 from broker.core import limits
 from broker.core.decision import HoldTerms
+from broker.core.profiles import OfferedProfile
 from broker.enforcer import Enforcer
 from broker.enforcer.carrying import Carrier
 from broker.enforcer.committing import Committer
@@ -33,6 +35,7 @@ class Parts:
         owner: this instance's name; it alone ends what it began.
         own: everything that is under way.
         terms: of holds for which no rule names any.
+        offered: the sandbox profiles that nodes tell of now.
         exclusive_wait_s: how long a call waits for an exclusive key, seconds.
         store_retry_s: pauses between attempts to record how a call ended, seconds.
     """
@@ -48,6 +51,7 @@ class Parts:
     owner: str
     own: OwnWork
     terms: HoldTerms
+    offered: Callable[[], Sequence[OfferedProfile]] = tuple
     exclusive_wait_s: float = limits.EXCLUSIVE_WAIT_S
     store_retry_s: tuple[float, ...] = STORE_RETRY_S
 
@@ -82,6 +86,7 @@ def mediation(parts: Parts) -> Mediation:
         events=events,
         clock=clock,
         terms=parts.terms,
+        offered=parts.offered,
         exclusive_wait_s=parts.exclusive_wait_s,
     )
     endings = Endings(store=store, events=events, clock=clock, retry_s=parts.store_retry_s)

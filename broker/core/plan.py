@@ -1,9 +1,11 @@
 """A decision becomes a plan: Refuse, Suspend or Run. Duties that nobody can discharge refuse.
 
 The obligations that the broker knows are listed here; any other kind, or one with parameters that
-it does not understand, turns the decision into DENY (XACML 3.0 §7.18).
+it does not understand, turns the decision into DENY (XACML 3.0 §7.18). The isolation of a sandbox
+is one of them: it comes with every call of such a tool, and policy can only tighten it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,10 +17,13 @@ from broker.core.decision import (
     Verdict,
 )
 from broker.core.holds import Requirement
+from broker.core.manifest import ToolManifest
 from broker.core.pointers import Pointer
+from broker.core.profiles import NO_PROFILE, ChosenProfile, OfferedProfile, choose_profile
 
 WITHHOLD: Final = "withhold"
 REDACT: Final = "redact"
+PROFILE: Final = "profile"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,45 +46,61 @@ class Run:
     """The call is handed over, and its result is released under these duties.
 
     Attributes:
-        profile: the sandbox profile that it runs under; empty for tools that run elsewhere.
+        profile: the sandbox profile that it runs under; empty for tools that run elsewhere, and
+            where no sandbox node is known, so that nobody can be asked to run it.
     """
 
     decision: Decision
     obligations: tuple[Obligation, ...]
-    profile: str = ""
+    profile: ChosenProfile = NO_PROFILE
 
 
 Plan = Refuse | Suspend | Run
 
 
-def make_plan(decision: Decision) -> Plan:
-    """What to do about a decision."""
+def make_plan(
+    decision: Decision,
+    *,
+    manifest: ToolManifest | None = None,
+    offered: Sequence[OfferedProfile] = (),
+) -> Plan:
+    """What to do about a decision.
+
+    Args:
+        decision: the combined answer.
+        manifest: of the tool; None where there is none, which only a denial can come from.
+        offered: the sandbox profiles that nodes tell of; none where no node is known.
+    """
     if decision.effect is Effect.DENY:
         return Refuse(decision=decision)
-    unknown = tuple(_undischargeable(o) for o in decision.obligations if not _understood(o))
+    sandbox = manifest.sandbox if manifest is not None else None
+    unknown = tuple(
+        _undischargeable(o)
+        for o in decision.obligations
+        if not _understood(o, is_sandboxed=sandbox is not None)
+    )
     if unknown:
-        return Refuse(
-            decision=replace(
-                decision,
-                effect=Effect.DENY,
-                verdicts=(*unknown, *decision.verdicts),
-            ),
-        )
+        return _refuse(decision, *unknown)
+    profile: ChosenProfile | Verdict = NO_PROFILE
+    if sandbox is not None:
+        tightened = [o for o in decision.obligations if o.kind == PROFILE]
+        profile = choose_profile(sandbox, tightened, offered)
+    if isinstance(profile, Verdict):
+        return _refuse(decision, profile)
     if any(v.terms is None for v in decision.holds):
         # Nobody could ever lift it.
-        return Refuse(
-            decision=replace(
-                decision,
-                effect=Effect.DENY,
-                verdicts=(_without_terms(), *decision.verdicts),
-            ),
-        )
+        return _refuse(decision, _without_terms())
     if decision.effect is Effect.HOLD:
         return Suspend(decision=decision, requirements=_requirements(decision))
-    return Run(decision=decision, obligations=decision.obligations)
+    return Run(decision=decision, obligations=decision.obligations, profile=profile)
 
 
-def _understood(obligation: Obligation) -> bool:
+def _refuse(decision: Decision, *because: Verdict) -> Refuse:
+    verdicts = (*because, *decision.verdicts)
+    return Refuse(decision=replace(decision, effect=Effect.DENY, verdicts=verdicts))
+
+
+def _understood(obligation: Obligation, *, is_sandboxed: bool) -> bool:
     match obligation.kind:
         case "withhold":
             return not obligation.parameters
@@ -90,6 +111,13 @@ def _understood(obligation: Obligation) -> bool:
                 and isinstance(pointers, list)
                 and bool(pointers)
                 and all(isinstance(p, str) and _is_pointer(p) for p in pointers)
+            )
+        case "profile":
+            # A tool that runs elsewhere cannot be shut in.
+            return (
+                is_sandboxed
+                and set(obligation.parameters) == {"profile"}
+                and isinstance(obligation.parameters["profile"], str)
             )
         case _:
             return False

@@ -70,7 +70,10 @@ def question(
 
 def _tool(manifest: ToolManifest, arguments: Mapping[str, JsonValue]) -> JsonValue:
     behaviour = manifest.behaviour
+    sandbox = manifest.sandbox
     return {
+        "runner": manifest.runner,
+        **({"sandbox": {"profile": sandbox.profile}} if sandbox is not None else {}),
         "scopes": [*sorted(scope.name for scope in manifest.scopes)],
         "behaviour": {
             "read_only": behaviour.read_only,

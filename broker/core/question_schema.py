@@ -24,6 +24,7 @@ EXAMPLE: Final[_Schema] = {
         "arguments": {},
     },
     "tool": {
+        "runner": "worker",
         "scopes": [],
         "behaviour": {
             "read_only": False,
@@ -131,6 +132,8 @@ _WHO_AND_WHAT: Final[_Schema] = {
     ),
     "tool": _closed(
         {
+            "runner": _TEXT,
+            "sandbox": _closed({"profile": _TEXT}),
             "scopes": _TEXTS,
             "behaviour": _closed(
                 dict.fromkeys(("read_only", "destructive", "idempotent", "open_world"), _FLAG)
@@ -138,7 +141,8 @@ _WHO_AND_WHAT: Final[_Schema] = {
             "targets": _TEXTS,
             "payload": _TEXTS,
             "output": _closed({"trust": _TEXT, "sensitivity": _TEXT}),
-        }
+        },
+        optional=("sandbox",),
     ),
     "principal": _closed(
         {"id": _TEXT, "groups": _TEXTS, "attributes": _ANYTHING, "assurance": _TEXT}

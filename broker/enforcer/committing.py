@@ -109,7 +109,7 @@ class Committer:
             return None
         return await self.runner.reserve(
             considered.tool.manifest,
-            profile=plan.profile,
+            profile=plan.profile.digest,
             wait_s=RUNNER_WAIT_S,
         )
 

@@ -35,6 +35,7 @@ from broker.core.holds import Hold, discharges
 from broker.core.lifecycle import InvocationState
 from broker.core.manifest import ToolManifest
 from broker.core.plan import Plan, make_plan
+from broker.core.profiles import OfferedProfile
 from broker.core.question import question
 from broker.core.scopes import EffectiveScope, effective, held_by
 from broker.core.screening import screen
@@ -86,7 +87,11 @@ class Considered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decider:
-    """Runs the stages over its ports."""
+    """Runs the stages over its ports.
+
+    Attributes:
+        offered: the sandbox profiles that nodes tell of now.
+    """
 
     control: Callable[[], Control]
     policies: Policies
@@ -95,6 +100,7 @@ class Decider:
     events: Events
     clock: Clock
     terms: HoldTerms
+    offered: Callable[[], Sequence[OfferedProfile]] = tuple
     exclusive_wait_s: float = limits.EXCLUSIVE_WAIT_S
 
     def contended(self, call: ToolCall, caller: Caller) -> Sequence[str]:
@@ -198,7 +204,7 @@ class Decider:
         return Considered(
             control=control,
             tool=tool,
-            plan=make_plan(decision),
+            plan=make_plan(decision, manifest=manifest, offered=self.offered()),
             keys=keys,
             counters=counters,
             usage=seen.usage,

@@ -13,7 +13,7 @@ from broker.core.calls import Caller, Invocation
 from broker.core.decision import Verdict
 from broker.core.holds import Hold
 from broker.core.lifecycle import InvocationState
-from broker.core.plan import Plan
+from broker.core.plan import Plan, Run
 from broker.enforcer.deciding import Considered
 
 
@@ -74,10 +74,18 @@ def entries_of(
                     "owner": invocation.owner,
                     "keys": [*sorted(considered.keys)],
                     "digest": invocation.call.digest,
+                    **_isolation(considered.plan),
                 },
             ),
         )
     return tuple(entries)
+
+
+def _isolation(plan: Plan) -> Mapping[str, JsonValue]:
+    """What it is to run under; the entry of its end says what it did."""
+    if not isinstance(plan, Run) or not plan.profile.name:
+        return {}
+    return {"profile": plan.profile.name, "profile_digest": plan.profile.digest}
 
 
 def _cause(invocation: Invocation, caller: Caller, plan: Plan) -> Mapping[str, JsonValue]:

@@ -101,7 +101,8 @@ class Runner(Protocol):
 
         Args:
             manifest: the tool's revision that was decided on.
-            profile: the sandbox profile that was decided on; empty for runners that have none.
+            profile: digest of the sandbox profile that was decided on; empty for runners that
+                have none.
             wait_s: seconds to wait for a place.
 
         Raises:
