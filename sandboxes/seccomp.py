@@ -1,10 +1,11 @@
 """What a tool may ask of the kernel: a list of what is allowed, each group with its reason.
 
 Whatever is not named here fails with EPERM. The list was made from what CPython, its standard
-library, a shell and the runtime's own last steps were seen to call, and then cut by what an attacker
-gains: a call that reaches rarely used code, the page cache, other processes or what the host shares
-stays out where a program does without it. Only the native architecture is listed, so that neither
-the 32-bit entry nor x32 gets round a condition. `python -m sandboxes.seccomp` writes `seccomp/*.json` anew.
+library, a shell and the runtime's own last steps were seen to call, and then cut by what an
+attacker gains: a call that reaches rarely used code, the page cache, other processes or what the
+host shares stays out where a program does without it. Only the native architecture is listed, so
+that neither the 32-bit entry nor x32 gets round a condition. `python -m sandboxes.seccomp` writes
+`seccomp/*.json` anew.
 """
 
 import json
@@ -184,8 +185,8 @@ CONDITIONS: Final = (
         values=(0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032),
     ),
     Condition(
-        reason="TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX: is it a terminal, how much"
-        " is there, do not block, close on exec. No TIOCSTI, no pty unlocked, no file cloned.",
+        reason="TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX: is it a terminal, how"
+        " much is there, do not block, close on exec. No TIOCSTI, no pty unlocked, no file cloned.",
         calls="ioctl",
         argument=1,
         values=(0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451),
@@ -213,9 +214,9 @@ CONDITIONS: Final = (
         values=(0,),
     ),
     Condition(
-        reason="PR_(SET|GET)_PDEATHSIG, _DUMPABLE, _NAME, _NO_NEW_PRIVS, PR_CAPBSET_READ, PR_SET_VMA"
-        " (libc names its memory): no filter of one's own, no change of mitigations or of the"
-        " memory map.",
+        reason="PR_(SET|GET)_PDEATHSIG, _DUMPABLE, _NAME, _NO_NEW_PRIVS, PR_CAPBSET_READ,"
+        " PR_SET_VMA (libc names its memory): no filter of one's own, no change of mitigations or"
+        " of the memory map.",
         calls="prctl",
         argument=0,
         values=(1, 2, 3, 4, 15, 16, 23, 38, 39, 0x53564D41),

@@ -1,9 +1,9 @@
 """What a container is made with: every control, in one value, and nothing that a caller chose.
 
-`body` is what is posted to `/containers/create`. It is the same for each container of a profile but
-for image, uid, labels and the directory of the way out. It names no command, entry point, device,
-capability, namespace of another or directory of the host beside that one; an image's own fixed entry
-point runs. What each control stops is named by a test in `tests/attacks/sandbox`.
+`body` is what is posted to `/containers/create`. It is the same for each container of a profile
+but for image, uid, labels and the directory of the way out. It names no command, entry point,
+device, capability, namespace of another or directory of the host beside that one; an image's own
+fixed entry point runs. What each control stops is named by a test in `tests/attacks/sandbox`.
 """
 
 from collections.abc import Mapping
@@ -17,15 +17,15 @@ SCRATCH: Final = "/tmp"  # noqa: S108 - inside the container, and its own
 # What the engine calls the runtimes that a profile may ask for.
 RUNTIMES: Final[Mapping[Runtime, str]] = {"runc": "runc", "gvisor": "runsc"}
 
-# Of /proc, a process sees processes. All else there and in /sys tells of the host or, where it can be
-# written, changes it. Runtimes pass over what a kernel does not have.
+# Of /proc, a process sees processes. All else there and in /sys tells of the host or, where it can
+# be written, changes it. Runtimes pass over what a kernel does not have.
 _OF_THE_HOST: Final = (
-    "acpi asound buddyinfo bus cgroups cmdline config.gz consoles cpuinfo crypto devices diskstats dma"
-    " driver dynamic_debug execdomains fb filesystems fs interrupts iomem ioports irq kallsyms kcore"
-    " keys key-users kmsg kpagecgroup kpagecount kpageflags latency_stats loadavg locks mdstat meminfo"
-    " misc modules mtrr pagetypeinfo partitions pressure sched_debug schedstat scsi slabinfo softirqs"
-    " stat swaps sys sysrq-trigger sysvipc timer_list timer_stats tty uptime version vmallocinfo vmstat"
-    " zoneinfo"
+    "acpi asound buddyinfo bus cgroups cmdline config.gz consoles cpuinfo crypto devices"
+    " diskstats dma driver dynamic_debug execdomains fb filesystems fs interrupts iomem ioports"
+    " irq kallsyms kcore key-users keys kmsg kpagecgroup kpagecount kpageflags latency_stats"
+    " loadavg locks mdstat meminfo misc modules mtrr pagetypeinfo partitions pressure"
+    " sched_debug schedstat scsi slabinfo softirqs stat swaps sys sysrq-trigger sysvipc"
+    " timer_list timer_stats tty uptime version vmallocinfo vmstat zoneinfo"
 )
 MASKED_PATHS: Final = (
     *(f"/proc/{name}" for name in _OF_THE_HOST.split()),
@@ -53,6 +53,7 @@ def body(
     """The body of `POST /containers/create`.
 
     Args:
+        profile: how much it gets.
         image: "sha256:…", never a tag.
         uid: user and group; of no other container that runs, and not 0.
         seccomp: the allow-list's JSON, for the engine's architecture.
