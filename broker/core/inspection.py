@@ -1,17 +1,20 @@
 """What a tool answered is looked at before anyone reads it: size, strict JSON, schema, duties.
 
+Files beside a result are released with it or not at all; without a released result there are none.
+
 A result that may not be released is withheld, and the call has still SUCCEEDED: it took effect, and
 saying otherwise would invite the model to repeat it. What a tool says of its failure is brought
 into bounds, because a model reads it.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from broker.core import limits
 from broker.core.arguments import JsonValue, MalformedJson, parse_value
+from broker.core.artefacts import FileNameRefused, require_file_name
 from broker.core.canonical import canonical_bytes
 from broker.core.decision import Obligation
 from broker.core.plan import REDACT, WITHHOLD
@@ -22,6 +25,8 @@ REDACTED: Final = "[REDACTED]"
 TOOL_FAILED: Final = "TOOL_FAILED"
 RESULT_INVALID: Final = "RESULT_INVALID"
 RESULT_WITHHELD: Final = "RESULT_WITHHELD"
+FILES_INVALID: Final = "FILES_INVALID"
+FILES_WITHHELD: Final = "FILES_WITHHELD"
 
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,62}", re.ASCII)
 
@@ -105,6 +110,53 @@ def inspect(
                     message="The call ran. Its result is withheld: it could not be redacted.",
                 )
     return Released(result=canonical_bytes(value))
+
+
+def inspect_files(
+    files: Sequence[tuple[str, int]],
+    *,
+    count_max: int,
+    bytes_max: int,
+    obligations: Iterable[Obligation],
+) -> Withheld | None:
+    """Decide whether the files beside a released result are released too: all of them, or none.
+
+    Args:
+        files: name and size of each, as the tool left them.
+        count_max: how many the manifest allows.
+        bytes_max: how many bytes of them all it allows.
+        obligations: those of the decision, all of kinds that `plan` knows.
+
+    Returns:
+        Why they are withheld, or None.
+    """
+    if not files:
+        return None
+    if any(obligation.kind in {WITHHOLD, REDACT} for obligation in obligations):
+        # A pointer says nothing of a file: what is to be redacted may be anywhere in there.
+        return Withheld(
+            code=FILES_WITHHELD, message="The call ran. Its files are withheld by policy."
+        )
+    why = _out_of_bounds(files, count_max=count_max, bytes_max=bytes_max)
+    if not why:
+        return None
+    return Withheld(code=FILES_INVALID, message=f"The call ran. Its files are withheld: {why}")
+
+
+def _out_of_bounds(files: Sequence[tuple[str, int]], *, count_max: int, bytes_max: int) -> str:
+    if len(files) > count_max:
+        return f"its tool may leave at most {count_max}."
+    if sum(size for _, size in files) > bytes_max:
+        return f"its tool may leave at most {bytes_max} bytes."
+    names = [name for name, _ in files]
+    if len({name.casefold() for name in names}) < len(names):
+        return "two of them have one name."
+    try:
+        for name in names:
+            require_file_name(name)
+    except FileNameRefused as refused:
+        return str(refused)
+    return ""
 
 
 class _Unreachable(Exception):

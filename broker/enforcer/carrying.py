@@ -14,9 +14,20 @@ import structlog
 from broker.core import freezes, limits
 from broker.core.calls import Caller, Invocation
 from broker.core.control import Control, RegisteredTool
+from broker.core.errors import StoreUnavailable
+from broker.core.labels import WORST, Labels
 from broker.core.plan import Run
-from broker.enforcer.ending import Endings, conclude
-from broker.ports import Clock, FrozenCall, Lost, NeverStarted, Outcome, Slot
+from broker.enforcer.concluding import conclude
+from broker.enforcer.ending import Endings
+from broker.enforcer.files import (
+    FileGone,
+    Handed,
+    keep,
+    load,
+    output_labels,
+    reached_outside,
+)
+from broker.ports import Clock, FrozenCall, Lost, NeverStarted, Outcome, Slot, Succeeded
 
 _log = structlog.get_logger(__name__)
 
@@ -55,15 +66,31 @@ class Carrier:
         self.carrying.add(invocation.name)
         try:
             try:
-                outcome = await self._hand_over(invocation, caller, tool, slot)
+                handed = await self._load(invocation, tool)
+                outcome = await self._hand_over(invocation, caller, tool, slot, handed)
             finally:
                 slot.release()
             ended = conclude(outcome, tool, plan)
-            after = await self.endings.record(invocation, ended, actor="broker")
+            left = await keep(
+                ended.files,
+                ended.withheld,
+                invocation=invocation,
+                caller=caller,
+                labels=_labels(outcome, tool, handed),
+                now=self.clock(),
+            )
+            after = await self.endings.record(invocation, ended, actor="broker", left=left)
             slot.acknowledge()
             return after
         finally:
             self.carrying.discard(invocation.name)
+
+    async def _load(self, invocation: Invocation, tool: RegisteredTool) -> Handed | NeverStarted:
+        """The files that the call names; or why they cannot be handed over."""
+        try:
+            return await load(self.endings.store, invocation, tool.manifest, now=self.clock())
+        except (FileGone, StoreUnavailable) as gone:
+            return NeverStarted(why=str(gone))
 
     async def _hand_over(
         self,
@@ -71,7 +98,10 @@ class Carrier:
         caller: Caller,
         tool: RegisteredTool,
         slot: Slot,
+        handed: Handed | NeverStarted,
     ) -> Outcome:
+        if isinstance(handed, NeverStarted):
+            return handed
         # A freeze that came after the decision still stops what has not been handed over.
         freeze = freezes.covering_call(self.control().freezes, invocation, now=self.clock())
         if freeze is not None:
@@ -83,6 +113,7 @@ class Carrier:
             principal=caller.principal,
             fencing_token=secrets.token_urlsafe(24),
             deadline_s=deadline_s,
+            files=handed.files,
         )
         try:
             # The runner keeps the deadline; this one only catches a runner that does not.
@@ -93,3 +124,11 @@ class Carrier:
         except Exception as error:  # noqa: BLE001 - whatever went wrong, it may have happened
             _log.exception("runner_failed", invocation=invocation.name)
             return Lost(why=f"the runner failed: {type(error).__name__}")
+
+
+def _labels(outcome: Outcome, tool: RegisteredTool, handed: Handed | NeverStarted) -> Labels:
+    """Of what the tool left; the worst where nobody can say."""
+    if not isinstance(outcome, Succeeded) or isinstance(handed, NeverStarted):
+        return WORST
+    outside = reached_outside(outcome.trail)
+    return output_labels(tool.manifest.output, handed.labels, reached_outside=outside)

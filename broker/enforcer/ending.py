@@ -7,60 +7,34 @@ etag and owner say whose end it has.
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import structlog
 
 from broker.core.arguments import JsonValue
+from broker.core.artefacts import Artefact
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Invocation
-from broker.core.control import RegisteredTool
 from broker.core.errors import Defect, OutcomeUnstored, StoreUnavailable
-from broker.core.inspection import RESULT_INVALID, Released, Withheld, failure, inspect
 from broker.core.lifecycle import KEY_TAKEN, InvocationState, step
-from broker.core.plan import Run
 from broker.core.unit import (
+    AddArtefact,
     Change,
     Conflict,
+    ConflictOn,
     FreeKeys,
     MoveInvocation,
     ReleaseReservations,
     Unit,
 )
+from broker.enforcer.concluding import NEVER_HANDED_OVER, Ended
+from broker.enforcer.files import NOTHING_LEFT, Left
 from broker.events import Events
-from broker.ports import Clock, Failed, Lost, NeverStarted, Outcome, Store, Succeeded
+from broker.ports import Clock, Store
 
 _log = structlog.get_logger(__name__)
 
 STORE_RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 10.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How an attempt leaves its invocation."""
-
-    state: InvocationState
-    code: str = ""
-    message: str = ""
-    result: bytes | None = None
-    why: str = ""
-
-
-NEVER_HANDED_OVER = Ended(
-    state=InvocationState.CANCELLED,
-    code="NOT_STARTED",
-    message="The call was stopped before anything ran.",
-    why="whether it was recorded was not known, so it was not handed over",
-)
-
-
-INTERRUPTED = Ended(
-    state=InvocationState.UNKNOWN,
-    code="OUTCOME_UNKNOWN",
-    message="It may have happened. Do not repeat it; a person must look.",
-    why="the broker stopped while the call was under way",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,14 +53,23 @@ class Endings:
     retry_s: tuple[float, ...] = STORE_RETRY_S
     unstored: dict[str, "_Ending"] = field(default_factory=dict)
 
-    async def record(self, invocation: Invocation, ended: Ended, *, actor: str) -> Invocation:
+    async def record(
+        self,
+        invocation: Invocation,
+        ended: Ended,
+        *,
+        actor: str,
+        left: Left = NOTHING_LEFT,
+    ) -> Invocation:
         """Record the end of an attempt, trying again while the store is away.
+
+        What it left is stored with it, or not at all where the session has no room for it.
 
         Raises:
             OutcomeUnstored: the store did not come back in time, and it is tried again later; or
                 somebody else has ended it.
         """
-        ending = self._ending(invocation, ended, actor=actor)
+        ending = self._ending(invocation, ended, left, actor=actor)
         for pause_s in (*self.retry_s, None):
             try:
                 return await self._commit(ending)
@@ -103,7 +86,7 @@ class Endings:
 
     def abandon(self, invocation: Invocation) -> None:
         """It may have been recorded as RUNNING or not; either way nobody is handed it."""
-        ending = self._ending(invocation, NEVER_HANDED_OVER, actor="broker")
+        ending = self._ending(invocation, NEVER_HANDED_OVER, NOTHING_LEFT, actor="broker")
         self.unstored[invocation.name] = ending
 
     async def record_unstored(self) -> None:
@@ -119,21 +102,28 @@ class Endings:
                 _log.warning("outcome_not_wanted", invocation=name)  # never recorded, or over
             self.unstored.pop(name, None)
 
-    def _ending(self, invocation: Invocation, ended: Ended, *, actor: str) -> "_Ending":
+    def _ending(self, invocation: Invocation, ended: Ended, left: Left, *, actor: str) -> "_Ending":
         after = replace(
             invocation,
             state=step(invocation.state, ended.state),
             code=ended.code,
             message=ended.message,
             result=ended.result,
+            artefacts=tuple(one.artefact for one in left.stored),
             updated_at=self.clock(),
             etag=invocation.etag + 1,
         )
         unit = Unit(
-            changes=_end_changes(invocation, after),
-            entries=(_end_entry(after, ended, actor=actor),),
+            changes=(
+                *_end_changes(invocation, after),
+                *(AddArtefact(stored=one) for one in left.stored),
+            ),
+            entries=(_end_entry(after, ended, left, actor=actor),),
         )
-        return _Ending(after=after, unit=unit)
+        if not left.stored:
+            return _Ending(after=after, unit=unit)
+        without = self._ending(invocation, _without_room(ended), left.thrown_away, actor=actor)
+        return _Ending(after=after, unit=unit, without_files=without)
 
     async def _commit(self, ending: "_Ending") -> Invocation:
         """Record an end once.
@@ -149,11 +139,15 @@ class Endings:
             # It may have been written all the same; the next attempt finds that out.
             raise StoreUnavailable("Whether the outcome was recorded is not known.") from doubt
         except Conflict as conflict:
-            if not _is_recorded(after, await self.store.find_invocation(after.name)):
+            if conflict.on is ConflictOn.ARTEFACT and ending.without_files is not None:
+                return await self._commit(ending.without_files)
+            found = await self.store.find_invocation(after.name)
+            if found is None or not _is_recorded(after, found):
                 raise OutcomeUnstored(
                     "The call was ended by somebody else.",
                     metadata={"invocation": after.name},
                 ) from conflict
+            after = found  # perhaps without the files
         self.events.publish("invocation", after.name)
         self.events.publish("key", after.name)
         return after
@@ -161,62 +155,29 @@ class Endings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ending:
-    """An end, and the unit that records it."""
+    """An end, the unit that records it, and what is recorded where files have no room."""
 
     after: Invocation
     unit: Unit
+    without_files: "_Ending | None" = None
 
 
-def _is_recorded(after: Invocation, found: Invocation | None) -> bool:
+def _without_room(ended: Ended) -> Ended:
+    return replace(
+        ended,
+        code="FILES_OVER_QUOTA",
+        message="The call ran. Its files are not kept: the session has no room for them.",
+    )
+
+
+def _is_recorded(after: Invocation, found: Invocation) -> bool:
     """Whether this very end was written by an attempt whose fate was not known."""
-    return found is not None and (found.state, found.etag, found.owner, found.updated_at) == (
+    return (found.state, found.etag, found.owner, found.updated_at) == (
         after.state,
         after.etag,
         after.owner,
         after.updated_at,
     )
-
-
-def conclude(outcome: Outcome, tool: RegisteredTool, plan: Run) -> Ended:
-    """What an outcome makes of an invocation."""
-    match outcome:
-        case Succeeded(result_json=answer):
-            looked = _inspected(answer, tool, plan)
-            if isinstance(looked, Released):
-                return Ended(state=InvocationState.SUCCEEDED, result=looked.result)
-            return Ended(
-                state=InvocationState.SUCCEEDED,
-                code=looked.code,
-                message=looked.message,
-            )
-        case Failed(code=code, message=message):
-            code, message = failure(code, message)
-            return Ended(state=InvocationState.FAILED, code=code, message=message)
-        case Lost(why=why):
-            return Ended(
-                state=InvocationState.UNKNOWN,
-                code="OUTCOME_UNKNOWN",
-                message="It may have happened. Do not repeat it; a person must look.",
-                why=why,
-            )
-        case NeverStarted(why=why):
-            return Ended(
-                state=InvocationState.CANCELLED,
-                code="NOT_STARTED",
-                message="The call was stopped before anything ran.",
-                why=why,
-            )
-
-
-def _inspected(answer: bytes, tool: RegisteredTool, plan: Run) -> Released | Withheld:
-    try:
-        return inspect(answer, schema=tool.result, obligations=plan.obligations)
-    except Exception:  # noqa: BLE001 - the effect is there, whatever is wrong with its result
-        _log.exception("result_not_inspected", tool=tool.manifest.name)
-        return Withheld(
-            code=RESULT_INVALID,
-            message="The call ran. Its result is withheld: it could not be checked.",
-        )
 
 
 def _end_changes(before: Invocation, after: Invocation) -> tuple[Change, ...]:
@@ -230,17 +191,22 @@ def _end_changes(before: Invocation, after: Invocation) -> tuple[Change, ...]:
     return (moved, *freed)
 
 
-def _end_entry(after: Invocation, ended: Ended, *, actor: str) -> EntryDraft:
+def _end_entry(after: Invocation, ended: Ended, left: Left, *, actor: str) -> EntryDraft:
     body: dict[str, JsonValue] = {
         "state": after.state.value,
         "code": after.code,
         "attempt": after.attempt,
         "why": ended.why,
     }
-    contents: Mapping[str, JsonValue] = {"message": after.message}
+    contents: dict[str, JsonValue] = {"message": after.message}
     if after.result is not None:
         body["result_digest"] = "sha256:" + hashlib.sha256(after.result).hexdigest()
-        contents = {"message": after.message, "result_json": after.result.decode()}
+        contents["result_json"] = after.result.decode()
+    if left.stored:
+        body["files"] = [_file(one.artefact) for one in left.stored]
+        contents["file_names"] = [one.artefact.file_name for one in left.stored]
+    if left.withheld:
+        body["files_withheld"] = [{"sha256": d, "size": size} for d, size in left.withheld]
     return EntryDraft(
         kind=EntryKind.CALL_ENDED,
         at=after.updated_at,
@@ -250,3 +216,14 @@ def _end_entry(after: Invocation, ended: Ended, *, actor: str) -> EntryDraft:
         body=body,
         contents=contents,
     )
+
+
+def _file(artefact: Artefact) -> JsonValue:
+    """Its name in the session, and what it is: never what it is called, which a tool wrote."""
+    return {
+        "artefact": artefact.name,
+        "sha256": artefact.sha256,
+        "size": artefact.size,
+        "trust": artefact.labels.trust,
+        "sensitivity": artefact.labels.sensitivity,
+    }

@@ -29,7 +29,7 @@ from broker.core.lifecycle import InvocationState, step
 from broker.core.limits import EVIDENCE_CHARACTERS_MAX
 from broker.core.unit import Conflict, FreeKeys, MoveInvocation, Unit
 from broker.enforcer.carrying import Carrier
-from broker.enforcer.ending import INTERRUPTED
+from broker.enforcer.concluding import INTERRUPTED
 from broker.enforcer.resuming import Resuming
 from broker.events import Events
 from broker.ports import Clock, Store

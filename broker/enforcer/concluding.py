@@ -1,0 +1,116 @@
+"""What an outcome makes of an invocation: FAILED means that nothing took effect, or it is UNKNOWN.
+
+A result that may not be released is withheld, and the files beside it too; the call has SUCCEEDED
+all the same, because it took effect.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+
+from broker.core.control import RegisteredTool
+from broker.core.inspection import (
+    RESULT_INVALID,
+    Released,
+    Withheld,
+    failure,
+    inspect,
+    inspect_files,
+)
+from broker.core.lifecycle import InvocationState
+from broker.core.plan import Run
+from broker.ports import CarriedFile, Failed, Lost, NeverStarted, Outcome, Succeeded
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How an attempt leaves its invocation; `withheld` are files of which nobody gets any."""
+
+    state: InvocationState
+    code: str = ""
+    message: str = ""
+    result: bytes | None = None
+    files: tuple[CarriedFile, ...] = ()
+    withheld: tuple[CarriedFile, ...] = ()
+    why: str = ""
+
+
+NEVER_HANDED_OVER = Ended(
+    state=InvocationState.CANCELLED,
+    code="NOT_STARTED",
+    message="The call was stopped before anything ran.",
+    why="whether it was recorded was not known, so it was not handed over",
+)
+
+
+INTERRUPTED = Ended(
+    state=InvocationState.UNKNOWN,
+    code="OUTCOME_UNKNOWN",
+    message="It may have happened. Do not repeat it; a person must look.",
+    why="the broker stopped while the call was under way",
+)
+
+
+def conclude(outcome: Outcome, tool: RegisteredTool, plan: Run) -> Ended:
+    """What an outcome makes of an invocation."""
+    match outcome:
+        case Succeeded(result_json=answer, files=files):
+            looked = _inspected(answer, tool, plan)
+            if isinstance(looked, Withheld):
+                return _withheld(looked, None, files)
+            refused = _files_inspected(files, tool, plan)
+            if refused is not None:
+                return _withheld(refused, looked.result, files)
+            return Ended(state=InvocationState.SUCCEEDED, result=looked.result, files=files)
+        case Failed(code=code, message=message):
+            code, message = failure(code, message)
+            return Ended(state=InvocationState.FAILED, code=code, message=message)
+        case Lost(why=why):
+            return Ended(
+                state=InvocationState.UNKNOWN,
+                code="OUTCOME_UNKNOWN",
+                message="It may have happened. Do not repeat it; a person must look.",
+                why=why,
+            )
+        case NeverStarted(why=why):
+            return Ended(
+                state=InvocationState.CANCELLED,
+                code="NOT_STARTED",
+                message="The call was stopped before anything ran.",
+                why=why,
+            )
+
+
+def _inspected(answer: bytes, tool: RegisteredTool, plan: Run) -> Released | Withheld:
+    try:
+        return inspect(answer, schema=tool.result, obligations=plan.obligations)
+    except Exception:  # noqa: BLE001 - the effect is there, whatever is wrong with its result
+        _log.exception("result_not_inspected", tool=tool.manifest.name)
+        return Withheld(
+            code=RESULT_INVALID,
+            message="The call ran. Its result is withheld: it could not be checked.",
+        )
+
+
+def _files_inspected(
+    files: tuple[CarriedFile, ...], tool: RegisteredTool, plan: Run
+) -> Withheld | None:
+    sandbox = tool.manifest.sandbox
+    return inspect_files(
+        [(file.name, len(file.content)) for file in files],
+        count_max=sandbox.files_out_max if sandbox else 0,
+        bytes_max=sandbox.files_out_bytes_max if sandbox else 0,
+        obligations=plan.obligations,
+    )
+
+
+def _withheld(why: Withheld, result: bytes | None, files: tuple[CarriedFile, ...]) -> Ended:
+    return Ended(
+        state=InvocationState.SUCCEEDED,
+        code=why.code,
+        message=why.message,
+        result=result,
+        withheld=files,
+    )
