@@ -58,6 +58,14 @@ _KINDS: Final = {
 }
 
 
+_LIMITS: Final = {
+    "memory": "MemoryLimit",
+    "swap": "SwapLimit",
+    "pids": "PidsLimit",
+    "cpu": "CpuCfsQuota",
+}
+
+
 def facts_of(client: APIClient) -> EngineFacts:
     """What the engine says of itself."""
     info, version = client.info(), client.version()
@@ -76,6 +84,7 @@ def facts_of(client: APIClient) -> EngineFacts:
         security=tuple(info.get("SecurityOptions") or ()),
         cgroup_version=int(info.get("CgroupVersion") or 1),
         runtime_versions=components,
+        limits_missing=tuple(name for name, said in _LIMITS.items() if not info.get(said)),
     )
 
 

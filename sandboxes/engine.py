@@ -5,7 +5,7 @@ hangs must never hang its callers. Nothing here can run a command in a container
 copy files into or out of one, or pull an image.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,6 +33,7 @@ class EngineFacts:
         security: the engine's own list: "name=seccomp,profile=default", "name=apparmor", …
         cgroup_version: 1 or 2.
         runtime_versions: "runc" → "1.1.5", "containerd" → …, where the engine says.
+        limits_missing: what it cannot limit: some of "memory", "swap", "pids" and "cpu".
     """
 
     engine_id: str
@@ -44,6 +45,7 @@ class EngineFacts:
     security: tuple[str, ...]
     cgroup_version: int
     runtime_versions: Mapping[str, str]
+    limits_missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,19 @@ class Stream(Protocol):
 
 class Engine(Protocol):
     """A container engine."""
+
+    @property
+    def interruptions(self) -> int:
+        """How often contact with it was lost: what ended across one of those, nobody saw."""
+        ...
+
+    async def watch(self, lost: Callable[[], None]) -> None:
+        """Hold contact, and call `lost` once when it is lost; ask again when it answers again."""
+        ...
+
+    async def ping(self) -> None:
+        """Whether it answers."""
+        ...
 
     async def facts(self) -> EngineFacts:
         """What it is; also says whether it answers."""
