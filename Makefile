@@ -1,5 +1,6 @@
 # Everything that one does with this checkout. `make` alone lists it.
 # Nothing here needs more than python3 with venv, make and git; the rest is set up into .venv and .cache.
+# Tests start a container engine, as root: set-up has apt install its programs.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -17,7 +18,7 @@ part = @begun=$$(date +%s); said=$$( { $(2); } 2>&1 ) || { printf '%s\n%-16s FAI
 	printf '%-16s ok %6s s\n' '$(1)' "$$(( $$(date +%s) - begun ))"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check static $(STATIC) fmt proto lock replay clean set-up-run set-up-test
+.PHONY: help run test check static $(STATIC) fmt proto bench lock replay clean set-up-run set-up-check set-up-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,11 +30,11 @@ test: set-up-test ## set up, then everything: static checks and every test
 	@$(MAKE) --no-print-directory static
 	@exec $(PYTEST)
 
-check: set-up-test ## the part that takes under a minute: static checks, unit tests, tests of the project
+check: set-up-check ## the part that takes under a minute: static checks, unit tests, tests of the project
 	@$(MAKE) --no-print-directory static
 	@exec $(PYTEST) $(wildcard tests/unit tests/project)
 
-static: set-up-test ## static checks alone; each of the following is one
+static: set-up-check ## static checks alone; each of the following is one
 	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(STATIC)
 
 check-format: ## ruff format
@@ -55,17 +56,20 @@ check-policies: ## opa check --strict and opa fmt
 	$(call part,policies,$(OPA) check --strict --bundle --capabilities $(POLICIES)/capabilities.json --schema $(POLICIES)/schemas $(POLICIES) \
 		&& $(OPA) fmt --fail --list $(POLICIES))
 
-fmt: set-up-test ## format Python and Rego, and mend what ruff can mend
+fmt: set-up-check ## format Python and Rego, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(OPA) fmt --write $(POLICIES)
 
-proto: set-up-test ## generate the stubs in broker/v1 from proto/
+bench: set-up-test ## measure sandboxes beside the engine's own cost, as root; takes minutes
+	@exec $(BIN)/python -m tests.benchmarks.sandboxes $(BENCH)
+
+proto: set-up-check ## generate the stubs in broker/v1 from proto/
 	@mkdir -p $(PROTO_OUT)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=$(PROTO_OUT) \
 		--grpc_python_out=$(PROTO_OUT) --mypy_out=quiet:$(PROTO_OUT) --mypy_grpc_out=quiet:$(PROTO_OUT) $(PROTOS)
 
-replay: set-up-test ## print how recorded traffic is decided; CALLBROKER_REPLAY names the evaluator's folder
+replay: set-up-check ## print how recorded traffic is decided; CALLBROKER_REPLAY names the evaluator's folder
 	@if [ -n "$$CALLBROKER_REPLAY" ]; then exec $(BIN)/python -m tests.replay $(REPLAY); \
 	else echo "CALLBROKER_REPLAY is not set: it names the folder of the recorded traffic's evaluator"; exit 2; fi
 
@@ -81,6 +85,9 @@ clean: ## remove what was set up and built
 
 set-up-run:
 	@$(PYTHON) requirements/install.py run
+
+set-up-check:
+	@$(PYTHON) requirements/install.py check
 
 set-up-test:
 	@$(PYTHON) requirements/install.py test

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import FrameType, ModuleType
 
 PYTHON_VERSION_MIN = (3, 11)
@@ -32,13 +32,16 @@ ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache"
 ENVIRONMENT = ROOT / ".venv"
 STAMP = ENVIRONMENT / "set-up.json"
+UNOBTAINABLE = CACHE / "unobtainable-programs"
 
-LOCKS = {"run": ("server.txt", "build.txt"), "test": ("development.txt",)}
+LOCKS = {
+    "run": ("server.txt", "build.txt"),
+    "check": ("development.txt",),
+    "test": ("development.txt",),
+}
 """For each purpose, the locks beside this file; those of `test` hold all that `run` needs."""
 
-SYSTEM_PROGRAMS: dict[str, dict[str, str]] = {"run": {}, "test": {"git": "git"}}
-"""For each purpose, the programs that no wheel brings, each with its Debian package."""
-
+APT_INSTALL = "apt-get install --no-install-recommends"
 INSTALL_DEADLINE_S = 1800
 REMINDER_INTERVAL_S = 15
 SAID_LINES_MAX = 30
@@ -89,19 +92,55 @@ def require_python(arguments: Sequence[str]) -> None:
 def set_up(purpose: str) -> None:
     """Makes ready what `purpose` needs; returns within a second where it already is."""
     screen = Screen(lively=sys.stdout.isatty())
-    missing = {
-        package
-        for program, package in SYSTEM_PROGRAMS[purpose].items()
-        if shutil.which(program) is None
-    }
-    if missing:
-        with screen.step("System packages") as step:
-            install_system_packages(sorted(missing))
-            step.note = ", ".join(sorted(missing))
+    make_system_programs(purpose, screen)
     if not environment_is_ready(purpose):
         with screen.step("Python environment") as step:
             make_environment(purpose, step.report)
     make_opa(screen)
+
+
+def make_system_programs(purpose: str, screen: Screen) -> None:
+    """Has apt install what is needed and not there, and says what this distribution has not.
+
+    Raises:
+        SetUpFailedError: What is needed cannot be installed here.
+    """
+    programs = _load(ROOT / "requirements" / "system_programs.py")
+    needed = programs.absent(programs.NEEDED[purpose])
+    wished = programs.absent(programs.WISHED[purpose])
+    able = os.geteuid() == 0 and shutil.which("apt-get") is not None
+    askable = {name for name in wished if able and name not in _unobtainable()}
+    if needed and not able:
+        command = f"{APT_INSTALL} {' '.join(programs.usual_packages(needed))}"
+        raise SetUpFailedError(
+            f"System packages are missing. Run `{_as_root(command)}` and the same command again."
+        )
+    if needed or askable:
+        with screen.step("System packages") as step:
+            step.note = ", ".join(_install_packages(programs, needed, askable))
+        wished = programs.absent(wished)
+        _write_unobtainable(wished if able else ())
+    for name in sorted(wished):
+        _print(f"  {programs.WITHOUT[name]}")
+
+
+def _install_packages(
+    programs: ModuleType, needed: Sequence[str], wished: Iterable[str]
+) -> Sequence[str]:
+    # Tests start an engine of their own: the package's need not start.
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_OFFLINE": "1"}
+    _run(["apt-get", "--quiet", "update"], quiet)
+    found = {name: programs.obtainable_package(name) for name in [*needed, *wished]}
+    unknown = sorted(name for name in needed if found[name] is None)
+    if unknown:
+        raise SetUpFailedError(
+            f"apt knows no package with {', '.join(unknown)}. Install it in another way (Docker's "
+            "own packages have what an engine needs) and run the same again."
+        )
+    chosen = sorted({package for package in found.values() if package is not None})
+    if chosen:
+        _run([*APT_INSTALL.split(), "--quiet", "--yes", *chosen], quiet)
+    return chosen
 
 
 def make_environment(purpose: str, report: Callable[[str], None]) -> None:
@@ -132,10 +171,8 @@ def make_environment(purpose: str, report: Callable[[str], None]) -> None:
 def environment_is_ready(purpose: str) -> bool:
     """Whether `.venv` was made here, from the locks as they are now."""
     stamp = _stamp()
-    wide_enough = {purpose, "test"}
-    return stamp.get("root") == str(ROOT) and any(
-        stamp.get(made) == _digest(made) for made in wide_enough
-    )
+    wide_enough = {_digest(purpose), _digest("test")}
+    return stamp.get("root") == str(ROOT) and not wide_enough.isdisjoint(stamp.values())
 
 
 def make_opa(screen: Screen) -> None:
@@ -144,7 +181,7 @@ def make_opa(screen: Screen) -> None:
     Raises:
         SetUpFailedError: It could not be built, or the environment names a wrong one.
     """
-    opa_binary = _load_opa_binary()
+    opa_binary = _load(ROOT / "broker" / "policy" / "opa_binary.py")
     try:
         if opa_binary.find() is not None:
             return
@@ -153,22 +190,6 @@ def make_opa(screen: Screen) -> None:
             step.note = f"built from source; an opa {opa_binary.OPA_VERSION} on PATH spares this"
     except opa_binary.OpaBinaryError as problem:
         raise SetUpFailedError(str(problem)) from None
-
-
-def install_system_packages(packages: Sequence[str]) -> None:
-    """Installs Debian packages where this is root on a Debian; elsewhere says which and stops.
-
-    Raises:
-        SetUpFailedError: This is not root, or apt could not.
-    """
-    command = f"apt-get install --no-install-recommends {' '.join(packages)}"
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise SetUpFailedError(
-            f"A system package is missing. Run `{_as_root(command)}` and the same command again."
-        )
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    _run(["apt-get", "--quiet", "update"], quiet)
-    _run([*command.split(), "--quiet", "--yes"], quiet)
 
 
 class Screen:
@@ -231,11 +252,22 @@ class Step:
                 _print(self.line(self._doing))
 
 
-def _load_opa_binary() -> ModuleType:
-    """Loads the product's own finder by its path: nothing of the project is importable yet."""
-    path = ROOT / "broker" / "policy" / "opa_binary.py"
-    spec = importlib.util.spec_from_file_location("opa_binary", path)
-    if spec is None or spec.loader is None:
+def _unobtainable() -> set[str]:
+    """Wished programs that apt had no package for: asking again would take seconds each time."""
+    try:
+        return set(UNOBTAINABLE.read_text("utf-8").split())
+    except OSError:
+        return set()
+
+
+def _write_unobtainable(names: Iterable[str]) -> None:
+    UNOBTAINABLE.write_text("\n".join(sorted(names)), "utf-8")
+
+
+def _load(path: Path) -> ModuleType:
+    """Loads a module by its path: nothing of the project is importable yet."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.exists():
         raise SetUpFailedError(f"{path} is missing: this checkout is not whole.")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -37,9 +37,10 @@ def _stamp(root: Path, *, made_at: Path | None = None, **made: str) -> None:
 
 
 def test_an_old_python_can_read_far_enough_to_say_that_it_is_too_old() -> None:
-    source = (ROOT / "requirements" / "install.py").read_text("utf-8")
+    for name in ("install.py", "system_programs.py"):
+        source = (ROOT / "requirements" / name).read_text("utf-8")
 
-    ast.parse(source, feature_version=OLDEST_PYTHON_THAT_GETS_A_SENTENCE)
+        ast.parse(source, feature_version=OLDEST_PYTHON_THAT_GETS_A_SENTENCE)
 
 
 def test_an_environment_without_a_stamp_is_not_ready(install: ModuleType) -> None:
@@ -57,6 +58,51 @@ def test_an_environment_for_tests_is_also_ready_to_run(install: ModuleType, tmp_
     _stamp(tmp_path, test=install._digest("test"))
 
     assert install.environment_is_ready("run")
+    assert install.environment_is_ready("check")
+
+
+def test_static_checks_need_no_container_engine(install: ModuleType) -> None:
+    programs = install._load(ROOT / "requirements" / "system_programs.py")
+
+    assert "dockerd" in programs.NEEDED["test"]
+    assert programs.NEEDED["check"] == ("git",)
+    assert programs.NEEDED["run"] == ()
+    assert set(programs.NEEDED) == set(programs.WISHED) == set(install.LOCKS)
+    assert {*programs.NEEDED["test"], *programs.WISHED["test"]} == set(programs.PACKAGES)
+    assert set(programs.WISHED["test"]) == set(programs.WITHOUT)
+
+
+def test_a_program_is_absent_where_neither_path_nor_its_file_has_it(
+    install: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = install._load(ROOT / "requirements" / "system_programs.py")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "dockerd-of-a-test").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    there, gone = str(tmp_path / "bin"), str(tmp_path / "gone")
+
+    assert programs.absent(["dockerd-of-a-test", "no-such-program", there, gone]) == (
+        "no-such-program",
+        gone,
+    )
+
+
+def test_what_apt_has_no_package_for_is_remembered_and_said_each_time(
+    install: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".cache").mkdir()
+    source = tmp_path / "requirements" / "system_programs.py"
+    wanting = source.read_text("utf-8") + (
+        '\nPACKAGES["no-such-program"] = ("no-such-package",)'
+        '\nNEEDED["run"] = ()\nWISHED["run"] = ("no-such-program",)'
+        '\nWITHOUT["no-such-program"] = "NOT TESTED: it."\n'
+    )
+    source.write_text(wanting, "utf-8")
+    install._write_unobtainable(["no-such-program"])
+
+    for _ in range(2):
+        install.make_system_programs("run", install.Screen(lively=False))
+        assert capsys.readouterr().out == "  NOT TESTED: it.\n"
 
 
 @pytest.mark.parametrize("changed", ["requirements/server.txt", "pyproject.toml"])
