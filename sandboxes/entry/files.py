@@ -1,9 +1,8 @@
-"""Files come in and go out by plain names, as plain files, and nothing else does.
+"""Only plain files go out of the one directory for them.
 
-A link, a pipe, a device, a directory or a name that could lead elsewhere refuses the whole answer:
-what is left out in silence would be missed by nobody. Nothing here is a boundary (the tool runs
-beside it as the same user); the node checks again what it is sent. The standard library alone,
-Python 3.9 and on.
+A link, a pipe, a device or a directory refuses the whole answer: what is left out in silence would
+be missed by nobody. Nothing here is a boundary (the tool runs beside it as the same user): names
+and sizes are the node's to judge. The standard library alone, Python 3.9 and on.
 """
 
 import os
@@ -21,43 +20,10 @@ _PIECE_BYTES = 1 << 20
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Unicode's general categories that nobody sees or that change what is seen: control, format,
-# surrogate, private use, unassigned, line and paragraph separators, spaces but the plain one.
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
-_RESERVED = frozenset('/\\:*?"<>|')
 
 
 class FileRefused(Exception):
     """A file may not come out; `str` is one sentence, safe to show."""
-
-
-def name_problem(name: str) -> "str | None":
-    """Why a file may not be called so; None where it may.
-
-    A plain name is 1 to 128 characters, begins with a letter or digit or "_", does not end in a
-    dot or space, has no separator and nothing unseen, and is in Unicode's form NFC.
-    """
-    if not 1 <= len(name) <= NAME_CHARACTERS_MAX:
-        return f"its name has not 1 to {NAME_CHARACTERS_MAX} characters"
-    if not (name[0].isalnum() or name[0] == "_"):
-        return "its name does not begin with a letter or digit"
-    if name[-1] in ". ":
-        return "its name ends in a dot or a space"
-    if any(character in _RESERVED for character in name):
-        return "its name has a separator in it"
-    return _unseen_problem(name)
-
-
-def _unseen_problem(name: str) -> "str | None":
-    if name.isascii():
-        return None if name.isprintable() else "its name has control characters"
-    import unicodedata  # noqa: PLC0415 - names beyond ASCII are rare, and a waiting slot is small
-
-    if any(unicodedata.category(c) in _UNSEEN and c != " " for c in name):
-        return "its name has characters that nobody sees"
-    if unicodedata.normalize("NFC", name) != name:
-        return "its name is not in Unicode's form NFC"
-    return None
 
 
 def lay_in(directory: str, files: "Iterable[File]") -> None:
@@ -117,15 +83,18 @@ def _names(place: int) -> "list[str]":
             names.append(entry.name)
             if len(names) > FILES_MAX:
                 raise FileRefused(f"There are more than {FILES_MAX} files.")
-    folded: set[str] = set()
     for name in names:
-        problem = name_problem(name)
-        if problem is not None:
-            raise FileRefused(f"The file {_shown(name)} was refused: {problem}.")
-        if name.casefold() in folded:
-            raise FileRefused(f"The file {_shown(name)} is there twice but for its case.")
-        folded.add(name.casefold())
+        if not 1 <= len(name) <= NAME_CHARACTERS_MAX or not _is_text(name):
+            raise FileRefused(f"The file {_shown(name)} was refused: its name cannot be told.")
     return sorted(names)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are not UTF-8
+        return False
+    return True
 
 
 def _read_all(place: int, names: "Sequence[str]") -> "list[File]":

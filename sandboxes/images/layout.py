@@ -21,6 +21,7 @@ UID: Final = 65534
 ENTRYPOINT: Final = (INTERPRETER, "-I", "-S", "-B", ENTRY_PATH)
 ENVIRONMENT: Final = ("PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/tmp")
 
+NAMES_PREFIX: Final = "callbroker"
 _ENTRY_PACKAGE: Final = "sandboxes.entry"
 
 
@@ -34,3 +35,13 @@ def entry_files() -> dict[str, bytes]:
     found["/callbroker/sandboxes/__init__.py"] = b""
     found[ENTRY_PATH] = (files(_ENTRY_PACKAGE) / "entry.py").read_bytes()
     return dict(sorted(found.items()))
+
+
+def base_name(base: str) -> str:
+    """What a base image is called on an engine, for people and for the next build."""
+    return f"{NAMES_PREFIX}-base-{base}"
+
+
+def tool_name(tool: str) -> str:
+    """What a tool's image is called on an engine, for people alone."""
+    return f"{NAMES_PREFIX}-tool-{tool.replace('.', '-').lower()}"

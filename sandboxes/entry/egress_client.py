@@ -1,0 +1,123 @@
+"""How a tool asks for something outside: through the proxy's socket, and there is no other way.
+
+Needs the standard library alone, Python 3.9 or newer; it is copied into every image. What may be
+asked is the profile's to say; what is refused raises with the proxy's own code.
+"""
+
+import http.client
+import json
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Optional
+from urllib.parse import quote, urlsplit
+
+SOCKET_PATH = "/callbroker/egress/proxy.sock"
+ANSWER_BYTES_MAX = 64 << 20
+_REFUSAL_FIELD = "Callbroker-Refused"
+_SAFE = "%:/?#[]@!$&'()*+,;=~"
+
+
+class EgressRefused(Exception):
+    """The request did not pass, or its answer was cut.
+
+    Attributes:
+        code: UPPER_SNAKE, such as EGRESS_NOT_LISTED; `str` is one sentence.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the host answered.
+
+    Attributes:
+        status: of HTTP; a redirect is not followed: ask for its Location, if that may be asked.
+        headers: names in lower case; of those that came twice, joined by ", ".
+        body: as it came; nothing was decoded.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _Connection(http.client.HTTPConnection):
+    """Over the proxy's socket."""
+
+    def __init__(self, host: str, path: str, timeout_s: float) -> None:
+        super().__init__(host, timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def fetch(
+    url: str,
+    method: str = "GET",
+    headers: Optional[Mapping[str, str]] = None,  # noqa: UP045 - Python 3.9 reads this too
+    body: bytes = b"",
+    timeout_s: float = 10.0,
+    *,
+    socket_path: str = SOCKET_PATH,
+) -> Answer:
+    """Make one request.
+
+    Args:
+        url: whole, of https or http; what must be escaped in it and is not, is.
+        method: upper case.
+        headers: beside those that are always there; only some pass.
+        body: sent with its length.
+        timeout_s: of each wait for the proxy.
+        socket_path: of the proxy.
+
+    Raises:
+        EgressRefused: the proxy said no (its code), there is none (EGRESS_NONE), it did not answer
+            in time (EGRESS_TOO_LATE), or the answer was cut (EGRESS_CUT).
+    """
+    spelled = quote(url, safe=_SAFE)
+    connection = _Connection(urlsplit(spelled).hostname or "-", socket_path, timeout_s)
+    try:
+        _send(connection, method, spelled, dict(headers or {}), body)
+        response = connection.getresponse()
+        content = response.read(ANSWER_BYTES_MAX)
+        if response.length or not response.isclosed():
+            raise http.client.IncompleteRead(content)
+    except (FileNotFoundError, PermissionError):
+        raise EgressRefused("EGRESS_NONE", "This profile has no way out.") from None
+    except socket.timeout:  # noqa: UP041 - Python 3.9 has no other name for it
+        raise EgressRefused("EGRESS_TOO_LATE", "The proxy did not answer in time.") from None
+    except (OSError, http.client.HTTPException):
+        raise EgressRefused("EGRESS_CUT", "The proxy cut the request short.") from None
+    finally:
+        connection.close()
+    if response.getheader(_REFUSAL_FIELD):
+        said = json.loads(content)
+        raise EgressRefused(said["code"], said["message"])
+    return Answer(response.status, _joined(response), content)
+
+
+def _send(
+    connection: http.client.HTTPConnection,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):  # refused early; the answer says why
+        connection.request(method, url, body or None, dict(headers))
+
+
+def _joined(response: http.client.HTTPResponse) -> Mapping[str, str]:
+    joined: dict[str, str] = {}
+    for name, value in response.getheaders():
+        lower = name.lower()
+        joined[lower] = f"{joined[lower]}, {value}" if lower in joined else value
+    return joined
