@@ -117,14 +117,19 @@ def file_names(names: Iterable[str]) -> tuple[str, ...]:
     The second `report.csv` becomes `report-2.csv`; what is not repeated stays as it is.
     """
     wanted = tuple(names)
-    first_ones = {name.casefold() for name in wanted}
+    first_ones = set(map(folded, wanted))
     taken: set[str] = set()
     unique = []
     for name in wanted:
-        free = name if name.casefold() not in taken else _numbered(name, taken | first_ones)
-        taken.add(free.casefold())
+        free = name if folded(name) not in taken else _numbered(name, taken | first_ones)
+        taken.add(folded(free))
         unique.append(free)
     return tuple(unique)
+
+
+def folded(name: str) -> str:
+    """The same for names that some file system, or some eye, takes for one."""
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def named_in(
@@ -165,7 +170,7 @@ def _numbered(name: str, taken: set[str]) -> str:
             kept = kept.encode()[: limits.FILE_NAME_BYTES_MAX - len(end.encode())].decode(
                 errors="ignore"
             )
-        if (kept + end).casefold() not in taken:
+        if folded(kept + end) not in taken:
             return kept + end
         number += 1
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from broker.core import limits
 from broker.core.arguments import JsonValue, MalformedJson, parse_value
-from broker.core.artefacts import FileNameRefused, require_file_name
+from broker.core.artefacts import FileNameRefused, folded, require_file_name
 from broker.core.canonical import canonical_bytes
 from broker.core.decision import Obligation
 from broker.core.plan import REDACT, WITHHOLD
@@ -149,7 +149,7 @@ def _out_of_bounds(files: Sequence[tuple[str, int]], *, count_max: int, bytes_ma
     if sum(size for _, size in files) > bytes_max:
         return f"its tool may leave at most {bytes_max} bytes."
     names = [name for name, _ in files]
-    if len({name.casefold() for name in names}) < len(names):
+    if len(set(map(folded, names))) < len(names):
         return "two of them have one name."
     try:
         for name in names:

@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 
 from broker.core.arguments import JsonValue
+from broker.core.artefacts import Artefact
 from broker.core.calls import Caller, Fact, History, ToolCall, Usage
 from broker.core.manifest import ToolManifest, carried, reached
 from broker.core.question_schema import QUESTION_VERSION, WEEKDAYS
@@ -24,6 +25,7 @@ def question(
     facts: Mapping[str, Fact],
     usage: Mapping[str, Usage],
     history: Iterable[History] = (),
+    artefacts: Mapping[str, Artefact] | None = None,
     now: float,
 ) -> dict[str, JsonValue]:
     """Build the policy input for one call.
@@ -37,6 +39,7 @@ def question(
         facts: by the manifest's name of each.
         usage: by counter; `used` counts what came before this call.
         history: of this session, per tool and effect.
+        artefacts: files of this session that the arguments name, by JSON Pointer.
         now: POSIX seconds, UTC.
 
     Returns:
@@ -62,6 +65,7 @@ def question(
             name: {"used": u.used, "limit": u.limit, "window_s": u.window_s}
             for name, u in usage.items()
         },
+        "artefacts": {at: _artefact(one) for at, one in (artefacts or {}).items()},
         "provenance": {},
         "history": _history(history),
         "time": {"now": _instant(now), "weekday": _weekday(now), "zone": "UTC"},
@@ -120,6 +124,17 @@ def _fact(fact: Fact) -> JsonValue:
     if fact.absent:
         return {"source": fact.source, "absent": True}
     return {"source": fact.source, "value": fact.value}
+
+
+def _artefact(artefact: Artefact) -> JsonValue:
+    # What it is called is left out: strangers wrote that, and it says nothing of what is in it.
+    return {
+        "size": artefact.size,
+        "sha256": artefact.sha256,
+        "trust": artefact.labels.trust,
+        "sensitivity": artefact.labels.sensitivity,
+        "made_by": artefact.made_by,
+    }
 
 
 def _history(history: Iterable[History]) -> JsonValue:

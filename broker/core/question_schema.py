@@ -48,6 +48,7 @@ EXAMPLE: Final[_Schema] = {
     "scopes": {"required": [], "effective": []},
     "facts": {},
     "usage": {},
+    "artefacts": {},
     "provenance": {},
     "history": {},
     "time": {"now": "2000-01-03T00:00:00.000Z", "weekday": "Monday", "zone": "UTC"},
@@ -74,6 +75,7 @@ def question_schema(
                 "scopes": _closed({"required": _TEXTS, "effective": _TEXTS}),
                 "facts": _named(facts, _FACT),
                 "usage": _named(counters, _USAGE),
+                "artefacts": _members(_ARTEFACT),
                 "provenance": _ANYTHING,
                 "history": _members(_members(_PAST)),
                 "time": _closed(
@@ -124,6 +126,15 @@ _FACT: Final = _closed(
     optional=("value", "error", "absent"),
 )
 _USAGE: Final = _closed({"used": _COUNT, "limit": _COUNT, "window_s": _COUNT})
+_ARTEFACT: Final = _closed(
+    {
+        "size": _COUNT,
+        "sha256": _DIGEST,
+        "trust": _TEXT,
+        "sensitivity": _TEXT,
+        "made_by": _TEXT,
+    }
+)
 _PAST: Final = _closed({"count": _COUNT, "first": _INSTANT, "last": _INSTANT})
 _WHO_AND_WHAT: Final[_Schema] = {
     "version": {"type": "integer", "const": QUESTION_VERSION},

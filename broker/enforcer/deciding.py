@@ -1,7 +1,7 @@
 """Stages 1 to 8: from a frozen call to a plan. Looks at everything, changes nothing.
 
   1 resolve    tool → manifest
-  2 screen     scopes held, freezes, schema            a refusal spares what follows
+  2 screen     scopes held, freezes, schema, files     a refusal spares what follows
   3 gather     versions of exclusive keys, then facts, usage and history
   4 floor      bound values, limits, absent rows       a refusal spares what follows
   5 question   everything above → one JSON document
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from broker.core import limits
 from broker.core.arguments import JsonValue
+from broker.core.artefacts import Artefact
 from broker.core.calls import Caller, Fact, ToolCall, Usage
 from broker.core.control import Control, RegisteredTool
 from broker.core.decision import (
@@ -40,6 +41,7 @@ from broker.core.question import question
 from broker.core.scopes import EffectiveScope, effective, held_by
 from broker.core.screening import screen
 from broker.core.summary import summarise
+from broker.enforcer import files
 from broker.enforcer.looked_up import NO_FACTS, digest_of, sound
 from broker.events import Events
 from broker.ports import Clock, CounterAsked, Facts, Policies, Seen, Store
@@ -65,6 +67,7 @@ class Considered:
     Attributes:
         control: what was in force; `record` requires that it still is.
         keys: version of each exclusive key, read before any fact.
+        artefacts: files that the arguments name, by JSON Pointer.
         counters, usage: what a Run reserves, and what was read of it.
         lifted: whether an approval's codes were lifted, and the hold is to be claimed.
         is_busy: it is refused only because another call on the same thing is under way just now.
@@ -76,6 +79,7 @@ class Considered:
     keys: Mapping[str, int] = field(default_factory=dict)
     counters: Mapping[str, CounterKey] = field(default_factory=dict)
     usage: Mapping[str, Usage] = field(default_factory=dict)
+    artefacts: Mapping[str, Artefact] = field(default_factory=dict)
     facts: Mapping[str, Fact] = field(default_factory=dict)
     facts_digest: str = NO_FACTS
     policy_revision: str = ""
@@ -156,6 +160,14 @@ class Decider:
         hold: Hold | None,
     ) -> Considered:
         manifest = tool.manifest
+        named = await files.find(
+            self.store, caller.session.name, manifest, call.arguments, now=self.clock()
+        )
+        refused = files.refusal(named)
+        if refused is not None:
+            plan = make_plan(settle((*screened, refused)))
+            return Considered(control=control, tool=tool, plan=plan)
+        artefacts = {at: one for at, one in named.items() if one is not None}
         keys, stuck = await self._keys(exclusive_keys(manifest, call))
         if stuck is not None:
             plan = make_plan(settle((*screened, stuck)))
@@ -187,6 +199,7 @@ class Decider:
                 facts=facts,
                 usage=seen.usage,
                 history=seen.history,
+                artefacts=artefacts,
                 now=self.clock(),
             )
             opinion = await self.policies.at(control.policy_revision).evaluate(
@@ -208,6 +221,7 @@ class Decider:
             keys=keys,
             counters=counters,
             usage=seen.usage,
+            artefacts=artefacts,
             facts=facts,
             facts_digest=facts_digest,
             policy_revision=policy_revision,

@@ -41,7 +41,7 @@ def entries_of(
         actor=caller.agent.id,
         invocation=invocation.name,
         session=invocation.session,
-        body=_cause(invocation, caller, considered.plan),
+        body=_cause(invocation, caller, considered),
         contents=_contents(invocation, considered),
     )
     entries = [decided]
@@ -88,8 +88,11 @@ def _isolation(plan: Plan) -> Mapping[str, JsonValue]:
     return {"profile": plan.profile.name, "profile_digest": plan.profile.digest}
 
 
-def _cause(invocation: Invocation, caller: Caller, plan: Plan) -> Mapping[str, JsonValue]:
+def _cause(
+    invocation: Invocation, caller: Caller, considered: Considered
+) -> Mapping[str, JsonValue]:
     """The whole cause in one entry: who, for whom, what, under which revisions, and why."""
+    decision = considered.plan.decision
     return {
         "request_id": invocation.request_id,
         "principal": caller.principal.id,
@@ -102,11 +105,18 @@ def _cause(invocation: Invocation, caller: Caller, plan: Plan) -> Mapping[str, J
         "tool_revision": invocation.tool_revision,
         "policy_revision": invocation.policy_revision,
         "control_revision": invocation.control_revision,
-        "effect": plan.decision.effect.name,
+        "effect": decision.effect.name,
         "state": invocation.state.value,
-        "verdicts": [_verdict(v) for v in plan.decision.verdicts],
-        "obligations": [{"kind": o.kind, "family": o.family} for o in plan.decision.obligations],
+        "verdicts": [_verdict(v) for v in decision.verdicts],
+        "obligations": [{"kind": o.kind, "family": o.family} for o in decision.obligations],
+        **_files(considered),
     }
+
+
+def _files(considered: Considered) -> Mapping[str, JsonValue]:
+    """What is in the files that it names; their names are arguments, and erasable."""
+    digests = {at: one.sha256 for at, one in considered.artefacts.items()}
+    return {"files": {**digests}} if digests else {}
 
 
 def _verdict(verdict: Verdict) -> dict[str, JsonValue]:

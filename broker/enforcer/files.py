@@ -16,6 +16,7 @@ from broker.core.arguments import JsonValue
 from broker.core.artefacts import (
     Artefact,
     Stored,
+    are_too_many,
     content_digest,
     file_names,
     is_name,
@@ -23,6 +24,7 @@ from broker.core.artefacts import (
     new_name,
 )
 from broker.core.calls import Caller, Invocation
+from broker.core.decision import STAGE_SCREEN, Effect, Verdict
 from broker.core.labels import BEST, Labels, join
 from broker.core.manifest import Output, ToolManifest
 from broker.ports import CarriedFile, Store
@@ -89,6 +91,19 @@ async def find(
     found = await store.find_artefacts(session, sorted(names))
     good = {name: one for name, one in found.items() if now < one.expires_at}
     return {at: good.get(name) if isinstance(name, str) else None for at, name in named.items()}
+
+
+def refusal(found: Mapping[str, Artefact | None]) -> Verdict | None:
+    """Why a call that names these files cannot be carried out, if it cannot.
+
+    Another session's file, one that is over and one that never was are refused alike.
+    """
+    absent = [at for at, artefact in found.items() if artefact is None]
+    if absent:
+        return _deny("ARTEFACT_UNKNOWN", f"{absent[0]}: this session has no such file.")
+    if are_too_many([artefact for artefact in found.values() if artefact is not None]):
+        return _deny("ARTEFACTS_TOO_LARGE", "The call names more files than one call is handed.")
+    return None
 
 
 async def load(
@@ -188,6 +203,10 @@ def reached_outside(trail: Mapping[str, JsonValue]) -> bool:
 def expires_at(caller: Caller) -> float:
     """When a file of the caller's session is erased, POSIX seconds."""
     return caller.session.expires_at + limits.ARTEFACT_RETENTION_S
+
+
+def _deny(code: str, message: str) -> Verdict:
+    return Verdict(effect=Effect.DENY, stage=STAGE_SCREEN, code=code, message=message)
 
 
 def _there(artefact: Artefact | None) -> Artefact:
