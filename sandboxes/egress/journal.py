@@ -3,7 +3,8 @@
 What is noted was chosen by the tool: it is cut to length and made printable before it is kept.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 TEXT_CHARACTERS_MAX = 512
 
@@ -43,3 +44,52 @@ def printable(text: str, characters_max: int = TEXT_CHARACTERS_MAX) -> str:
     """As ASCII without control characters, cut to length."""
     escaped = text[:characters_max].encode("unicode_escape", "replace").decode("ascii")
     return escaped[:characters_max]
+
+
+class Journal:
+    """The requests of one run."""
+
+    def __init__(self, entries_max: int) -> None:
+        """Empty, with room for so many."""
+        self._entries: list[EgressRequest] = []
+        self._entries_max = entries_max
+        self.is_cut = False
+
+    @property
+    def requests(self) -> tuple[EgressRequest, ...]:
+        """As noted so far, in the order they came."""
+        return tuple(self._entries)
+
+    def make_room(self, entries: int) -> None:
+        """Take so many more from here on."""
+        self._entries_max = len(self._entries) + entries
+
+    def begin(self, at: float) -> "Entry":
+        """A request has come. Past the cap it is not kept, and the journal says that it was cut."""
+        if len(self._entries) >= self._entries_max:
+            self.is_cut = True
+            return Entry([EgressRequest(at=at)], 0)
+        self._entries.append(EgressRequest(at=at))
+        return Entry(self._entries, len(self._entries) - 1)
+
+
+class Entry:
+    """One request in a journal, while more of it becomes known."""
+
+    def __init__(self, entries: list[EgressRequest], position: int) -> None:
+        """The one that stands there."""
+        self._entries = entries
+        self._position = position
+
+    @property
+    def request(self) -> EgressRequest:
+        """As noted so far."""
+        return self._entries[self._position]
+
+    def note(self, **known: Any) -> None:
+        """Write down fields of `EgressRequest`; texts are made printable."""
+        made: dict[str, Any] = {
+            name: printable(value) if isinstance(value, str) else value
+            for name, value in known.items()
+        }
+        self._entries[self._position] = replace(self.request, **made)

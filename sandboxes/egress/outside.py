@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from sandboxes.egress.addresses import Address, is_own_address
 from sandboxes.egress.credentials import Credential
 
 
@@ -50,9 +51,11 @@ class Outside:
         now: seconds since the epoch.
         credentials: by name.
         tls: for connections out; `trusting` makes it.
+        is_own: whether an address is this machine's.
     """
 
     now: Callable[[], float]
     credentials: Mapping[str, Credential] = field(default_factory=dict)
     tls: ssl.SSLContext = field(default_factory=trusting)
     resolver: Resolver = field(default_factory=SystemResolver)
+    is_own: Callable[[Address], bool] = is_own_address
