@@ -13,7 +13,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.engine import ROOT, ContainerEngine, EngineTrouble
+from tests.engine import ROOT
+from tests.engine_api import ContainerEngine, EngineTrouble
 
 KEPT = ROOT / ".cache" / "sandboxes"
 RELEASE = "bookworm"

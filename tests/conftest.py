@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.base_images import import_python
-from tests.engine import ContainerEngine, OwnEngine, existing
+from tests.engine import OwnEngine
+from tests.engine_api import ContainerEngine, existing
 
 
 @pytest.fixture(scope="session")

@@ -4,21 +4,16 @@ An `OwnEngine` lives in process, mount and network namespaces of its own whose f
 (`tests.engine_room`) ends when the tests' process does, so that a killed run leaves no process and
 no mount; the files of such a run are swept by the next one. Nothing of an engine that this machine
 has already is touched.
-
-CALLBROKER_TEST_ENGINE=unix:///var/run/docker.sock uses that one instead, where a test only needs
-some engine: that is for developing, where each start would cost seconds.
 """
 
 import atexit
 import contextlib
 import fcntl
-import http.client
 import json
 import os
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,18 +21,16 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Self
-from urllib.parse import quote, urlencode
+
+from tests.engine_api import ANSWER_DEADLINE_S, EXISTING, ContainerEngine, EngineTrouble
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA_ROOTS = ROOT / ".cache" / "engines"
-EXISTING = "CALLBROKER_TEST_ENGINE"
 PREFIX = "callbroker-engine-"
 CGROUPS = Path("/sys/fs/cgroup")
 
-ANSWER_DEADLINE_S = 30.0
 START_DEADLINE_S = 90.0
 STOP_DEADLINE_S = 20.0
-IMPORT_DEADLINE_S = 300.0
 POLL_INTERVAL_S = 0.05
 LOG_TAIL_CHARACTERS = 3000
 
@@ -52,82 +45,6 @@ PROGRAMS = {
 GVISOR_ARGUMENTS = ["--platform=ptrace", "--network=none"]
 """Debian's build knows no other platform that works everywhere, and takes the network namespaces
 of newer kernels for the host's; no profile with gVisor has a network."""
-
-
-class EngineTrouble(Exception):
-    """The engine could not be started, did not answer, or said no; `str` says what to do."""
-
-    def __init__(self, message: str, *, code: int = 0) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class ContainerEngine:
-    """An engine that answers on a unix socket."""
-
-    def __init__(self, socket_path: Path) -> None:
-        self.socket = socket_path
-
-    @property
-    def url(self) -> str:
-        """As clients want it: `unix:///…`."""
-        return f"unix://{self.socket}"
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | BinaryIO | None = None,
-        *,
-        deadline_s: float = ANSWER_DEADLINE_S,
-    ) -> Any:
-        """One request of the engine's HTTP API, without a version; returns its JSON or its text.
-
-        Raises:
-            EngineTrouble: it said no (`code` is HTTP's), or was not there in time.
-        """
-        streamed = body is not None and not isinstance(body, Mapping)
-        sent = json.dumps(body).encode() if isinstance(body, Mapping) else body
-        kind = "application/x-tar" if streamed else "application/json"
-        connection = _UnixConnection(self.socket, deadline_s)
-        try:
-            connection.request(method, path, sent, {"Content-Type": kind}, encode_chunked=streamed)
-            answer = connection.getresponse()
-            said = answer.read().decode("utf-8", "replace")
-        except (OSError, http.client.HTTPException) as problem:
-            raise EngineTrouble(f"{method} {path}: {problem!r}") from problem
-        finally:
-            connection.close()
-        if answer.status >= http.client.BAD_REQUEST:
-            raise EngineTrouble(f"{method} {path}: {answer.status} {said}", code=answer.status)
-        with contextlib.suppress(ValueError):
-            return json.loads(said)
-        return said
-
-    def import_root(self, tar: BinaryIO, *changes: str) -> str:
-        """Makes an image of one layer from a tar of a root; `changes` are Dockerfile lines.
-
-        Returns:
-            Its id, "sha256:…".
-        """
-        wanted = urlencode([("fromSrc", "-"), *[("changes", change) for change in changes]])
-        said = self.ask("POST", f"/images/create?{wanted}", tar, deadline_s=IMPORT_DEADLINE_S)
-        last = said if isinstance(said, dict) else json.loads(said.strip().splitlines()[-1])
-        if "error" in last:
-            raise EngineTrouble(f"The engine did not take an image: {last['error']}")
-        return str(last["status"])
-
-    def containers(self, label: str = "") -> list[str]:
-        """Ids of all containers, running or not, with this label."""
-        filters = quote(json.dumps({"label": [label]} if label else {}))
-        found = self.ask("GET", f"/containers/json?all=1&filters={filters}")
-        return [each["Id"] for each in found]
-
-    def remove_all(self, label: str = "") -> None:
-        """Removes every container with this label, and its volumes."""
-        for container in self.containers(label):
-            with contextlib.suppress(EngineTrouble):
-                self.ask("DELETE", f"/containers/{container}?force=1&v=1")
 
 
 class OwnEngine(ContainerEngine):
@@ -196,6 +113,12 @@ class OwnEngine(ContainerEngine):
     def hang(self) -> None:
         """The engine stops answering, connections stay open (SIGSTOP)."""
         self._signal(signal.SIGSTOP)
+        process = self.host_pid(self._tell({"do": "poll"})["engine"])
+        deadline_s = time.monotonic() + STOP_DEADLINE_S
+        while any(state != "T" for state in _thread_states(process)):  # stops one by one
+            if time.monotonic() > deadline_s:
+                raise EngineTrouble(f"dockerd did not stop in {STOP_DEADLINE_S:.0f} s")
+            time.sleep(POLL_INTERVAL_S)
 
     def resume(self) -> None:
         """It goes on from where `hang` stopped it."""
@@ -322,27 +245,6 @@ class OwnEngine(ContainerEngine):
         return heard
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, deadline_s: float) -> None:
-        super().__init__("engine", timeout=deadline_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
-def existing() -> ContainerEngine | None:
-    """The engine that CALLBROKER_TEST_ENGINE names; None where it names none."""
-    url = os.environ.get(EXISTING)
-    if not url:
-        return None
-    if not url.startswith("unix:///"):
-        raise EngineTrouble(f"{EXISTING} is {url}: it must be unix:///…")
-    return ContainerEngine(Path(url.removeprefix("unix://")))
-
-
 def _require() -> None:
     missing = sorted({package for name, package in PROGRAMS.items() if shutil.which(name) is None})
     if missing:
@@ -426,6 +328,12 @@ def _numbers(pid: int) -> list[int]:
         return []
     line = next(line for line in status.splitlines() if line.startswith("NSpid:"))
     return [int(number) for number in line.split()[1:]]
+
+
+def _thread_states(pid: int) -> list[str]:
+    """The state letter of each thread (proc(5)); T is stopped by a signal."""
+    stats = [task / "stat" for task in Path(f"/proc/{pid}/task").iterdir()]
+    return [stat.read_text("utf-8").rpartition(")")[2].split()[0] for stat in stats]
 
 
 def _parent(pid: int) -> int:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import CGROUPS, DATA_ROOTS, ROOT, EngineTrouble, OwnEngine
+from tests.engine import CGROUPS, DATA_ROOTS, ROOT, OwnEngine
+from tests.engine_api import EngineTrouble
 
 END_DEADLINE_S = 20.0
 
