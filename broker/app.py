@@ -40,7 +40,10 @@ from broker.policy.room import OpaRoom, RemoteOpa
 from broker.ports import Clock, WorkerView
 from broker.refusals import Refusals
 from broker.rpc.server import RpcServer, Tls, UseCases
+from broker.sandbox_nodes.node import NodeTls
+from broker.sandbox_nodes.runner import SandboxRunner
 from broker.store import SqlStore, load_or_create
+from broker.tools.runners import Runners
 from broker.tools.worker import WorkerHub
 
 _log = structlog.get_logger(__name__)
@@ -128,13 +131,17 @@ class Application:
         facts = Gatherer(open_sources({n: _source(settings, n) for n in settings.sources}))
         self._closing.push_async_callback(facts.close)
         workers = WorkerHub(control=room.current, store=store, clock=clock, ids=ids)
+        sandboxes = SandboxRunner(settings.sandboxes.nodes, tls=_node_tls(settings))
+        self._closing.push_async_callback(sandboxes.close)
+        await sandboxes.start()
         return _Parts(
             mediation=Parts(
                 store=store,
                 room=room,
                 policies=policies,
                 facts=facts,
-                runner=workers,
+                runner=Runners({"worker": workers, "sandbox": sandboxes}),
+                offered=sandboxes.offered,
                 events=events,
                 clock=clock,
                 ids=ids,
@@ -275,6 +282,19 @@ def _tls(settings: Settings) -> Tls | None:
         )
     except OSError as error:
         raise ConfigurationRefused((f"TLS: {error}",)) from error
+
+
+def _node_tls(settings: Settings) -> NodeTls | None:
+    given = settings.sandboxes
+    files = (given.tls_ca_file, given.tls_certificate_file, given.tls_key_file)
+    try:
+        pem = [file.read_bytes() for file in files if file is not None]
+    except OSError as error:
+        raise ConfigurationRefused((f"sandboxes: {error}",)) from error
+    if not pem:
+        return None
+    ca, certificate_chain, private_key = pem
+    return NodeTls(ca=ca, certificate_chain=certificate_chain, private_key=private_key)
 
 
 def _source(settings: Settings, name: str) -> SourceSettings:

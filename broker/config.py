@@ -24,6 +24,7 @@ from broker.core.addresses import is_loopback
 from broker.core.limits import EXCLUSIVE_WAIT_S, HOLD_DECIDE_WITHIN_S, HOLD_RUN_WITHIN_S
 
 CONFIG_NAME = "callbroker.toml"
+UNIX = "unix:"
 
 
 class ConfigurationRefused(Exception):
@@ -62,6 +63,51 @@ class ReviewTerms(BaseModel):
     run_within_s: int = Field(
         default=HOLD_RUN_WITHIN_S, ge=1, description="Seconds that an approval lasts."
     )
+
+
+class Sandboxes(BaseModel):
+    """Where tools of `runner: sandbox` run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    nodes: tuple[str, ...] = Field(
+        default=(),
+        description="Addresses of `callbroker sandboxd`: unix:PATH, or host:port over mutual TLS. "
+        "Without any, no tool runs in a sandbox.",
+    )
+    tls_ca_file: Path | None = Field(
+        default=None, description="PEM of who signs the certificates of nodes elsewhere."
+    )
+    tls_certificate_file: Path | None = Field(
+        default=None, description="PEM chain that this broker shows to nodes elsewhere."
+    )
+    tls_key_file: Path | None = Field(default=None, description="PEM key of that.")
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if len(set(self.nodes)) != len(self.nodes):
+            raise ValueError("nodes: name each once")
+        for node in self.nodes:
+            self._require_safe(node)
+        files = (self.tls_ca_file, self.tls_certificate_file, self.tls_key_file)
+        if any(files) and not all(files):
+            raise ValueError("tls_ca_file, tls_certificate_file and tls_key_file come together")
+        return self
+
+    def _require_safe(self, node: str) -> None:
+        if node.startswith(UNIX) and node.removeprefix(UNIX).strip("/"):
+            return
+        host, _, port = node.rpartition(":")
+        if not host or not port.isdecimal() or "/" in host:
+            raise ValueError(
+                f"nodes: {node!r} is not an address such as unix:/run/callbroker/sandboxd.sock "
+                "or sandboxes.example.com:7410"
+            )
+        if self.tls_ca_file is None:
+            raise ValueError(
+                f"nodes: {node!r} is not a unix socket, and needs tls_ca_file, "
+                "tls_certificate_file and tls_key_file"
+            )
 
 
 class Settings(BaseSettings):
@@ -111,6 +157,10 @@ class Settings(BaseSettings):
     review: ReviewTerms = Field(
         default_factory=ReviewTerms,
         description="Terms of holds that the broker itself opens.",
+    )
+    sandboxes: Sandboxes = Field(
+        default_factory=Sandboxes,
+        description="Where tools of `runner: sandbox` run.",
     )
     exclusive_wait_s: float = Field(
         default=EXCLUSIVE_WAIT_S,
@@ -217,6 +267,14 @@ def _anchored(settings: Settings, directory: Path) -> Settings:
             "opa_ca_file": at(settings.opa_ca_file),
             "tls_certificate_file": at(settings.tls_certificate_file),
             "tls_key_file": at(settings.tls_key_file),
+            "sandboxes": settings.sandboxes.model_copy(
+                update={
+                    "nodes": tuple(_anchored_node(n, directory) for n in settings.sandboxes.nodes),
+                    "tls_ca_file": at(settings.sandboxes.tls_ca_file),
+                    "tls_certificate_file": at(settings.sandboxes.tls_certificate_file),
+                    "tls_key_file": at(settings.sandboxes.tls_key_file),
+                },
+            ),
             "sources": {
                 name: source.model_copy(update={"url": _anchored_url(source.url, directory)})
                 for name, source in settings.sources.items()
@@ -230,6 +288,14 @@ def _anchored_url(url: str, directory: Path) -> str:
     if url.startswith(prefix) and not url.startswith(f"{prefix}/"):
         return prefix + str((directory / url.removeprefix(prefix)).resolve())
     return url
+
+
+def _anchored_node(address: str, directory: Path) -> str:
+    if not address.startswith(UNIX):
+        return address
+    # A path after two slashes is absolute (gRPC name resolution); ours may be relative to the file.
+    path = address.removeprefix(UNIX).removeprefix("//")
+    return f"{UNIX}{(directory / path).resolve()}"
 
 
 def listens_here_alone(address: str) -> bool:

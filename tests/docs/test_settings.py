@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from broker.config import ReviewTerms, Settings, Source
+from broker.config import ReviewTerms, Sandboxes, Settings, Source
 from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs" / "operate.md"
@@ -18,6 +18,7 @@ def _expected() -> list[str]:
     nested: dict[str, tuple[str, type[BaseModel]]] = {
         "sources": ("sources.NAME", Source),
         "review": ("review", ReviewTerms),
+        "sandboxes": ("sandboxes", Sandboxes),
     }
     rows = []
     for name, setting in Settings.model_fields.items():
@@ -49,7 +50,7 @@ def test_the_table_of_settings_is_that_of_the_code():
 
 
 def _models() -> Iterator[type[BaseModel]]:
-    yield from (Settings, Source, ReviewTerms)
+    yield from (Settings, Source, ReviewTerms, Sandboxes)
 
 
 def test_every_setting_says_what_it_means():
