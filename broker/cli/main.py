@@ -30,6 +30,7 @@ EPILOG: Final = (
 COMMANDS: Final = {
     "init": ("project_command", "Make a project of one's own that runs."),
     "serve": ("serve", "Run the broker."),
+    "sandboxd": ("sandboxd", "Run a sandbox node: containers for risky tools."),
     "status": ("status", "How the broker is and what waits."),
     "holds": ("holds", "Calls that wait for a person: look, approve, reject."),
     "invocations": ("invocations", "Calls that were decided: list, show, follow, reconcile."),

@@ -1,0 +1,221 @@
+"""Puts a node together, and runs it until it is told to stop.
+
+One node a state directory: another one with the same id would remove this one's containers.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import grp
+import os
+import secrets
+import signal
+import socket
+import stat
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from sandboxes import profiles
+from sandboxes.docker_engine import DockerEngine
+from sandboxes.egress.credentials import Credential
+from sandboxes.egress.outside import Outside, trusting
+from sandboxes.node import Node, NodeOrder, new_node_id
+from sandboxes.pool import PoolLimits
+from sandboxes.profile import Profile
+from sandboxes.server import NodeServer
+from sandboxes.settings import SandboxdSettings
+from sandboxes.uids import Uids
+
+READY_LINE: Final = "sandboxd_listens"
+_log = structlog.get_logger()
+
+
+class StartRefused(Exception):
+    """The node cannot start; `str` says what to do."""
+
+
+def run(settings: SandboxdSettings) -> None:
+    """Run until SIGINT or SIGTERM.
+
+    Raises:
+        StartRefused: it cannot start.
+    """
+    os.umask(0o077)
+    with _locked(settings.state):
+        asyncio.run(_until_told(settings))
+
+
+async def _until_told(settings: SandboxdSettings) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with serving(settings):
+        await stopping.wait()
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: SandboxdSettings) -> AsyncIterator[str]:
+    """A node that listens; gives the address.
+
+    Raises:
+        StartRefused: it cannot start.
+    """
+    node = Node(DockerEngine(settings.engine), _order(settings))
+    server = NodeServer(node)
+    async with contextlib.AsyncExitStack() as stack:
+        address = _bind(server, settings)
+        stack.push_async_callback(node.close)
+        await node.start()
+        await server.start()
+        stack.push_async_callback(server.stop, grace_s=settings.stop_within_s)
+        _open_to_group(settings)
+        _log.info(READY_LINE, address=address, node=node.order.node_id, problem=node.problem)
+        yield address
+
+
+def _order(settings: SandboxdSettings) -> NodeOrder:
+    directory = settings.state / "egress"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    now = _now
+    return NodeOrder(
+        node_id=_node_id(settings.state / "node_id"),
+        directory=directory,
+        profiles=_profiles(settings.profiles),
+        limits=PoolLimits(
+            warm=settings.warm,
+            containers_max=settings.containers_max,
+            idle_s=settings.idle_s,
+            recycle_s=settings.recycle_s,
+        ),
+        uids=Uids(settings.uid_first, settings.uid_last, offset=secrets.randbits(32)),
+        outside=Outside(
+            now=lambda: now().timestamp(),
+            credentials=_credentials(settings),
+            tls=trusting(settings.egress_ca_file),
+        ),
+        now=now,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the root hands the clock to all others
+
+
+def _profiles(directory: Path | None) -> Mapping[str, Profile]:
+    try:
+        return profiles.shipped() if directory is None else profiles.read(directory)
+    except profiles.ProfileRefused as refused:
+        raise StartRefused(f"A profile in {directory} cannot be used:\n{refused}") from refused
+    except OSError as missing:
+        raise StartRefused(f"{directory}: {missing.strerror}") from missing
+
+
+def _credentials(settings: SandboxdSettings) -> Mapping[str, Credential]:
+    return {
+        name: Credential(
+            name=name,
+            hosts=each.hosts,
+            file=each.file,
+            directory=each.directory,
+            header=each.header,
+            prefix=each.prefix,
+        )
+        for name, each in settings.credentials.items()
+    }
+
+
+@contextlib.contextmanager
+def _locked(state: Path) -> Iterator[None]:
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = state.stat()
+        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            state.chmod(0o700)
+    except OSError as failed:
+        raise StartRefused(f"The state directory {state}: {failed.strerror}.") from failed
+    with (state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartRefused(
+                f"Another sandboxd runs with {state}: stop it, or give this one another `state`."
+            ) from None
+        yield
+
+
+def _node_id(path: Path) -> str:
+    if path.is_file():
+        return path.read_text().strip()
+    made = new_node_id()
+    path.write_text(f"{made}\n")
+    return made
+
+
+def _bind(server: NodeServer, settings: SandboxdSettings) -> str:
+    path = settings.socket
+    try:
+        if path is not None:
+            _require_free(path)
+            server.bind_socket(path)
+            return settings.listen
+        port = server.bind_address(
+            settings.listen,
+            certificate=_read(settings.tls_certificate_file),
+            key=_read(settings.tls_key_file),
+            clients=_read(settings.tls_client_ca_file),
+        )
+    except RuntimeError as failed:
+        raise StartRefused(
+            f"Cannot listen on {settings.listen}: another process does, or this machine does not "
+            "have that address. Stop the other, or choose another `listen`."
+        ) from failed
+    return f"{settings.listen.rpartition(':')[0]}:{port}"
+
+
+def _require_free(path: Path) -> None:
+    """A socket that nobody listens on any more makes way; gRPC would take anybody's."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as failed:
+        raise StartRefused(f"{path.parent}: {failed.strerror}.") from failed
+    if not stat.S_ISSOCK(kind):
+        raise StartRefused(f"{path} is there and is no socket: remove it, or choose another.")
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.settimeout(1.0)
+        try:
+            asked.connect(str(path))
+        except OSError:
+            path.unlink(missing_ok=True)
+            return
+    raise StartRefused(f"Another process listens on {path}: stop it, or choose another `listen`.")
+
+
+def _open_to_group(settings: SandboxdSettings) -> None:
+    path = settings.socket
+    if path is None:
+        return
+    path.chmod(0o600)
+    if not settings.socket_group:
+        return
+    try:
+        os.chown(path, -1, grp.getgrnam(settings.socket_group).gr_gid)
+        path.chmod(0o660)
+    except (KeyError, OSError) as failed:
+        raise StartRefused(f"socket_group = {settings.socket_group}: {failed}") from failed
+
+
+def _read(path: Path | None) -> bytes:
+    if path is None:
+        raise StartRefused("The tls files are not all there.")
+    try:
+        return path.read_bytes()
+    except OSError as failed:
+        raise StartRefused(f"{path}: {failed.strerror}.") from failed
