@@ -215,6 +215,7 @@ class Application:
             use_cases=UseCases(
                 mandates=mediating.mandates,
                 sessions=mediating.sessions,
+                artefacts=mediating.artefacts,
                 enforcer=mediating.enforcer,
                 invocations=mediating.invocations,
                 recovery=mediating.recovery,

@@ -6,6 +6,7 @@ Names no adapter: a test gives fakes, the composition root the real ones, and bo
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from broker.artefacts import Artefacts
 from broker.control_room import ControlRoom
 from broker.core import limits
 from broker.core.decision import HoldTerms
@@ -63,6 +64,7 @@ class Mediation:
     own: OwnWork
     mandates: Mandates
     sessions: Sessions
+    artefacts: Artefacts
     invocations: Invocations
     enforcer: Enforcer
     resuming: Resuming
@@ -78,6 +80,7 @@ def mediation(parts: Parts) -> Mediation:
     own, turns = parts.own, Turns()
     invocations = Invocations(store=store, events=events, clock=clock)
     sessions = Sessions(store=store, invocations=invocations, own=own, clock=clock, ids=ids)
+    artefacts = Artefacts(store=store, own=own, clock=clock)
     decider = Decider(
         control=control,
         policies=parts.policies,
@@ -116,6 +119,7 @@ def mediation(parts: Parts) -> Mediation:
         own=own,
         mandates=Mandates(sessions=sessions, store=store, control=control, clock=clock, ids=ids),
         sessions=sessions,
+        artefacts=artefacts,
         invocations=invocations,
         enforcer=Enforcer(
             decider=decider,
@@ -132,6 +136,7 @@ def mediation(parts: Parts) -> Mediation:
         recovery=Recovery(
             resuming=resuming,
             carrier=carrier,
+            artefacts=artefacts,
             store=store,
             events=events,
             clock=clock,

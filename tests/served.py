@@ -130,6 +130,7 @@ def server_of(
         use_cases=UseCases(
             mandates=world.mandates,
             sessions=world.sessions,
+            artefacts=world.artefacts,
             invocations=world.invocations,
             views=world.views,
             enforcer=world.enforcer,

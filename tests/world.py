@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from broker.artefacts import Artefacts
 from broker.control_room import ControlRoom
 from broker.core.calls import Caller, Fact, Invocation, Person, Principal
 from broker.core.control_rows import (
@@ -173,6 +174,7 @@ class World:
     own: OwnWork
     mandates: Mandates
     sessions: Sessions
+    artefacts: Artefacts
     invocations: Invocations
     enforcer: Enforcer
     resuming: Resuming
@@ -372,6 +374,7 @@ async def build(store: Any, clock: FakeClock, *, owner: str = "brokers/1") -> Wo
         own=mediating.own,
         mandates=mediating.mandates,
         sessions=mediating.sessions,
+        artefacts=mediating.artefacts,
         invocations=mediating.invocations,
         enforcer=mediating.enforcer,
         resuming=mediating.resuming,

@@ -66,6 +66,7 @@ STORE_DEADLINE_S: Final = 10.0
 EXCLUSIVE_WAIT_S: Final = 15.0
 HOLD_WAIT_S_MAX: Final = 60.0
 RECORD_ATTEMPTS_MAX: Final = 3
+WRITE_DEADLINE_S: Final = 60.0  # for a reader to take the next message of a stream
 CREDENTIAL_RECHECK_S: Final = 3.0
 
 # The store's writer: how much company one transaction has, and how long it waits for the file.

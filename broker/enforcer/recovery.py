@@ -3,7 +3,8 @@
 After a crash the store is the only witness. A call that was RUNNING under another instance may or
 may not have had its effect: it becomes UNKNOWN and keeps its keys until a Person who is neither its
 principal nor its agent's owner settles it with evidence. Approved holds are taken up again; holds
-past their time expire. One that cannot be ended does not keep the others from it.
+past their time expire, and files that are over are erased. One that cannot be ended does not keep
+the others from it.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from broker.artefacts import Artefacts
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Invocation
 from broker.core.credentials import Credential
@@ -45,6 +47,7 @@ class Recovery:
 
     resuming: Resuming
     carrier: Carrier
+    artefacts: Artefacts
     store: Store
     events: Events
     clock: Clock
@@ -97,6 +100,7 @@ class Recovery:
                 self.resuming.take_up_soon(invocation.hold)
             elif self._is_left_behind(invocation, now=now):
                 await self.carrier.endings.record(invocation, INTERRUPTED, actor="broker")
+        await self.artefacts.erase()
 
     def _is_left_behind(self, invocation: Invocation, *, now: float) -> bool:
         """RUNNING, its lease is over, and nobody here is at it."""

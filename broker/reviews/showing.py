@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from broker.core import limits
 from broker.core.arguments import JsonValue
+from broker.core.artefacts import Artefact, named_in
 from broker.core.calls import Fact, Invocation
 from broker.core.control import Control
 from broker.core.errors import NotFound
@@ -34,6 +35,15 @@ class EarlierView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileView:
+    """A file that the call names; None where it is gone."""
+
+    pointer: str
+    name: str
+    artefact: Artefact | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HoldView:
     """One hold with all that its reviewer is shown."""
 
@@ -42,6 +52,7 @@ class HoldView:
     invocation: Invocation
     words: tuple[str, ...]
     arguments: tuple[ArgumentView, ...]
+    files: tuple[FileView, ...]
     earlier: tuple[EarlierView, ...]
     eligible: bool
     ineligible_reason: str
@@ -121,9 +132,24 @@ class HoldViews:
                 _facts(contents),
                 session,
             ),
+            files=await self._files(hold, invocation),
             earlier=await self._earlier(invocation),
             eligible=not why,
             ineligible_reason=why,
+        )
+
+    async def _files(self, hold: Hold, invocation: Invocation) -> tuple[FileView, ...]:
+        manifest = self._manifest(hold)
+        sandbox = manifest.sandbox if manifest else None
+        if sandbox is None:
+            return ()
+        named = named_in(sandbox.files_in, invocation.call.arguments)
+        names = [name for name in named.values() if isinstance(name, str)]
+        found = await self._store.find_artefacts(hold.session, names)
+        return tuple(
+            FileView(pointer=pointer, name=name, artefact=found.get(name))
+            for pointer, name in named.items()
+            if isinstance(name, str)
         )
 
     def _manifest(self, hold: Hold) -> ToolManifest | None:

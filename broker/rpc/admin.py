@@ -10,7 +10,7 @@ from broker.administration import Administration
 from broker.core.limits import NAME_CHARACTERS_MAX
 from broker.core.manifest import ToolManifest
 from broker.enforcer.recovery import Recovery
-from broker.rpc.convert import instant, invocation_out, require_text, scope_in, seconds
+from broker.rpc.convert import instant, require_text, scope_in, seconds
 from broker.rpc.convert_admin import (
     access_out,
     credential_order,
@@ -24,6 +24,7 @@ from broker.rpc.convert_admin import (
     status_out,
     view_out,
 )
+from broker.rpc.convert_invocation import invocation_out
 from broker.rpc.door import authenticated
 from broker.rpc.paging import cursor_of, page_of, page_size_of
 from broker.v1 import admin_pb2, admin_pb2_grpc

@@ -1,27 +1,56 @@
 """BrokerService: agents ask, and a refusal is an answer."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
-from broker.core.limits import HOLD_WAIT_S_MAX, REQUEST_ID_CHARACTERS_MAX
+from broker.artefacts import Artefacts
+from broker.core.calls import Caller
+from broker.core.errors import LimitExceeded
+from broker.core.limits import (
+    HOLD_WAIT_S_MAX,
+    REQUEST_ID_CHARACTERS_MAX,
+    TRANSFER_CHUNK_DEADLINE_S,
+    TRANSFER_DEADLINE_S,
+)
 from broker.enforcer import Enforcer
 from broker.invocations import Invocations
-from broker.rpc.convert import invocation_out, require_text, seconds, timestamp, tool_out
+from broker.rpc.convert import (
+    malformed,
+    require_text,
+    seconds,
+    timestamp,
+    tool_out,
+)
+from broker.rpc.convert_invocation import artefact_out, invocation_out
 from broker.rpc.door import authenticated
+from broker.rpc.files import chunks_in, chunks_out, header_in, upload_in
 from broker.rpc.paging import cursor_of, page_of, page_size_of
 from broker.sessions import Sessions
 from broker.v1 import broker_pb2, broker_pb2_grpc
 
 _TOOLS = "tools"
+_ARTEFACTS = "artefacts"
+_OfSession: TypeAlias = (
+    broker_pb2.GetArtefactRequest | broker_pb2.ReadArtefactRequest | broker_pb2.ListArtefactsRequest
+)
 
 
 class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
-    """Asks `Sessions`, `Invocations` and the `Enforcer` on behalf of an agent."""
+    """Asks `Sessions`, `Invocations`, `Artefacts` and the `Enforcer` on behalf of an agent."""
 
-    def __init__(self, *, sessions: Sessions, enforcer: Enforcer, invocations: Invocations) -> None:
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        enforcer: Enforcer,
+        invocations: Invocations,
+        artefacts: Artefacts,
+    ) -> None:
         self._sessions = sessions
+        self._artefacts = artefacts
         self._enforcer = enforcer
         self._invocations = invocations
 
@@ -123,3 +152,68 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
         require_text(request.name, field="name")
         invocation = await self._invocations.cancel(authenticated(), request.name)
         return broker_pb2.CancelInvocationResponse(invocation=invocation_out(invocation))
+
+    async def CreateArtefact(
+        self,
+        request_iterator: AsyncIterator[broker_pb2.CreateArtefactRequest],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> broker_pb2.CreateArtefactResponse:
+        """Take a file in; nobody's bytes are read before it is known whose session they are for."""
+        try:
+            async with asyncio.timeout(TRANSFER_CHUNK_DEADLINE_S):
+                header = await header_in(request_iterator)
+        except TimeoutError:
+            raise malformed("header", "The header did not come in time.") from None
+        caller = await self._sessions.caller(authenticated(), header.session, header.session_secret)
+        chunks = chunks_in(request_iterator)
+        artefact = await self._artefacts.create(caller, upload_in(header), chunks)
+        return broker_pb2.CreateArtefactResponse(artefact=artefact_out(artefact))
+
+    async def GetArtefact(
+        self,
+        request: broker_pb2.GetArtefactRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> broker_pb2.GetArtefactResponse:
+        """What is known of one of the session's files."""
+        caller = await self._caller(request)
+        found = await self._artefacts.find(caller, require_text(request.name, field="name"))
+        return broker_pb2.GetArtefactResponse(artefact=artefact_out(found))
+
+    async def ReadArtefact(
+        self,
+        request: broker_pb2.ReadArtefactRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> AsyncIterator[broker_pb2.ReadArtefactResponse]:
+        """What is in one of the session's files, to whoever reads it in time."""
+        caller = await self._caller(request)
+        found = await self._artefacts.find(caller, require_text(request.name, field="name"))
+        with self._artefacts.transfers.one(caller.agent.id):
+            content = await self._artefacts.content(caller, found)
+            until = asyncio.get_running_loop().time() + TRANSFER_DEADLINE_S
+            yield broker_pb2.ReadArtefactResponse(artefact=artefact_out(found))
+            for chunk in chunks_out(content):
+                if asyncio.get_running_loop().time() > until:
+                    raise LimitExceeded(f"A file is read within {TRANSFER_DEADLINE_S:g} s.")
+                yield broker_pb2.ReadArtefactResponse(chunk=chunk)
+
+    async def ListArtefacts(
+        self,
+        request: broker_pb2.ListArtefactsRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> broker_pb2.ListArtefactsResponse:
+        """The session's files, oldest first."""
+        size = page_size_of(request.page_size)
+        after = cursor_of(request.page_token, listing=_ARTEFACTS)
+        found = await self._artefacts.list(await self._caller(request))
+        begin = next((i for i, one in enumerate(found, start=1) if one.name == after), 0)
+        page = page_of(
+            found[begin:], size=size, listing=_ARTEFACTS, cursor=lambda artefact: artefact.name
+        )
+        return broker_pb2.ListArtefactsResponse(
+            artefacts=[artefact_out(one) for one in page.items],
+            next_page_token=page.next_page_token,
+        )
+
+    async def _caller(self, request: _OfSession) -> Caller:
+        require_text(request.session, field="session")
+        return await self._sessions.caller(authenticated(), request.session, request.session_secret)

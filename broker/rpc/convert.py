@@ -11,16 +11,13 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from broker.core.arguments import JsonValue, MalformedJson, parse_object, parse_value
-from broker.core.calls import Context, Invocation, Person, Principal
+from broker.core.calls import Context, Person, Principal
 from broker.core.canonical import canonical_bytes
 from broker.core.control import RegisteredTool
-from broker.core.decision import Effect
 from broker.core.errors import LimitExceeded, MalformedRequest
-from broker.core.lifecycle import InvocationState
 from broker.core.limits import MANDATE_SCOPES_MAX, NAME_CHARACTERS_MAX, SESSION_LIFE_S_MAX
 from broker.core.pointers import Reference
 from broker.core.scopes import Scope
-from broker.core.screening import visible_reasons
 from broker.identity import LOCAL_ISSUER, parse_person
 from broker.mandates import MandateOrder
 from broker.v1 import broker_pb2, host_pb2, types_pb2
@@ -33,12 +30,6 @@ INSTANT_S_MAX = 253_402_300_799
 LENGTH_S_MAX = 100 * 366 * 86_400
 _BOUND_BYTES_MAX = 64 * 1024
 _NANOS = 1_000_000_000
-
-_EFFECTS = {
-    Effect.DENY: types_pb2.EFFECT_DENY,
-    Effect.HOLD: types_pb2.EFFECT_HOLD,
-    Effect.ALLOW: types_pb2.EFFECT_ALLOW,
-}
 
 
 def malformed(field: str, sentence: str) -> MalformedRequest:
@@ -149,67 +140,6 @@ def mandate_order(request: host_pb2.CreateMandateRequest) -> MandateOrder:
     )
 
 
-def effect_out(effect: Effect) -> types_pb2.Effect.ValueType:
-    """An effect for the wire."""
-    return _EFFECTS[effect]
-
-
-def effect_named(name: str) -> types_pb2.Effect.ValueType:
-    """The same of an effect's name; unspecified for any other text."""
-    return _EFFECTS[Effect[name]] if name in Effect.__members__ else types_pb2.EFFECT_UNSPECIFIED
-
-
-def state_out(state: InvocationState) -> types_pb2.Invocation.State.ValueType:
-    """A state for the wire."""
-    return types_pb2.Invocation.State.Value(f"STATE_{state.value}")
-
-
-def state_in(number: types_pb2.Invocation.State.ValueType) -> InvocationState | None:
-    """A state from the wire; None where it was left out.
-
-    Raises:
-        MalformedRequest: this release has none of this number.
-    """
-    if number == types_pb2.Invocation.STATE_UNSPECIFIED:
-        return None
-    try:
-        name = types_pb2.Invocation.State.Name(number)
-    except ValueError:
-        raise malformed("state", "There is no such state.") from None
-    return InvocationState(name.removeprefix("STATE_"))
-
-
-def invocation_out(invocation: Invocation) -> types_pb2.Invocation:
-    """The record as its agent may see it."""
-    message = summary_out(invocation)
-    message.arguments_json = invocation.call.canonical
-    message.result_json = invocation.result or b""
-    return message
-
-
-def summary_out(invocation: Invocation) -> types_pb2.Invocation:
-    """The record without arguments and result."""
-    decision = invocation.decision
-    held = invocation.state is InvocationState.HELD
-    return types_pb2.Invocation(
-        name=invocation.name,
-        session=invocation.session,
-        request_id=invocation.request_id,
-        tool=invocation.call.tool,
-        digest=invocation.call.digest,
-        state=state_out(invocation.state),
-        effect=effect_out(decision.effect) if decision else types_pb2.EFFECT_UNSPECIFIED,
-        reasons=_reasons(invocation),
-        code=invocation.code,
-        message=invocation.message,
-        hold=invocation.hold if held else "",
-        etag=str(invocation.etag),
-        create_time=timestamp(invocation.created_at),
-        update_time=timestamp(invocation.updated_at),
-        result_withheld=_is_withheld(invocation),
-    )
-
-
 def tool_out(tool: RegisteredTool) -> broker_pb2.Tool:
     """A tool as an agent sees it."""
     manifest = tool.manifest
@@ -222,22 +152,6 @@ def tool_out(tool: RegisteredTool) -> broker_pb2.Tool:
         revision=manifest.revision,
         read_only=manifest.behaviour.read_only,
     )
-
-
-def _reasons(invocation: Invocation) -> Iterable[types_pb2.Reason]:
-    decision = invocation.decision
-    if decision is None or decision.effect is Effect.ALLOW:
-        return ()
-    return tuple(
-        types_pb2.Reason(code=code, message=message, pointer=pointer)
-        for code, message, pointer in visible_reasons(decision)
-    )
-
-
-def _is_withheld(invocation: Invocation) -> bool:
-    """A call that ran and has a code has a result that is not released; the code says why."""
-    succeeded = invocation.state is InvocationState.SUCCEEDED
-    return succeeded and invocation.result is None and bool(invocation.code)
 
 
 def _principal(message: host_pb2.Principal) -> Principal:

@@ -17,10 +17,9 @@ from broker.rpc.convert import (
     malformed,
     scope_out,
     seconds,
-    state_in,
-    summary_out,
     timestamp,
 )
+from broker.rpc.convert_invocation import state_in, summary_out
 from broker.v1 import admin_pb2
 
 

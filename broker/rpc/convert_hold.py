@@ -2,9 +2,10 @@
 
 from broker.core.holds import Hold, Requirement, Review, ReviewEffect, given
 from broker.core.review_view import ArgumentView
-from broker.reviews import EarlierView, HoldView
-from broker.rpc.convert import effect_named, state_out, timestamp
-from broker.v1 import review_pb2
+from broker.reviews import EarlierView, FileView, HoldView
+from broker.rpc.convert import timestamp
+from broker.rpc.convert_invocation import artefact_out, effect_named, state_out
+from broker.v1 import review_pb2, types_pb2
 
 
 def hold_out(view: HoldView) -> review_pb2.Hold:
@@ -36,7 +37,15 @@ def hold_out(view: HoldView) -> review_pb2.Hold:
         eligible=view.eligible,
         ineligible_reason=view.ineligible_reason,
         invocation_state=state_out(view.invocation.state),
+        files=[_file(file) for file in view.files],
     )
+
+
+def _file(file: FileView) -> review_pb2.HoldFile:
+    known = types_pb2.Artefact(name=file.name)
+    if file.artefact is not None:
+        known = artefact_out(file.artefact)
+    return review_pb2.HoldFile(pointer=file.pointer, artefact=known)
 
 
 def _requirement(

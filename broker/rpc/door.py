@@ -28,7 +28,7 @@ from broker.core.errors import (
     PolicyUnavailable,
     RunnerUnavailable,
 )
-from broker.core.limits import CREDENTIAL_RECHECK_S, MESSAGE_BYTES_MAX
+from broker.core.limits import CREDENTIAL_RECHECK_S, MESSAGE_BYTES_MAX, WRITE_DEADLINE_S
 from broker.identity import Identity
 from broker.refusals import Refusal, Refusals
 from broker.rpc.admission import OPEN_SERVICES, admitted_to
@@ -120,8 +120,11 @@ class Door(grpc.aio.ServerInterceptor):
         if handler.unary_unary is not None:
             unary = self._unary(handler.unary_unary, visit)
             return grpc.unary_unary_rpc_method_handler(unary, **with_codec)
+        if handler.stream_unary is not None:
+            taking = self._taking(handler.stream_unary, visit)
+            return grpc.stream_unary_rpc_method_handler(taking, **with_codec)
         if handler.unary_stream is not None:
-            stream = self._stream(handler.unary_stream, visit)
+            stream = self._stream(handler.unary_stream, visit, write_deadline_s=WRITE_DEADLINE_S)
             return grpc.unary_stream_rpc_method_handler(stream, **with_codec)
         if handler.stream_stream is not None:
             stream = self._stream(handler.stream_stream, visit)
@@ -138,12 +141,26 @@ class Door(grpc.aio.ServerInterceptor):
 
         return behaviour
 
-    def _stream(self, inner: _Behaviour, visit: _Visit) -> Any:
+    def _taking(self, inner: _Behaviour, visit: _Visit) -> Any:
+        """Many messages in, one out; what they may be is for the method to say."""
+
+        async def behaviour(requests: Any, context: _Context) -> Any:
+            async def answer() -> Any:
+                return await self._while_good(visit, inner(requests, context))
+
+            return await self._inside(visit, context, answer)
+
+        return behaviour
+
+    def _stream(
+        self, inner: _Behaviour, visit: _Visit, *, write_deadline_s: float | None = None
+    ) -> Any:
         async def behaviour(request: Any, context: _Context) -> None:
             async def answer() -> None:
                 # Otherwise nobody can tell a stream that is let in and waits from one that is not.
                 await context.send_initial_metadata(())
-                await self._while_good(visit, _written(inner(request, context), context))
+                messages = inner(request, context)
+                await self._while_good(visit, _written(messages, context, write_deadline_s))
 
             await self._inside(visit, context, answer)
 
@@ -162,14 +179,14 @@ class Door(grpc.aio.ServerInterceptor):
         except Exception as error:  # noqa: BLE001 - whatever it is, it leaves as a status
             await self._fail(visit, context, _told(error))
 
-    async def _while_good(self, visit: _Visit, work: Awaitable[None]) -> None:
+    async def _while_good(self, visit: _Visit, work: Awaitable[_T]) -> _T:
         """Do the work of a stream for as long as its credential is good."""
         task = asyncio.ensure_future(work)
         try:
             while not (await asyncio.wait({task}, timeout=self._recheck_s))[0]:
                 if visit.credential is not None:
                     self._identity.recheck(visit.credential)
-            await task
+            return await task
         finally:
             task.cancel()
             await asyncio.wait({task})
@@ -212,11 +229,21 @@ def _told(error: Exception) -> BrokerError:
     )
 
 
-async def _written(messages: AsyncGenerator[Any], context: _Context) -> None:
-    """Send each message. One task does all of it, so that a generator's blocks close in it too."""
+async def _written(
+    messages: AsyncGenerator[Any], context: _Context, deadline_s: float | None
+) -> None:
+    """Send each message. One task does all of it, so that a generator's blocks close in it too.
+
+    Raises:
+        LimitExceeded: nobody reads.
+    """
     async with contextlib.aclosing(messages):
         async for message in messages:
-            await context.write(message)
+            try:
+                async with asyncio.timeout(deadline_s):
+                    await context.write(message)
+            except TimeoutError:
+                raise LimitExceeded("Nobody reads this stream.") from None
 
 
 def _require_size(request: Any) -> None:

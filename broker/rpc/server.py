@@ -17,6 +17,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from broker.administration import Administration
+from broker.artefacts import Artefacts
 from broker.core.addresses import is_loopback
 from broker.core.limits import CREDENTIAL_RECHECK_S, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 from broker.enforcer import Enforcer
@@ -94,6 +95,7 @@ class UseCases:
 
     mandates: Mandates
     sessions: Sessions
+    artefacts: Artefacts
     enforcer: Enforcer
     invocations: Invocations
     recovery: Recovery
@@ -192,6 +194,7 @@ class RpcServer:
                 sessions=use_cases.sessions,
                 enforcer=use_cases.enforcer,
                 invocations=use_cases.invocations,
+                artefacts=use_cases.artefacts,
             ),
             self._server,
         )

@@ -431,3 +431,271 @@ class CancelInvocationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelInvocationResponse: _TypeAlias = CancelInvocationResponse  # noqa: Y015
+
+@_typing.final
+class ArtefactHeader(_message.Message):
+    """Announces a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    SESSION_SECRET_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    session: _builtins.str
+    """"sessions/{uuid}"."""
+    session_secret: _builtins.str
+    """The session's secret."""
+    file_name: _builtins.str
+    """One plain name, as Artefact says."""
+    size_bytes: _builtins.int
+    """Exactly how many bytes follow; at most 8 MiB."""
+    sha256: _builtins.str
+    """"sha256:" and hex; where set, what follows must match it."""
+    def __init__(
+        self,
+        *,
+        session: _builtins.str = ...,
+        session_secret: _builtins.str = ...,
+        file_name: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_name", b"file_name", "session", b"session", "session_secret", b"session_secret", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArtefactHeader: _TypeAlias = ArtefactHeader  # noqa: Y015
+
+@_typing.final
+class CreateArtefactRequest(_message.Message):
+    """A part of an upload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """The next bytes; at most 256 KiB."""
+    @_builtins.property
+    def header(self) -> Global___ArtefactHeader:
+        """What follows."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___ArtefactHeader | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___CreateArtefactRequest: _TypeAlias = CreateArtefactRequest  # noqa: Y015
+
+@_typing.final
+class CreateArtefactResponse(_message.Message):
+    """Stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTEFACT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def artefact(self) -> _types_pb2.Artefact:
+        """Its name is what arguments name it by."""
+
+    def __init__(
+        self,
+        *,
+        artefact: _types_pb2.Artefact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artefact", b"artefact"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefact", b"artefact"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateArtefactResponse: _TypeAlias = CreateArtefactResponse  # noqa: Y015
+
+@_typing.final
+class GetArtefactRequest(_message.Message):
+    """Asks about one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    SESSION_SECRET_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    session: _builtins.str
+    """"sessions/{uuid}"."""
+    session_secret: _builtins.str
+    """The session's secret."""
+    name: _builtins.str
+    """"artefacts/…"."""
+    def __init__(
+        self,
+        *,
+        session: _builtins.str = ...,
+        session_secret: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "session", b"session", "session_secret", b"session_secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetArtefactRequest: _TypeAlias = GetArtefactRequest  # noqa: Y015
+
+@_typing.final
+class GetArtefactResponse(_message.Message):
+    """What is known of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTEFACT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def artefact(self) -> _types_pb2.Artefact:
+        """Without what is in it."""
+
+    def __init__(
+        self,
+        *,
+        artefact: _types_pb2.Artefact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artefact", b"artefact"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefact", b"artefact"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetArtefactResponse: _TypeAlias = GetArtefactResponse  # noqa: Y015
+
+@_typing.final
+class ReadArtefactRequest(_message.Message):
+    """Asks for what is in one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    SESSION_SECRET_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    session: _builtins.str
+    """"sessions/{uuid}"."""
+    session_secret: _builtins.str
+    """The session's secret."""
+    name: _builtins.str
+    """"artefacts/…"."""
+    def __init__(
+        self,
+        *,
+        session: _builtins.str = ...,
+        session_secret: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "session", b"session", "session_secret", b"session_secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadArtefactRequest: _TypeAlias = ReadArtefactRequest  # noqa: Y015
+
+@_typing.final
+class ReadArtefactResponse(_message.Message):
+    """A part of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTEFACT_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """The next bytes; at most 256 KiB."""
+    @_builtins.property
+    def artefact(self) -> _types_pb2.Artefact:
+        """Without what is in it."""
+
+    def __init__(
+        self,
+        *,
+        artefact: _types_pb2.Artefact | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artefact", b"artefact", "chunk", b"chunk", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefact", b"artefact", "chunk", b"chunk", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["artefact", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___ReadArtefactResponse: _TypeAlias = ReadArtefactResponse  # noqa: Y015
+
+@_typing.final
+class ListArtefactsRequest(_message.Message):
+    """Asks for a page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    SESSION_SECRET_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    session: _builtins.str
+    """"sessions/{uuid}"."""
+    session_secret: _builtins.str
+    """The session's secret."""
+    page_size: _builtins.int
+    """At most 500; 50 where left out."""
+    page_token: _builtins.str
+    """Of the previous page's answer."""
+    def __init__(
+        self,
+        *,
+        session: _builtins.str = ...,
+        session_secret: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "session", b"session", "session_secret", b"session_secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListArtefactsRequest: _TypeAlias = ListArtefactsRequest  # noqa: Y015
+
+@_typing.final
+class ListArtefactsResponse(_message.Message):
+    """A page, oldest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTEFACTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def artefacts(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Artefact]:
+        """Without what is in them."""
+
+    def __init__(
+        self,
+        *,
+        artefacts: _abc.Iterable[_types_pb2.Artefact] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefacts", b"artefacts", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListArtefactsResponse: _TypeAlias = ListArtefactsResponse  # noqa: Y015

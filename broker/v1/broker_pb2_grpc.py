@@ -74,6 +74,26 @@ class BrokerServiceStub(object):
                 request_serializer=broker_dot_v1_dot_broker__pb2.CancelInvocationRequest.SerializeToString,
                 response_deserializer=broker_dot_v1_dot_broker__pb2.CancelInvocationResponse.FromString,
                 _registered_method=True)
+        self.CreateArtefact = channel.stream_unary(
+                '/broker.v1.BrokerService/CreateArtefact',
+                request_serializer=broker_dot_v1_dot_broker__pb2.CreateArtefactRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_broker__pb2.CreateArtefactResponse.FromString,
+                _registered_method=True)
+        self.GetArtefact = channel.unary_unary(
+                '/broker.v1.BrokerService/GetArtefact',
+                request_serializer=broker_dot_v1_dot_broker__pb2.GetArtefactRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_broker__pb2.GetArtefactResponse.FromString,
+                _registered_method=True)
+        self.ReadArtefact = channel.unary_stream(
+                '/broker.v1.BrokerService/ReadArtefact',
+                request_serializer=broker_dot_v1_dot_broker__pb2.ReadArtefactRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_broker__pb2.ReadArtefactResponse.FromString,
+                _registered_method=True)
+        self.ListArtefacts = channel.unary_unary(
+                '/broker.v1.BrokerService/ListArtefacts',
+                request_serializer=broker_dot_v1_dot_broker__pb2.ListArtefactsRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_broker__pb2.ListArtefactsResponse.FromString,
+                _registered_method=True)
 
 
 class BrokerServiceServicer(object):
@@ -134,6 +154,35 @@ class BrokerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateArtefact(self, request_iterator, context):
+        """Uploads a file into the session: a header first, then what is in it. Nothing is kept of one that
+        comes late, or longer or shorter than announced.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetArtefact(self, request, context):
+        """What is known of one of the session's files. NOT_FOUND for any other, absent or a stranger's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadArtefact(self, request, context):
+        """What is in one of the session's files: what is known of it first, then its bytes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListArtefacts(self, request, context):
+        """The session's files, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BrokerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -171,6 +220,26 @@ def add_BrokerServiceServicer_to_server(servicer, server):
                     servicer.CancelInvocation,
                     request_deserializer=broker_dot_v1_dot_broker__pb2.CancelInvocationRequest.FromString,
                     response_serializer=broker_dot_v1_dot_broker__pb2.CancelInvocationResponse.SerializeToString,
+            ),
+            'CreateArtefact': grpc.stream_unary_rpc_method_handler(
+                    servicer.CreateArtefact,
+                    request_deserializer=broker_dot_v1_dot_broker__pb2.CreateArtefactRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_broker__pb2.CreateArtefactResponse.SerializeToString,
+            ),
+            'GetArtefact': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetArtefact,
+                    request_deserializer=broker_dot_v1_dot_broker__pb2.GetArtefactRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_broker__pb2.GetArtefactResponse.SerializeToString,
+            ),
+            'ReadArtefact': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadArtefact,
+                    request_deserializer=broker_dot_v1_dot_broker__pb2.ReadArtefactRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_broker__pb2.ReadArtefactResponse.SerializeToString,
+            ),
+            'ListArtefacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListArtefacts,
+                    request_deserializer=broker_dot_v1_dot_broker__pb2.ListArtefactsRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_broker__pb2.ListArtefactsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -367,6 +436,114 @@ class BrokerService(object):
             '/broker.v1.BrokerService/CancelInvocation',
             broker_dot_v1_dot_broker__pb2.CancelInvocationRequest.SerializeToString,
             broker_dot_v1_dot_broker__pb2.CancelInvocationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateArtefact(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/broker.v1.BrokerService/CreateArtefact',
+            broker_dot_v1_dot_broker__pb2.CreateArtefactRequest.SerializeToString,
+            broker_dot_v1_dot_broker__pb2.CreateArtefactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetArtefact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.BrokerService/GetArtefact',
+            broker_dot_v1_dot_broker__pb2.GetArtefactRequest.SerializeToString,
+            broker_dot_v1_dot_broker__pb2.GetArtefactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadArtefact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/broker.v1.BrokerService/ReadArtefact',
+            broker_dot_v1_dot_broker__pb2.ReadArtefactRequest.SerializeToString,
+            broker_dot_v1_dot_broker__pb2.ReadArtefactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListArtefacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.BrokerService/ListArtefacts',
+            broker_dot_v1_dot_broker__pb2.ListArtefactsRequest.SerializeToString,
+            broker_dot_v1_dot_broker__pb2.ListArtefactsResponse.FromString,
             options,
             channel_credentials,
             insecure,

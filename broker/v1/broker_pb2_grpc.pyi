@@ -54,6 +54,16 @@ class BrokerServiceStub:
     """Takes a held call back. A running one is cancelled only where the runner proves that it never
     started; otherwise FAILED_PRECONDITION.
     """
+    CreateArtefact: _grpc.StreamUnaryMultiCallable[_broker_pb2.CreateArtefactRequest, _broker_pb2.CreateArtefactResponse]
+    """Uploads a file into the session: a header first, then what is in it. Nothing is kept of one that
+    comes late, or longer or shorter than announced.
+    """
+    GetArtefact: _grpc.UnaryUnaryMultiCallable[_broker_pb2.GetArtefactRequest, _broker_pb2.GetArtefactResponse]
+    """What is known of one of the session's files. NOT_FOUND for any other, absent or a stranger's."""
+    ReadArtefact: _grpc.UnaryStreamMultiCallable[_broker_pb2.ReadArtefactRequest, _broker_pb2.ReadArtefactResponse]
+    """What is in one of the session's files: what is known of it first, then its bytes."""
+    ListArtefacts: _grpc.UnaryUnaryMultiCallable[_broker_pb2.ListArtefactsRequest, _broker_pb2.ListArtefactsResponse]
+    """The session's files, oldest first."""
 
 @_typing.type_check_only
 class BrokerServiceAsyncStub(BrokerServiceStub):
@@ -81,6 +91,16 @@ class BrokerServiceAsyncStub(BrokerServiceStub):
     """Takes a held call back. A running one is cancelled only where the runner proves that it never
     started; otherwise FAILED_PRECONDITION.
     """
+    CreateArtefact: _aio.StreamUnaryMultiCallable[_broker_pb2.CreateArtefactRequest, _broker_pb2.CreateArtefactResponse]  # type: ignore[assignment]
+    """Uploads a file into the session: a header first, then what is in it. Nothing is kept of one that
+    comes late, or longer or shorter than announced.
+    """
+    GetArtefact: _aio.UnaryUnaryMultiCallable[_broker_pb2.GetArtefactRequest, _broker_pb2.GetArtefactResponse]  # type: ignore[assignment]
+    """What is known of one of the session's files. NOT_FOUND for any other, absent or a stranger's."""
+    ReadArtefact: _aio.UnaryStreamMultiCallable[_broker_pb2.ReadArtefactRequest, _broker_pb2.ReadArtefactResponse]  # type: ignore[assignment]
+    """What is in one of the session's files: what is known of it first, then its bytes."""
+    ListArtefacts: _aio.UnaryUnaryMultiCallable[_broker_pb2.ListArtefactsRequest, _broker_pb2.ListArtefactsResponse]  # type: ignore[assignment]
+    """The session's files, oldest first."""
 
 class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
     """For agents. Credential: agent.
@@ -147,5 +167,39 @@ class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes a held call back. A running one is cancelled only where the runner proves that it never
         started; otherwise FAILED_PRECONDITION.
         """
+
+    @_abc_1.abstractmethod
+    def CreateArtefact(
+        self,
+        request_iterator: _MaybeAsyncIterator[_broker_pb2.CreateArtefactRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_broker_pb2.CreateArtefactResponse, _abc.Awaitable[_broker_pb2.CreateArtefactResponse]]:
+        """Uploads a file into the session: a header first, then what is in it. Nothing is kept of one that
+        comes late, or longer or shorter than announced.
+        """
+
+    @_abc_1.abstractmethod
+    def GetArtefact(
+        self,
+        request: _broker_pb2.GetArtefactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_broker_pb2.GetArtefactResponse, _abc.Awaitable[_broker_pb2.GetArtefactResponse]]:
+        """What is known of one of the session's files. NOT_FOUND for any other, absent or a stranger's."""
+
+    @_abc_1.abstractmethod
+    def ReadArtefact(
+        self,
+        request: _broker_pb2.ReadArtefactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_broker_pb2.ReadArtefactResponse], _abc.AsyncIterator[_broker_pb2.ReadArtefactResponse]]:
+        """What is in one of the session's files: what is known of it first, then its bytes."""
+
+    @_abc_1.abstractmethod
+    def ListArtefacts(
+        self,
+        request: _broker_pb2.ListArtefactsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_broker_pb2.ListArtefactsResponse, _abc.Awaitable[_broker_pb2.ListArtefactsResponse]]:
+        """The session's files, oldest first."""
 
 def add_BrokerServiceServicer_to_server(servicer: BrokerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

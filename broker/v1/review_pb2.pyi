@@ -136,6 +136,34 @@ class LookedUp(_message.Message):
 Global___LookedUp: _TypeAlias = LookedUp  # noqa: Y015
 
 @_typing.final
+class HoldFile(_message.Message):
+    """A file that the call names. What is in it cannot change any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINTER_FIELD_NUMBER: _builtins.int
+    ARTEFACT_FIELD_NUMBER: _builtins.int
+    pointer: _builtins.str
+    """JSON Pointer into the arguments."""
+    @_builtins.property
+    def artefact(self) -> _types_pb2.Artefact:
+        """What is known of it; only its name where it is gone."""
+
+    def __init__(
+        self,
+        *,
+        pointer: _builtins.str = ...,
+        artefact: _types_pb2.Artefact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artefact", b"artefact"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefact", b"artefact", "pointer", b"pointer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldFile: _TypeAlias = HoldFile  # noqa: Y015
+
+@_typing.final
 class EarlierCall(_message.Message):
     """What came before in the same session."""
 
@@ -285,6 +313,7 @@ class Hold(_message.Message):
     ELIGIBLE_FIELD_NUMBER: _builtins.int
     INELIGIBLE_REASON_FIELD_NUMBER: _builtins.int
     INVOCATION_STATE_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"holds/{uuid}"."""
     invocation: _builtins.str
@@ -351,6 +380,10 @@ class Hold(_message.Message):
     def run_by_time(self) -> _timestamp_pb2.Timestamp:
         """Once approved, expires unused."""
 
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___HoldFile]:
+        """Files that the arguments name, in the order in which the tool is handed them."""
+
     def __init__(
         self,
         *,
@@ -379,10 +412,11 @@ class Hold(_message.Message):
         eligible: _builtins.bool = ...,
         ineligible_reason: _builtins.str = ...,
         invocation_state: _types_pb2.Invocation.State.ValueType = ...,
+        files: _abc.Iterable[Global___HoldFile] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decide_by_time", b"decide_by_time", "run_by_time", b"run_by_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "arguments", b"arguments", "arguments_json", b"arguments_json", "call_digest", b"call_digest", "create_time", b"create_time", "decide_by_time", b"decide_by_time", "earlier", b"earlier", "eligible", b"eligible", "etag", b"etag", "facts_digest", b"facts_digest", "ineligible_reason", b"ineligible_reason", "invocation", b"invocation", "invocation_state", b"invocation_state", "name", b"name", "policy_revision", b"policy_revision", "principal", b"principal", "requirements", b"requirements", "reviews", b"reviews", "run_by_time", b"run_by_time", "session", b"session", "state", b"state", "summary", b"summary", "tool", b"tool", "tool_revision", b"tool_revision", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "arguments", b"arguments", "arguments_json", b"arguments_json", "call_digest", b"call_digest", "create_time", b"create_time", "decide_by_time", b"decide_by_time", "earlier", b"earlier", "eligible", b"eligible", "etag", b"etag", "facts_digest", b"facts_digest", "files", b"files", "ineligible_reason", b"ineligible_reason", "invocation", b"invocation", "invocation_state", b"invocation_state", "name", b"name", "policy_revision", b"policy_revision", "principal", b"principal", "requirements", b"requirements", "reviews", b"reviews", "run_by_time", b"run_by_time", "session", b"session", "state", b"state", "summary", b"summary", "tool", b"tool", "tool_revision", b"tool_revision", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

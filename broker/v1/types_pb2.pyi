@@ -127,6 +127,118 @@ class Scope(_message.Message):
 Global___Scope: _TypeAlias = Scope  # noqa: Y015
 
 @_typing.final
+class Artefact(_message.Message):
+    """A file of a session, without what is in it. It never changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Trust:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _TrustEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Artefact._Trust.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        TRUST_UNSPECIFIED: Artefact._Trust.ValueType  # 0
+        """Never sent. Readers treat it as UNTRUSTED."""
+        TRUST_TRUSTED: Artefact._Trust.ValueType  # 1
+        """All that went into it may be."""
+        TRUST_UNTRUSTED: Artefact._Trust.ValueType  # 2
+        """Something that went into it may not be."""
+
+    class Trust(_Trust, metaclass=_TrustEnumTypeWrapper):
+        """Whether what is in it may be believed."""
+
+    TRUST_UNSPECIFIED: Artefact.Trust.ValueType  # 0
+    """Never sent. Readers treat it as UNTRUSTED."""
+    TRUST_TRUSTED: Artefact.Trust.ValueType  # 1
+    """All that went into it may be."""
+    TRUST_UNTRUSTED: Artefact.Trust.ValueType  # 2
+    """Something that went into it may not be."""
+
+    class _Sensitivity:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _SensitivityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Artefact._Sensitivity.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        SENSITIVITY_UNSPECIFIED: Artefact._Sensitivity.ValueType  # 0
+        """Never sent. Readers treat it as SECRET."""
+        SENSITIVITY_NONE: Artefact._Sensitivity.ValueType  # 1
+        """Nobody."""
+        SENSITIVITY_PERSONAL: Artefact._Sensitivity.ValueType  # 2
+        """The person whom it is about."""
+        SENSITIVITY_SECRET: Artefact._Sensitivity.ValueType  # 3
+        """Anybody: also where nobody knows what it is."""
+
+    class Sensitivity(_Sensitivity, metaclass=_SensitivityEnumTypeWrapper):
+        """Whom it may hurt to be read by others."""
+
+    SENSITIVITY_UNSPECIFIED: Artefact.Sensitivity.ValueType  # 0
+    """Never sent. Readers treat it as SECRET."""
+    SENSITIVITY_NONE: Artefact.Sensitivity.ValueType  # 1
+    """Nobody."""
+    SENSITIVITY_PERSONAL: Artefact.Sensitivity.ValueType  # 2
+    """The person whom it is about."""
+    SENSITIVITY_SECRET: Artefact.Sensitivity.ValueType  # 3
+    """Anybody: also where nobody knows what it is."""
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    MADE_BY_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    TRUST_FIELD_NUMBER: _builtins.int
+    SENSITIVITY_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"artefacts/" and 256 random bits. Good in its own session alone."""
+    session: _builtins.str
+    """"sessions/{uuid}"."""
+    made_by: _builtins.str
+    """"agent" where it was uploaded, else "invocations/{uuid}" whose tool left it."""
+    file_name: _builtins.str
+    """One plain name: no path, nothing hidden or reserved; at most 128 characters."""
+    size_bytes: _builtins.int
+    """Bytes."""
+    sha256: _builtins.str
+    """"sha256:" and hex of what is in it. It opens nothing."""
+    trust: Global___Artefact.Trust.ValueType
+    """The worst of all that went into it."""
+    sensitivity: Global___Artefact.Sensitivity.ValueType
+    """Likewise."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was stored."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is erased."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        session: _builtins.str = ...,
+        made_by: _builtins.str = ...,
+        file_name: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        sha256: _builtins.str = ...,
+        trust: Global___Artefact.Trust.ValueType = ...,
+        sensitivity: Global___Artefact.Sensitivity.ValueType = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "file_name", b"file_name", "made_by", b"made_by", "name", b"name", "sensitivity", b"sensitivity", "session", b"session", "sha256", b"sha256", "size_bytes", b"size_bytes", "trust", b"trust"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Artefact: _TypeAlias = Artefact  # noqa: Y015
+
+@_typing.final
 class Invocation(_message.Message):
     """One mediated call and its life."""
 
@@ -200,6 +312,7 @@ class Invocation(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     RESULT_WITHHELD_FIELD_NUMBER: _builtins.int
+    ARTEFACTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"invocations/{uuid}"; also the idempotency key that the tool is given."""
     session: _builtins.str
@@ -240,6 +353,10 @@ class Invocation(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it last changed."""
 
+    @_builtins.property
+    def artefacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Artefact]:
+        """Files that the tool left and that were released, in its order."""
+
     def __init__(
         self,
         *,
@@ -260,10 +377,11 @@ class Invocation(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         result_withheld: _builtins.bool = ...,
+        artefacts: _abc.Iterable[Global___Artefact] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "code", b"code", "create_time", b"create_time", "digest", b"digest", "effect", b"effect", "etag", b"etag", "hold", b"hold", "message", b"message", "name", b"name", "reasons", b"reasons", "request_id", b"request_id", "result_json", b"result_json", "result_withheld", b"result_withheld", "session", b"session", "state", b"state", "tool", b"tool", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "artefacts", b"artefacts", "code", b"code", "create_time", b"create_time", "digest", b"digest", "effect", b"effect", "etag", b"etag", "hold", b"hold", "message", b"message", "name", b"name", "reasons", b"reasons", "request_id", b"request_id", "result_json", b"result_json", "result_withheld", b"result_withheld", "session", b"session", "state", b"state", "tool", b"tool", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -16,17 +16,14 @@ from broker.core.scopes import Scope
 from broker.rpc.convert import (
     INSTANT_S_MAX,
     LENGTH_S_MAX,
-    effect_named,
     instant,
-    invocation_out,
     scope_in,
     scope_out,
     seconds,
-    state_in,
-    state_out,
     timestamp,
     words_in,
 )
+from broker.rpc.convert_invocation import effect_named, invocation_out, state_in, state_out
 from broker.v1 import types_pb2
 
 NOW = 1_800_000_000.0
