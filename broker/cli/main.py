@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "holds": ("holds", "Calls that wait for a person: look, approve, reject."),
     "invocations": ("invocations", "Calls that were decided: list, show, follow, reconcile."),
     "tools": ("tools", "What may be called: manifests, put in force or taken out."),
+    "sandbox": ("sandbox", "Images and isolation of tools that run in sandboxes."),
     "policy": ("policy", "The rules: check, activate, go back."),
     "access": ("access", "Who may do what, through which agent, and why."),
     "token": ("token", "Credentials: make, list, revoke."),

@@ -28,11 +28,12 @@ class Call:
     """The one call that this container is for.
 
     Attributes:
+        work: the one place that may be written to.
         file_names: of what was handed in, in the order of the manifest's `files.in`.
     """
 
     def __init__(self, work: str, file_names: "tuple[str, ...]") -> None:
-        self._work = work
+        self.work = work
         self.file_names = file_names
 
     @property
@@ -40,20 +41,28 @@ class Call:
         """Where each file that was handed in lies, in the same order."""
         from pathlib import Path  # noqa: PLC0415 - see above
 
-        return tuple(Path(self._work, "in", name) for name in self.file_names)
+        return tuple(Path(self.work, "in", name) for name in self.file_names)
 
     @property
     def out(self) -> "Path":
         """A directory: plain files that lie in it at the end become the answer's files."""
         from pathlib import Path  # noqa: PLC0415 - see above
 
-        return Path(self._work, "out")
+        return Path(self.work, "out")
+
+
+_ELSEWHERE = {
+    "fetch": "egress_client",
+    "Answer": "egress_client",
+    "run_child": "child",
+    "Ended": "child",
+}
 
 
 def __getattr__(name: str) -> "Any":
-    """`fetch` and its answer's type, loaded when asked for: most tools have no way out."""
-    if name not in ("fetch", "Answer"):
+    """What not every tool needs is loaded by whoever asks for it, by importing it from here."""
+    if name not in _ELSEWHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib  # noqa: PLC0415 - see above
 
-    return getattr(importlib.import_module("sandboxes.entry.egress_client"), name)
+    return getattr(importlib.import_module(f"sandboxes.entry.{_ELSEWHERE[name]}"), name)

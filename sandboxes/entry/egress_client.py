@@ -95,9 +95,9 @@ def fetch(
         raise EgressRefused("EGRESS_CUT", "The proxy cut the request short.") from None
     finally:
         connection.close()
-    if response.getheader(_REFUSAL_FIELD):
-        said = json.loads(content)
-        raise EgressRefused(said["code"], said["message"])
+    code = response.getheader(_REFUSAL_FIELD)
+    if code:  # an answer to HEAD has no body to say why
+        raise EgressRefused(code, json.loads(content)["message"] if content else "Refused.")
     return Answer(response.status, _joined(response), content)
 
 

@@ -54,6 +54,11 @@ def findings(
     return tuple(found)
 
 
+def kernels_name(architecture: str) -> str:
+    """An architecture as `uname -m` says it: "x86_64" for Go's "amd64"."""
+    return _ARCHITECTURES.get(architecture, architecture)
+
+
 def _of_configuration(config: Mapping[str, Any]) -> Iterator[str]:
     if config.get("Volumes"):
         yield f"It declares volumes ({_some(sorted(config['Volumes']))}): they outlive a container."
@@ -98,7 +103,7 @@ def _of_entry_point(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_architecture(own: str, engine: str) -> Iterator[str]:
-    named = _ARCHITECTURES.get(own, own)
+    named = kernels_name(own)
     if engine and named != engine:
         yield f"It was made for {named or 'an unnamed architecture'}, and the engine's is {engine}."
 
