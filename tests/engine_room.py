@@ -124,15 +124,32 @@ def mount_cgroups() -> None:
     if _libc.umount2(str(CGROUPS).encode(), MNT_DETACH) != 0:
         raise OSError(ctypes.get_errno(), f"cannot unmount {CGROUPS}")
     mount("tmpfs", str(CGROUPS), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755")
-    for name in V1_CONTROLLERS:
-        tree = CGROUPS / name
-        tree.mkdir()
+    for tree, options in version_1_trees():
+        (CGROUPS / tree).mkdir()
         try:
-            mount("cgroup", str(tree), "cgroup", 0, name)
+            mount("cgroup", str(CGROUPS / tree), "cgroup", 0, options)
         except OSError:
-            tree.rmdir()
-            if name in NEEDED_CONTROLLERS:
+            if tree in NEEDED_CONTROLLERS:
                 raise
+            (CGROUPS / tree).rmdir()
+            continue
+        controllers = tree.split(",")
+        for controller in controllers if len(controllers) > 1 else []:
+            (CGROUPS / controller).symlink_to(tree)
+
+
+def version_1_trees() -> list[tuple[str, str]]:
+    """Each tree's name and mount options: those in use, all of them or containerd sees no kill for
+    memory, and one for each controller that is in none (cgroups(7), /proc/self/cgroup)."""
+    lines = Path("/proc/self/cgroup").read_text("utf-8").splitlines()
+    in_use = [controllers for _, controllers, _ in (line.split(":", 2) for line in lines)]
+    trees = [
+        (named.removeprefix("name="), f"none,{named}" if named.startswith("name=") else named)
+        for named in in_use
+        if named
+    ]
+    taken = {controller for named in in_use for controller in named.split(",")}
+    return [*trees, *((name, name) for name in V1_CONTROLLERS if name not in taken)]
 
 
 def storage_driver(data_root: Path) -> str:

@@ -57,6 +57,22 @@ def test_an_engine_runs_a_container_and_leaves_no_process_file_or_cgroup(
     assert _left_of(own.home.name) == []
 
 
+def test_an_engine_tells_of_a_kill_for_memory(container_engine, base_image) -> None:
+    made = container_engine.ask(
+        "POST",
+        "/containers/create",
+        {"Image": base_image, "Cmd": ["python3", "-c", "bytearray(256 << 20)"],
+         "HostConfig": {"NetworkMode": "none", "Memory": 16 << 20, "MemorySwap": 16 << 20}},
+    )  # fmt: skip
+    at = f"/containers/{made['Id']}"
+    try:
+        container_engine.ask("POST", f"{at}/start")
+        container_engine.ask("POST", f"{at}/wait")
+        assert container_engine.ask("GET", f"{at}/json")["State"]["OOMKilled"]
+    finally:
+        container_engine.ask("DELETE", f"{at}?force=1&v=1")
+
+
 def test_an_engine_hangs_dies_and_starts_again_as_told(own_engine: OwnEngine) -> None:
     own_engine.hang()
     assert not own_engine.answers(within_s=0.2)
