@@ -5,7 +5,7 @@ profile under test opens by `private_addresses`. It sends whatever bytes a test 
 """
 
 import asyncio
-import datetime
+import datetime as dt
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -28,8 +28,8 @@ from sandboxes.profile import Egress, EgressRule
 HOST = "api.example.com"
 NAMES = (HOST, "*.example.com", "*.shops.example.com")
 LOOPBACK = ("127.0.0.0/8",)
-BEGUN = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-ENDED = datetime.datetime(2090, 1, 1, tzinfo=datetime.UTC)
+BEGUN = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+ENDED = dt.datetime(2090, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def saying(body: bytes, *fields: str, status: str = "200 OK") -> Script:
 def raw(answer: bytes) -> Script:
     """Answer with these bytes."""
 
-    async def answered(asked: Asked, writer: asyncio.StreamWriter) -> None:
+    async def answered(_: Asked, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
         await writer.drain()
 
@@ -131,6 +131,10 @@ class Origin:
     connections: int = 0
     script: Script = field(default_factory=lambda: saying(b'{"ok":true}'))
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def url(self, path: str, *, scheme: str = "https") -> str:
+        """Of this host, under its name."""
+        return f"{scheme}://{HOST}:{self.port}{path}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request."""
@@ -175,6 +179,7 @@ class Names:
 
     async def addresses(self, host: str, port: int) -> Sequence[str]:
         """As scripted."""
+        del port
         self.asked.append(host)
         said = self._answers.get(host, [["127.0.0.1"]])
         found = said.pop(0) if len(said) > 1 else said[0]
@@ -241,7 +246,7 @@ async def gate(
     directory: Path, way_out: Egress | None, beyond: Outside, *, subject: str = "", **given
 ) -> AsyncIterator[Tool]:
     """An open gate, or one that waits for its call where there is no `way_out`."""
-    directory.chmod(0o700)
+    directory.chmod(0o700)  # noqa: ASYNC240 - a test's own folder
     made = EgressGate(directory / "gate", beyond, peer_uid=given.pop("peer_uid", None))
     await made.start()
     try:
@@ -250,3 +255,14 @@ async def gate(
         yield Tool(made, directory / "gate" / SOCKET_NAME)
     finally:
         await made.close()
+
+
+@asynccontextmanager
+async def opened(directory: Path, **given) -> AsyncIterator[tuple[Tool, Origin]]:
+    """A gate that is open to one host, and the host; takes what a rule or a way out takes."""
+    of_rule = {name: given.pop(name) for name in EgressRule.__dataclass_fields__ & given.keys()}
+    async with (
+        origin() as host,
+        gate(directory, egress(rule(host.port, **of_rule), **given), outside()) as tool,
+    ):
+        yield tool, host

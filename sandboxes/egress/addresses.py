@@ -123,7 +123,8 @@ def is_own_address(address: Address) -> bool:
             asking.connect((str(address), 9))
         except OSError:
             return False  # no way there, from here
-        return ipaddress.ip_address(asking.getsockname()[0].partition("%")[0]) == address
+        source = ipaddress.ip_address(asking.getsockname()[0].partition("%")[0])
+    return source == address or source.is_loopback
 
 
 def _parsed(text: str) -> Address:

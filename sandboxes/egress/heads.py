@@ -51,6 +51,7 @@ NEVER_PASSING = frozenset(
         "via",
     }
 )
+CREDENTIAL_HEADERS = frozenset({"authorization", "cookie"})  # never the tool's to say
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - the name of RFC 9110 section 5.6.2
 _REQUEST_LINE = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/1\.1")
 _FIELD = re.compile(rf"({_TOKEN}):[ \t]*([!-~](?:[ \t!-~]*[!-~])?)?[ \t]*")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from sandboxes.egress import addresses, targets, templates
 from sandboxes.egress.credentials import Credential
-from sandboxes.egress.heads import is_header_passable
+from sandboxes.egress.heads import CREDENTIAL_HEADERS, NEVER_PASSING, is_header_passable
 from sandboxes.egress.refusals import EgressRefused
 from sandboxes.egress.rules import WILDCARD
 from sandboxes.profile import Egress, EgressRule
@@ -17,6 +17,7 @@ from sandboxes.profile import Egress, EgressRule
 REQUESTS_MAX = 1024
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_PREFIX = re.compile(r"[ -~]*")
 _SECOND_LEVEL_CHARACTERS_MAX = 3
 _COUNTRY_CHARACTERS = 2
 
@@ -48,8 +49,10 @@ def credential_findings(credential: Credential) -> tuple[str, ...]:
         ]
         if templates.is_template(pattern):
             found.append(f"hosts: {pattern!r} is a template; only a profile's rule may be one.")
-    if not _HEADER.fullmatch(credential.header) or not credential.prefix.isascii():
+    if not _HEADER.fullmatch(credential.header) or not _PREFIX.fullmatch(credential.prefix):
         found.append("header and prefix are plain ASCII.")
+    elif credential.header.lower() in NEVER_PASSING - CREDENTIAL_HEADERS:
+        found.append(f"header {credential.header} is the proxy's own and may not be replaced.")
     return tuple(f"Credential {credential.name}: {what}" for what in found)
 
 

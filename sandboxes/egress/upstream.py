@@ -62,6 +62,7 @@ class _Pinned(AbstractResolver):
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         self._left = tuple(addresses)
+        self.was_asked_again = False
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -69,7 +70,8 @@ class _Pinned(AbstractResolver):
         del family
         left, self._left = self._left, ()
         if not left:
-            raise OSError("asked twice")
+            self.was_asked_again = True
+            raise OSError("one request is sent once")
         return [
             ResolveResult(
                 hostname=host,
@@ -106,8 +108,9 @@ async def asking(
         on_address(str(address[0]))  # type: ignore[index]
         return socket.socket(family, kind, protocol)  # type: ignore[arg-type]
 
+    pinned = _Pinned(asked.addresses)
     connector = aiohttp.TCPConnector(
-        resolver=_Pinned(asked.addresses),
+        resolver=pinned,
         use_dns_cache=False,
         force_close=True,
         happy_eyeballs_delay=None,
@@ -135,11 +138,11 @@ async def asking(
         except aiohttp.ClientConnectorCertificateError:
             raise _unreachable("its certificate is not trusted for this name") from None
         except aiohttp.ClientConnectorError:
+            if pinned.was_asked_again:  # the connection had been made, and ended without an answer
+                raise _broken() from None
             raise _unreachable("nobody took the connection") from None
         except aiohttp.ClientError:
-            raise EgressRefused(
-                "EGRESS_ANSWER_BROKEN", "The host gave no whole answer of HTTP.", status=502
-            ) from None
+            raise _broken() from None
 
 
 def passing_fields(response: aiohttp.ClientResponse) -> list[tuple[str, str]]:
@@ -169,6 +172,12 @@ def _length(asked: Asked) -> list[tuple[str, str]]:
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), PIECE_BYTES):
         yield body[start : start + PIECE_BYTES]
+
+
+def _broken() -> EgressRefused:
+    return EgressRefused(
+        "EGRESS_ANSWER_BROKEN", "The host gave no whole answer of HTTP.", status=502
+    )
 
 
 def _unreachable(why: str) -> EgressRefused:
