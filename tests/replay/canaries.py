@@ -48,7 +48,7 @@ class Look:
         bystander: whether a process that belongs to nobody in particular still lives.
         neighbour: what another container of the same engine says of its own file, and that it was
             never started again.
-        engine: what the engine is and has, but for the containers of the node under attack.
+        engine: what the engine is and has.
         strays: processes whose user no container should have left.
     """
 
@@ -89,18 +89,14 @@ class Canaries:
         self._bystander = bystander
         self._uids = uids
 
-    def look(self, *, node_label: str) -> Look:
-        """How everything is now.
-
-        Args:
-            node_label: of the node under attack, whose own containers are not counted here.
-        """
+    def look(self) -> Look:
+        """How everything is now; for moments at which no node runs."""
         return Look(
             files=dict(_files((*_places(), *self._bait))),
             visits=self._server.visits,
             bystander=self._bystander.poll() is None,
             neighbour=self._ask_neighbour(),
-            engine=_inventory(self._engine, node_label),
+            engine=_inventory(self._engine),
             strays=tuple(_strays(self._uids)),
         )
 
@@ -176,14 +172,13 @@ def _told(path: Path) -> str:
     return f"{status.st_mode:o} {status.st_uid}:{status.st_gid} {digest}"
 
 
-def _inventory(engine: ContainerEngine, node_label: str) -> dict[str, Any]:
-    ours = set(engine.containers(node_label))
+def _inventory(engine: ContainerEngine) -> dict[str, Any]:
     images = engine.ask("GET", "/images/json?all=1")
     volumes = engine.ask("GET", "/volumes")["Volumes"] or []
     networks = engine.ask("GET", "/networks")
     return {
         "id": engine.ask("GET", "/info")["ID"],
-        "containers": sorted(set(engine.containers()) - ours),
+        "containers": sorted(engine.containers()),
         "images": sorted(image["Id"] for image in images),
         "volumes": sorted(volume["Name"] for volume in volumes),
         "networks": sorted(network["Id"] for network in networks),

@@ -1,0 +1,99 @@
+"""Recorded hostile code is run, each piece in a container of its own, and nobody else notices.
+
+705 snippets of bash and Python that others wrote to do harm: to files, processes, keys, networks.
+Here they are not refused. Each is handed to the supplied tools on a real node, and the host, the
+engine and a neighbour are looked at before and after. Where CALLBROKER_REPLAY is not set there is
+nothing to run, and one test says so.
+"""
+# ruff: noqa: T201 - the figures are shown with -s
+
+import asyncio
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sandboxes.uids import FIRST, LAST
+from sandboxes.v1 import sandboxes_pb2 as pb
+from tests.engine_api import ContainerEngine
+from tests.replay.canaries import differences, laid_out
+from tests.replay.evaluation import ABSENT, VARIABLE
+from tests.sandbox_nodes import NodeClient, NodeProcess, Turned
+from tests.supplied_images import tool_of
+
+FOLDER = os.environ.get(VARIABLE)
+TOOLS = {"bash": ("run_shell", "script"), "python": ("run_python", "code")}
+AT_ONCE = 4
+DEADLINE_S = 3.0
+NEIGHBOUR = "callbroker.test.neighbour=1"
+ENDINGS = {
+    pb.ENDING_ANSWERED: "answered",
+    pb.ENDING_TOOL_FAILED: "failed in the tool",
+    pb.ENDING_BROKEN: "broke off",
+    pb.ENDING_KILLED: "killed",
+}
+
+if not FOLDER:
+
+    def test_it_is_said_where_there_is_no_hostile_code() -> None:
+        print(ABSENT)
+
+else:
+
+    async def test_hostile_code_ends_in_its_container_and_nobody_else_notices(
+        container_engine: ContainerEngine, tmp_path: Path
+    ) -> None:
+        items = recorded(Path(FOLDER))
+        images = {
+            language: await asyncio.to_thread(tool_of, container_engine, tool)
+            for language, (tool, _) in TOOLS.items()
+        }
+        node = NodeProcess(container_engine.url, tmp_path / "node", warm="4", log_level="error")
+        uids = range(FIRST, LAST + 1)
+        with laid_out(container_engine, images["bash"], label=NEIGHBOUR, uids=uids) as canaries:
+            before = await asyncio.to_thread(canaries.look)
+            await node.start()
+            try:
+                ended, took_s = await run_all(node.address, items, images)
+            finally:
+                assert await node.stop() == 0, node.log.read_text()
+            after = await asyncio.to_thread(canaries.look)
+        print(f"\n{len(items)} pieces of code in {took_s:.0f} s: {dict(ended.most_common())}")
+        assert differences(before, after) == []
+        assert sum(ended.values()) == len(items)
+        assert set(ended) <= set(ENDINGS.values())
+        assert ended["answered"] > len(items) / 2  # they were run, and not turned away
+
+
+def recorded(folder: Path) -> list[Mapping[str, Any]]:
+    """The snippets, in the order of the record. They are read where they lie."""
+    lines = (folder / "dev" / "redcode" / "items.jsonl").read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines if line]
+
+
+async def run_all(
+    address: str, items: list[Mapping[str, Any]], images: Mapping[str, str]
+) -> tuple[Counter[str], float]:
+    """How many ended how; seconds that it took."""
+    ended: Counter[str] = Counter()
+    waiting = list(reversed(items))
+    begun_s = time.monotonic()
+    async with NodeClient(address) as node, asyncio.TaskGroup() as group:
+
+        async def work() -> None:
+            while waiting:
+                item = waiting.pop()
+                _, argument = TOOLS[item["language"]]
+                given = json.dumps({argument: item["code"]}).encode()
+                result = await node.attempt(
+                    images[item["language"]], given, deadline_s=DEADLINE_S, wait_s=30.0
+                )
+                assert not isinstance(result, Turned), result
+                ended[ENDINGS.get(result.ending, f"{result.ending} {result.code}")] += 1
+
+        for _ in range(AT_ONCE):
+            group.create_task(work())
+    return ended, time.monotonic() - begun_s
