@@ -45,6 +45,7 @@ COMMANDS: Final = {
     "audit": ("audit", "The log: one call's story, an export, its verification."),
     "config": ("configuration", "Every setting with its value, default and meaning."),
     "migrate": ("migrate", "Make the database, or bring it to this release."),
+    "doctor": ("doctor", "Whether this machine can hold hostile tools, and what mends it."),
     "opa": ("opa", "The policy engine that decides."),
     "version": ("version", "The releases of this command and of its policy engine."),
 }

@@ -1,0 +1,71 @@
+"""`callbroker doctor` looks at a real engine, and at one that is absent or hangs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.engine import ROOT
+
+COMMAND = [sys.executable, "-m", "broker.command", "doctor"]
+DEADLINE_S = 60
+
+
+def _doctor(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+
+
+def test_a_real_engine_is_examined_part_by_part(container_engine):
+    ended = _doctor("--engine", container_engine.url, "--json")
+
+    told = json.loads(ended.stdout)
+    of_part = {finding["part"]: finding for finding in told["findings"]}
+    version = container_engine.ask("GET", "/version")["Version"]
+    assert {"engine", "runc", "kernel", "cgroups", "seccomp", "lsm", "socket"} <= of_part.keys()
+    assert any(version in finding["said"] for finding in told["findings"])
+    assert all(finding["mend"] for finding in told["findings"] if finding["level"] != "ok")
+    assert ended.returncode == (1 if told["level"] == "refused" else 0), ended.stderr
+
+
+def test_strict_lets_a_warning_fail(container_engine):
+    level = json.loads(_doctor("--engine", container_engine.url, "--json").stdout)["level"]
+
+    ended = _doctor("--engine", container_engine.url, "--strict")
+
+    assert ended.returncode == (0 if level == "ok" else 1)
+    assert ended.stdout.splitlines()[-1].endswith(" ok")
+
+
+def test_an_absent_engine_is_refused_with_what_mends_it(tmp_path):
+    ended = _doctor("--engine", f"unix://{tmp_path / 'no.sock'}")
+
+    assert ended.returncode == 1
+    assert "no such file or directory" in ended.stdout
+    assert "apt-get install docker.io" in ended.stdout
+
+
+def test_an_engine_that_hangs_does_not_hang_the_doctor(own_engine):
+    own_engine.hang()
+    try:
+        ended = _doctor("--engine", own_engine.url)
+    finally:
+        own_engine.resume()
+
+    assert ended.returncode == 1
+    assert "timed out" in ended.stdout
+
+
+@pytest.mark.parametrize("url", ["docker.sock", "tcp://127.0.0.1:2375", "unix://", ""])
+def test_an_address_that_is_none_is_one_sentence(url):
+    ended = _doctor("--engine", url)
+
+    assert ended.returncode == 2
+    assert "is not a socket of this machine" in ended.stderr
