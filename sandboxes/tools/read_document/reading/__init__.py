@@ -1,0 +1,1 @@
+"""One module a kind of document; each puts what it finds into a `Found`."""
