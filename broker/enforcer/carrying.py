@@ -70,13 +70,14 @@ class Carrier:
                 outcome = await self._hand_over(invocation, caller, tool, slot, handed)
             finally:
                 slot.release()
-            ended = conclude(outcome, tool, plan)
+            labels = _labels(outcome, tool, handed)
+            ended = conclude(outcome, tool, plan, labels)
             left = await keep(
                 ended.files,
                 ended.withheld,
                 invocation=invocation,
                 caller=caller,
-                labels=_labels(outcome, tool, handed),
+                labels=labels,
                 now=self.clock(),
             )
             after = await self.endings.record(invocation, ended, actor="broker", left=left)

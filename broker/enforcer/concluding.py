@@ -4,10 +4,12 @@ A result that may not be released is withheld, and the files beside it too; the 
 all the same, because it took effect.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import structlog
 
+from broker.core.arguments import JsonValue
 from broker.core.control import RegisteredTool
 from broker.core.inspection import (
     RESULT_INVALID,
@@ -17,6 +19,7 @@ from broker.core.inspection import (
     inspect,
     inspect_files,
 )
+from broker.core.labels import Labels
 from broker.core.lifecycle import InvocationState
 from broker.core.plan import Run
 from broker.ports import CarriedFile, Failed, Lost, NeverStarted, Outcome, Succeeded
@@ -26,7 +29,13 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How an attempt leaves its invocation; `withheld` are files of which nobody gets any."""
+    """How an attempt leaves its invocation.
+
+    Attributes:
+        withheld: files of which nobody gets any.
+        trail: what the runner saw of it.
+        labels: of all that the tool gave; None where it gave nothing.
+    """
 
     state: InvocationState
     code: str = ""
@@ -35,6 +44,8 @@ class Ended:
     files: tuple[CarriedFile, ...] = ()
     withheld: tuple[CarriedFile, ...] = ()
     why: str = ""
+    trail: Mapping[str, JsonValue] = field(default_factory=dict)
+    labels: Labels | None = None
 
 
 NEVER_HANDED_OVER = Ended(
@@ -53,8 +64,23 @@ INTERRUPTED = Ended(
 )
 
 
-def conclude(outcome: Outcome, tool: RegisteredTool, plan: Run) -> Ended:
-    """What an outcome makes of an invocation."""
+def conclude(outcome: Outcome, tool: RegisteredTool, plan: Run, labels: Labels) -> Ended:
+    """What an outcome makes of an invocation.
+
+    Args:
+        outcome: what the runner says.
+        tool: as it was decided on.
+        plan: with the duties on its result.
+        labels: of all that the tool gave, if it succeeded.
+    """
+    ended = _concluded(outcome, tool, plan)
+    if isinstance(outcome, NeverStarted):
+        return ended
+    given = labels if isinstance(outcome, Succeeded) else None
+    return replace(ended, trail=outcome.trail, labels=given)
+
+
+def _concluded(outcome: Outcome, tool: RegisteredTool, plan: Run) -> Ended:
     match outcome:
         case Succeeded(result_json=answer, files=files):
             looked = _inspected(answer, tool, plan)

@@ -17,6 +17,7 @@ from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Invocation
 from broker.core.errors import Defect, OutcomeUnstored, StoreUnavailable
 from broker.core.lifecycle import KEY_TAKEN, InvocationState, step
+from broker.core.trail import trail_body, trail_contents
 from broker.core.unit import (
     AddArtefact,
     Change,
@@ -197,8 +198,12 @@ def _end_entry(after: Invocation, ended: Ended, left: Left, *, actor: str) -> En
         "code": after.code,
         "attempt": after.attempt,
         "why": ended.why,
+        **trail_body(ended.trail),
     }
-    contents: dict[str, JsonValue] = {"message": after.message}
+    contents: dict[str, JsonValue] = {"message": after.message, **trail_contents(ended.trail)}
+    if ended.labels is not None:
+        body["output_trust"] = ended.labels.trust
+        body["output_sensitivity"] = ended.labels.sensitivity
     if after.result is not None:
         body["result_digest"] = "sha256:" + hashlib.sha256(after.result).hexdigest()
         contents["result_json"] = after.result.decode()

@@ -93,7 +93,7 @@ class Node:
         self._polling: asyncio.Task[None] | None = None
 
     @property
-    def stub(self) -> pb_grpc.SandboxServiceAsyncStub:
+    def stub(self) -> "pb_grpc.SandboxServiceAsyncStub":
         """Its service.
 
         Raises:
