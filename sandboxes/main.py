@@ -45,8 +45,7 @@ def run(settings: SandboxdSettings) -> None:
         StartRefused: it cannot start.
     """
     os.umask(0o077)
-    with _locked(settings.state):
-        asyncio.run(_until_told(settings))
+    asyncio.run(_until_told(settings))
 
 
 async def _until_told(settings: SandboxdSettings) -> None:
@@ -65,9 +64,10 @@ async def serving(settings: SandboxdSettings) -> AsyncIterator[str]:
     Raises:
         StartRefused: it cannot start.
     """
-    node = Node(DockerEngine(settings.engine), _order(settings))
-    server = NodeServer(node)
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(_locked(settings.state))
+        node = Node(DockerEngine(settings.engine), _order(settings))
+        server = NodeServer(node)
         address = _bind(server, settings)
         stack.push_async_callback(node.close)
         await node.start()

@@ -19,7 +19,8 @@ from sandboxes.hearing import Answered, Broke, Ended, Heard
 from sandboxes.profile import Profile
 from sandboxes.slot import Slot
 
-EXIT_WITHIN_S: Final = 5.0
+EXIT_WITHIN_S: Final = 1.0  # of the end of its output
+KILLED_WITHIN_S: Final = 5.0
 CPU_SIGNAL_EXIT: Final = 128 + 24  # SIGXCPU, as a shell reports it
 KILL_SIGNAL_EXIT: Final = 128 + 9
 _CPU_SHARE_SURE: Final = 0.9
@@ -163,9 +164,13 @@ async def _last_state(
     slot: Slot, engine: Engine, *, ended: bool
 ) -> tuple[ContainerState | None, str]:
     try:
-        if not ended:
-            await engine.kill(slot.container)
-        return await engine.ended(slot.container, within_s=EXIT_WITHIN_S), ""
+        if ended:
+            state = await engine.ended(slot.container, within_s=EXIT_WITHIN_S)
+            if state is not None:
+                return state, ""
+        slot.hang_up()  # output that nobody reads would keep the engine from it
+        await engine.kill(slot.container)
+        return await engine.ended(slot.container, within_s=KILLED_WITHIN_S), ""
     except NotThere:
         return None, "The container was gone when it was looked for."
     except (EngineUnavailable, EngineRefused) as lost:
