@@ -10,9 +10,10 @@ import os
 import sys
 
 from callbroker_tool import ToolFailed, run_child
-from reading import kinds
+from reading import kinds, pdf
 from reading.found import Found, Refused
 
+LOADED_BEFORE_A_CALL = (pdf,)
 CHARACTERS_MAX = 150_000
 RECORD_BYTES_MAX = 1_000_000
 HIDDEN_MAX = 50

@@ -3,7 +3,7 @@
 import io
 import zipfile
 
-from reading import mail, markup, office, pdf, plain
+from reading import mail, markup, office, plain
 from reading.found import Found, Refused
 
 HEAD_BYTES = 4_096
@@ -26,6 +26,8 @@ def read(content: bytes, name: str) -> Found:
     """
     head = content[:HEAD_BYTES]
     if b"%PDF-" in head[:1_024]:
+        from reading import pdf  # noqa: PLC0415 - the only part that needs a package
+
         return pdf.read(content)
     if head.startswith(b"PK\x03\x04"):
         return _zipped(content)
