@@ -36,10 +36,11 @@ from broker.sdk.outcomes import (
 )
 from broker.sdk.sync import SyncBroker, SyncMandate, SyncSession, connect_sync
 from broker.sdk.tool_function import ToolFailed, ToolFunction
-from broker.sdk.values import Call, Change, Principal, Scope, Tool
+from broker.sdk.values import Artefact, Call, Change, Principal, Scope, Tool
 from broker.sdk.worker import Worker
 
 __all__ = [
+    "Artefact",
     "AsyncHeld",
     "Broker",
     "BrokerError",

@@ -1,29 +1,36 @@
 """The async client: what a host and an agent say to the broker, and the outcomes they get."""
 
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from broker.sdk.configuration import settings_from
+from broker.sdk.files import Download, artefact_from, source_of, upload_requests, write
 from broker.sdk.line import Line
 from broker.sdk.messages import Context, invoke_request, mandate_request, tool_from
 from broker.sdk.methods import (
     ADD_WORDS,
     CLOSE_SESSION,
+    CREATE_ARTEFACT,
     CREATE_MANDATE,
     INVOKE,
+    LIST_ARTEFACTS,
     LIST_TOOLS,
     OPEN_SESSION,
+    READ_ARTEFACT,
     REVOKE_SESSION,
 )
 from broker.sdk.outcomes import Outcome
 from broker.sdk.patience import INVOKE_DEADLINE_S, Clock, SystemClock
 from broker.sdk.transport import GrpcTransport, Transport
-from broker.sdk.values import Principal, Scope, Tool
+from broker.sdk.values import Artefact, Principal, Scope, Tool
 from broker.v1 import broker_pb2, host_pb2
 
 
@@ -238,6 +245,76 @@ class Session:
         )
         answer = await self.line.ask(INVOKE, request, deadline_s=deadline_s + wait_s)
         return self.line.outcome(answer.invocation)
+
+    async def upload(
+        self, source: str | PathLike[str] | bytes, *, name: str | None = None
+    ) -> Artefact:
+        """Puts a file into the session; its name is then what arguments name it by.
+
+        Args:
+            source: a path, or the bytes themselves; at most 8 MiB.
+            name: one plain name; needed with bytes, else the path's last part.
+
+        Raises:
+            TypeError: bytes without a name.
+            OSError: the file cannot be read.
+            BrokerError: MalformedRequest for a name that is none, LimitExceeded where it is too
+                large or the session is full; after Unavailable it may be there, under a name that
+                nobody was told.
+        """
+        called, content = await asyncio.to_thread(source_of, source, name)
+        requests = upload_requests(
+            session=self.name, secret=self.secret, name=called, content=content
+        )
+        answer = await self.line.send(CREATE_ARTEFACT, requests)
+        return artefact_from(answer.artefact)
+
+    async def artefacts(self) -> list[Artefact]:
+        """The session's files, oldest first."""
+        found: list[Artefact] = []
+        page_token = ""
+        while True:
+            request = broker_pb2.ListArtefactsRequest(
+                session=self.name, session_secret=self.secret, page_token=page_token
+            )
+            answer = await self.line.ask(LIST_ARTEFACTS, request)
+            found.extend(map(artefact_from, answer.artefacts))
+            page_token = answer.next_page_token
+            if not page_token:
+                return found
+
+    async def read(self, artefact: Artefact | str) -> bytes:
+        """What is in one of the session's files, checked against its digest.
+
+        Raises:
+            BrokerError: NotFound where it is another session's, or there is none.
+        """
+        request = broker_pb2.ReadArtefactRequest(
+            session=self.name,
+            session_secret=self.secret,
+            name=artefact if isinstance(artefact, str) else artefact.name,
+        )
+        download = Download()
+        async with aclosing(self.line.receive(READ_ARTEFACT, request)) as answers:
+            async for answer in answers:
+                download.take(answer)
+        return download.whole()
+
+    async def save(self, artefact: Artefact, path: str | PathLike[str]) -> Path:
+        """Writes one of the session's files to disk, where there is none yet.
+
+        Args:
+            artefact: which.
+            path: of the file, or of a directory that it is put into under its own name.
+
+        Returns:
+            Where it is.
+
+        Raises:
+            FileExistsError: there is one.
+        """
+        content = await self.read(artefact)
+        return await asyncio.to_thread(write, artefact, content, path)
 
     async def close(self) -> None:
         """Ends the session; what waits for people is withdrawn."""

@@ -5,12 +5,20 @@ error is then the caller's. `nothing_ran` of that error is true only if it was t
 `SyncLine` in `broker.sdk.sync` is the same, blocking.
 """
 
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
 from broker.sdk.errors import LimitExceeded, Unavailable
 from broker.sdk.methods import CANCEL_INVOCATION, GET_INVOCATION, A, Method, Q
 from broker.sdk.outcomes import AsyncHeld, Held, Outcome, outcome_from
-from broker.sdk.patience import REPETITIONS_MAX, RPC_DEADLINE_S, WATCH_S, Clock, pauses
+from broker.sdk.patience import (
+    REPETITIONS_MAX,
+    RPC_DEADLINE_S,
+    TRANSFER_DEADLINE_S,
+    WATCH_S,
+    Clock,
+    pauses,
+)
 from broker.sdk.transport import Transport
 from broker.v1 import broker_pb2, types_pb2
 
@@ -48,6 +56,18 @@ class Line:
             repetitions_left -= 1
             await self._clock.sleep(pause_s)
         raise AssertionError
+
+    async def send(self, method: Method[Q, A], requests: Iterable[Q]) -> A:
+        """Sends a file, once: a second try would be a second file.
+
+        Raises:
+            BrokerError: there is no answer.
+        """
+        return await self._transport.send(method, requests, deadline_s=TRANSFER_DEADLINE_S)
+
+    def receive(self, method: Method[Q, A], request: Q) -> AsyncGenerator[A, None]:
+        """What comes of a file; raises as `send`."""
+        return self._transport.receive(method, request, deadline_s=TRANSFER_DEADLINE_S)
 
     async def now(self, name: str, *, deadline_s: float = RPC_DEADLINE_S) -> Outcome:
         """Where a call is."""

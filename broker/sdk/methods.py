@@ -95,3 +95,22 @@ WATCH_INVOCATION: Final = Method(
     response=broker_pb2.WatchInvocationResponse,
     audience="agent",
 )
+CREATE_ARTEFACT: Final = Method(
+    path="/broker.v1.BrokerService/CreateArtefact",
+    request=broker_pb2.CreateArtefactRequest,
+    response=broker_pb2.CreateArtefactResponse,
+    audience="agent",
+)
+READ_ARTEFACT: Final = Method(
+    path="/broker.v1.BrokerService/ReadArtefact",
+    request=broker_pb2.ReadArtefactRequest,
+    response=broker_pb2.ReadArtefactResponse,
+    audience="agent",
+)
+LIST_ARTEFACTS: Final = Method(
+    path="/broker.v1.BrokerService/ListArtefacts",
+    request=broker_pb2.ListArtefactsRequest,
+    response=broker_pb2.ListArtefactsResponse,
+    audience="agent",
+    repeatable=True,
+)

@@ -11,6 +11,8 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from broker.sdk.encoding import from_json
 from broker.sdk.errors import Defect
+from broker.sdk.files import artefact_from
+from broker.sdk.values import Artefact
 from broker.v1 import types_pb2
 
 _STATE: Final = types_pb2.Invocation.State
@@ -52,6 +54,7 @@ class Record:
         result_json: the same as the broker's canonical JSON.
         result_withheld: True where there is a result that the caller may not see.
         digest: of tool and arguments, as decided on.
+        artefacts: files that the tool left; `session.read` and `session.save` get them.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Record:
     session: str = ""
     request_id: str = ""
     digest: str = ""
+    artefacts: tuple[Artefact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +77,14 @@ class Succeeded(Record):
     """It ran."""
 
     def for_model(self) -> str:
-        """The result as JSON, or that it is withheld."""
+        """The result as JSON, or that it is withheld; and the names of files that it left."""
         if self.result_withheld:
             return "Succeeded. The result is withheld; do not ask for it again."
-        return self.result_json or "Succeeded. There is no result."
+        told = [self.result_json or "Succeeded. There is no result."]
+        told += [f"File {a.name}: {a.file_name}, {a.size} bytes." for a in self.artefacts]
+        if self.code:  # there is a result, and something beside it was kept back
+            told.append(_sentence(self.message))
+        return "\n".join(told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +259,7 @@ def _fields(invocation: types_pb2.Invocation) -> dict[str, Any]:
         "session": invocation.session,
         "request_id": invocation.request_id,
         "digest": invocation.digest,
+        "artefacts": tuple(artefact_from(message) for message in invocation.artefacts),
     }
 
 

@@ -8,6 +8,8 @@ from typing import Final, Protocol
 
 RPC_DEADLINE_S: Final = 15.0
 INVOKE_DEADLINE_S: Final = 120.0
+# A file, whole; the broker gives up a little earlier.
+TRANSFER_DEADLINE_S: Final = 75.0
 # A watch is asked for anew this often: asking again is also the poll behind the stream.
 WATCH_S: Final = 30.0
 REPETITIONS_MAX: Final = 6

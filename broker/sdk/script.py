@@ -6,7 +6,7 @@ one call for ever, a held call waits, an ended one stays ended. Pure but for its
 """
 
 import json
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from broker.sdk.encoding import from_json, to_json
 from broker.sdk.errors import IllegalTransition, MalformedRequest, NotFound, RequestIdReused
+from broker.sdk.script_files import MADE_BY_AGENT, ScriptedFiles, uploaded
 from broker.v1 import broker_pb2, host_pb2, types_pb2
 
 State = types_pb2.Invocation.State
@@ -27,6 +28,7 @@ class Step:
     Attributes:
         state: where it ends, or HELD.
         result: JSON value, or a function of the arguments that returns one.
+        files: what it leaves, by file name.
         then: where a held call goes once somebody waits for it; None keeps it waiting.
     """
 
@@ -34,6 +36,7 @@ class Step:
     code: str = ""
     message: str = ""
     result: Any | Callable[[dict[str, Any]], Any] = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
     then: "Step | None" = None
 
 
@@ -51,6 +54,7 @@ class ScriptedCall:
 class _Known:
     invocation: types_pb2.Invocation
     arguments: dict[str, Any]
+    files: ScriptedFiles
     then: Step | None = None
 
 
@@ -64,6 +68,7 @@ class Script:
         calls: what was asked, first to last, repetitions left out.
         mandates: what hosts ordered.
         words: what hosts said the user typed, all mandates together.
+        files: what was uploaded, and what calls left.
     """
 
     steps: dict[str, list[Step]] = field(default_factory=dict)
@@ -71,6 +76,7 @@ class Script:
     calls: list[ScriptedCall] = field(default_factory=list)
     mandates: list[host_pb2.CreateMandateRequest] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+    files: ScriptedFiles = field(default_factory=ScriptedFiles)
     _unredeemed: set[str] = field(default_factory=set)
     _open: set[str] = field(default_factory=set)
     _by_request: dict[tuple[str, str], _Known] = field(default_factory=dict)
@@ -83,6 +89,28 @@ class Script:
             BrokerError: as a broker would.
         """
         return _HANDLERS[type(request)](self, request)
+
+    def take(self, requests: Iterable[Message]) -> Message:
+        """The answer to an upload.
+
+        Raises:
+            BrokerError: as a broker would.
+        """
+        of_upload = cast("Iterator[broker_pb2.CreateArtefactRequest]", iter(requests))
+        header, content = uploaded(of_upload)
+        self._require_open(header.session)
+        artefact = self.files.add(header.session, MADE_BY_AGENT, header.file_name, content)
+        return broker_pb2.CreateArtefactResponse(artefact=artefact)
+
+    def give(self, request: Message) -> Iterator[Message]:
+        """The answer to a request for what is in a file.
+
+        Raises:
+            BrokerError: as a broker would.
+        """
+        wanted = cast("broker_pb2.ReadArtefactRequest", request)
+        self._require_open(wanted.session)
+        yield from self.files.read(wanted.session, wanted.name)
 
     def watch(self, name: str) -> Generator[types_pb2.Invocation, None, None]:
         """The call now and, if its script goes on, then; ends early where it only waits."""
@@ -172,6 +200,13 @@ class Script:
             self.settle(known.invocation.name, known.then)
         return broker_pb2.InvokeResponse(invocation=_copy(known))
 
+    def list_artefacts(
+        self, request: broker_pb2.ListArtefactsRequest
+    ) -> broker_pb2.ListArtefactsResponse:
+        """See BrokerService."""
+        self._require_open(request.session)
+        return broker_pb2.ListArtefactsResponse(artefacts=self.files.of(request.session))
+
     def get(self, request: broker_pb2.GetInvocationRequest) -> broker_pb2.GetInvocationResponse:
         """See BrokerService."""
         return broker_pb2.GetInvocationResponse(invocation=_copy(self._find(request.name)))
@@ -199,7 +234,7 @@ class Script:
             tool=request.tool,
             arguments_json=request.arguments_json,
         )
-        known = _Known(invocation, arguments)
+        known = _Known(invocation, arguments, self.files)
         steps = self.steps.get(request.tool)
         if not steps:
             code, message = _TOOL_UNAVAILABLE
@@ -228,6 +263,7 @@ _HANDLERS: Final[Mapping[type[Message], Callable[[Script, Any], Message]]] = {
     broker_pb2.InvokeRequest: Script.invoke,
     broker_pb2.GetInvocationRequest: Script.get,
     broker_pb2.CancelInvocationRequest: Script.cancel,
+    broker_pb2.ListArtefactsRequest: Script.list_artefacts,
 }
 
 
@@ -243,6 +279,9 @@ def _enter(known: _Known, step: Step) -> None:
     if step.state == State.STATE_SUCCEEDED:
         result = step.result(known.arguments) if callable(step.result) else step.result
         invocation.result_json = to_json(result, what="the scripted result")
+        for name, content in step.files.items():
+            left = known.files.add(invocation.session, invocation.name, name, content)
+            invocation.artefacts.append(left)
     known.then = step.then
 
 

@@ -5,26 +5,31 @@ it. What is decided rather than done (messages, outcomes, errors, pauses) is sha
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from broker.sdk.configuration import settings_from
 from broker.sdk.errors import LimitExceeded, Unavailable
+from broker.sdk.files import Download, artefact_from, source_of, upload_requests, write
 from broker.sdk.messages import Context, invoke_request, mandate_request, tool_from
 from broker.sdk.methods import (
     ADD_WORDS,
     CANCEL_INVOCATION,
     CLOSE_SESSION,
+    CREATE_ARTEFACT,
     CREATE_MANDATE,
     GET_INVOCATION,
     INVOKE,
+    LIST_ARTEFACTS,
     LIST_TOOLS,
     OPEN_SESSION,
+    READ_ARTEFACT,
     REVOKE_SESSION,
     A,
     Method,
@@ -35,13 +40,14 @@ from broker.sdk.patience import (
     INVOKE_DEADLINE_S,
     REPETITIONS_MAX,
     RPC_DEADLINE_S,
+    TRANSFER_DEADLINE_S,
     WATCH_S,
     SyncClock,
     SyncSystemClock,
     pauses,
 )
 from broker.sdk.transport import SyncGrpcTransport, SyncTransport
-from broker.sdk.values import Principal, Scope, Tool
+from broker.sdk.values import Artefact, Principal, Scope, Tool
 from broker.v1 import broker_pb2, host_pb2, types_pb2
 
 
@@ -201,6 +207,45 @@ class SyncSession:
         answer = self.line.ask(INVOKE, request, deadline_s=deadline_s + wait_s)
         return self.line.outcome(answer.invocation)
 
+    def upload(self, source: str | PathLike[str] | bytes, *, name: str | None = None) -> Artefact:
+        """Puts a file into the session. See `Session.upload`."""
+        called, content = source_of(source, name)
+        requests = upload_requests(
+            session=self.name, secret=self.secret, name=called, content=content
+        )
+        return artefact_from(self.line.send(CREATE_ARTEFACT, requests).artefact)
+
+    def artefacts(self) -> list[Artefact]:
+        """The session's files, oldest first."""
+        found: list[Artefact] = []
+        page_token = ""
+        while True:
+            request = broker_pb2.ListArtefactsRequest(
+                session=self.name, session_secret=self.secret, page_token=page_token
+            )
+            answer = self.line.ask(LIST_ARTEFACTS, request)
+            found.extend(map(artefact_from, answer.artefacts))
+            page_token = answer.next_page_token
+            if not page_token:
+                return found
+
+    def read(self, artefact: Artefact | str) -> bytes:
+        """What is in one of the session's files. See `Session.read`."""
+        request = broker_pb2.ReadArtefactRequest(
+            session=self.name,
+            session_secret=self.secret,
+            name=artefact if isinstance(artefact, str) else artefact.name,
+        )
+        download = Download()
+        with closing(self.line.receive(READ_ARTEFACT, request)) as answers:
+            for answer in answers:
+                download.take(answer)
+        return download.whole()
+
+    def save(self, artefact: Artefact, path: str | PathLike[str]) -> Path:
+        """Writes one of the session's files to disk. See `Session.save`."""
+        return write(artefact, self.read(artefact), path)
+
     def close(self) -> None:
         """Ends the session; what waits for people is withdrawn."""
         self.line.ask(
@@ -235,6 +280,14 @@ class SyncLine:
             repetitions_left -= 1
             self._clock.sleep(pause_s)
         raise AssertionError
+
+    def send(self, method: Method[Q, A], requests: Iterable[Q]) -> A:
+        """Sends a file, once."""
+        return self._transport.send(method, requests, deadline_s=TRANSFER_DEADLINE_S)
+
+    def receive(self, method: Method[Q, A], request: Q) -> Generator[A, None, None]:
+        """What comes of a file."""
+        return self._transport.receive(method, request, deadline_s=TRANSFER_DEADLINE_S)
 
     def now(self, name: str, *, deadline_s: float = RPC_DEADLINE_S) -> SyncOutcome:
         """Where a call is."""

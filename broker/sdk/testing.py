@@ -4,7 +4,7 @@ Time in it is its own: waiting 900 s for a person who never answers takes none.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self, cast
 
@@ -32,9 +32,14 @@ __all__ = [
 ]
 
 
-def succeeded(result: Any = None) -> Step:
-    """It runs. `result` is JSON, or a function of the arguments that returns JSON."""
-    return Step(state=State.STATE_SUCCEEDED, result=result)
+def succeeded(result: Any = None, *, files: Mapping[str, bytes] | None = None) -> Step:
+    """It runs.
+
+    Args:
+        result: JSON, or a function of the arguments that returns JSON.
+        files: what it leaves, by file name.
+    """
+    return Step(state=State.STATE_SUCCEEDED, result=result, files=files or {})
 
 
 def refused(code: str, message: str) -> Step:
@@ -216,6 +221,17 @@ class _SyncScripted:
         del method, deadline_s  # the request says all, and it takes no time
         return cast("A", self._script.answer(request))
 
+    def send(self, method: Method[Q, A], requests: Iterable[Q], *, deadline_s: float) -> A:
+        del method, deadline_s
+        return cast("A", self._script.take(requests))
+
+    def receive(
+        self, method: Method[Q, A], request: Q, *, deadline_s: float
+    ) -> Generator[A, None, None]:
+        del method, deadline_s
+        for answer in self._script.give(request):
+            yield cast("A", answer)
+
     def watch(self, name: str, *, deadline_s: float) -> Generator[types_pb2.Invocation, None, None]:
         yield from self._script.watch(name)
         self._clock.sleep(deadline_s)
@@ -237,6 +253,17 @@ class _Scripted:
     async def call(self, method: Method[Q, A], request: Q, *, deadline_s: float) -> A:
         await asyncio.sleep(0)
         return self._sync.call(method, request, deadline_s=deadline_s)
+
+    async def send(self, method: Method[Q, A], requests: Iterable[Q], *, deadline_s: float) -> A:
+        await asyncio.sleep(0)
+        return self._sync.send(method, requests, deadline_s=deadline_s)
+
+    async def receive(
+        self, method: Method[Q, A], request: Q, *, deadline_s: float
+    ) -> AsyncGenerator[A, None]:
+        for answer in self._sync.receive(method, request, deadline_s=deadline_s):
+            await asyncio.sleep(0)
+            yield answer
 
     async def watch(
         self, name: str, *, deadline_s: float

@@ -4,7 +4,8 @@ Each of the two clients has one over gRPC; `broker.sdk.testing` has both without
 belongs to the first event loop that touches it, so that the channel is made on opening, not before.
 """
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterable
+from contextlib import aclosing, closing
 from typing import Any, Protocol, cast
 
 import grpc
@@ -31,6 +32,14 @@ class Transport(Protocol):
             BrokerError: there is no answer.
         """
 
+    async def send(self, method: Method[Q, A], requests: Iterable[Q], *, deadline_s: float) -> A:
+        """One RPC that takes many messages; raises as `call`."""
+
+    def receive(
+        self, method: Method[Q, A], request: Q, *, deadline_s: float
+    ) -> AsyncGenerator[A, None]:
+        """One RPC that answers with many messages; raises as `call`."""
+
     def watch(self, name: str, *, deadline_s: float) -> AsyncGenerator[types_pb2.Invocation, None]:
         """One invocation now and at each change; the deadline is Unavailable, as elsewhere."""
 
@@ -50,6 +59,14 @@ class SyncTransport(Protocol):
         Raises:
             BrokerError: there is no answer.
         """
+
+    def send(self, method: Method[Q, A], requests: Iterable[Q], *, deadline_s: float) -> A:
+        """One RPC that takes many messages; raises as `call`."""
+
+    def receive(
+        self, method: Method[Q, A], request: Q, *, deadline_s: float
+    ) -> Generator[A, None, None]:
+        """One RPC that answers with many messages; raises as `call`."""
 
     def watch(self, name: str, *, deadline_s: float) -> Generator[types_pb2.Invocation, None, None]:
         """One invocation now and at each change; the deadline is Unavailable, as elsewhere."""
@@ -85,7 +102,7 @@ class GrpcTransport:
     async def call(self, method: Method[Q, A], request: Q, *, deadline_s: float) -> A:
         """One RPC."""
         if method.path not in self._callables:
-            self._callables[method.path] = _callable(self._channel, method)
+            self._callables[method.path] = _stub(self._channel, "unary_unary", method)
         metadata = self._settings.metadata(method.audience)
         try:
             answer = await self._callables[method.path](
@@ -95,18 +112,40 @@ class GrpcTransport:
             raise told(error, self._settings, method.audience) from None
         return cast("A", answer)
 
+    async def send(self, method: Method[Q, A], requests: Iterable[Q], *, deadline_s: float) -> A:
+        """One RPC that takes many messages."""
+        metadata = self._settings.metadata(method.audience)
+        stub = _stub(self._channel, "stream_unary", method)
+        try:
+            answer = await stub(iter(requests), timeout=deadline_s, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            raise told(error, self._settings, method.audience) from None
+        return cast("A", answer)
+
+    async def receive(
+        self, method: Method[Q, A], request: Q, *, deadline_s: float
+    ) -> AsyncGenerator[A, None]:
+        """One RPC that answers with many messages."""
+        metadata = self._settings.metadata(method.audience)
+        stub = _stub(self._channel, "unary_stream", method)
+        stream = stub(request, timeout=deadline_s, metadata=metadata)
+        try:
+            async for answer in stream:
+                yield cast("A", answer)
+        except grpc.aio.AioRpcError as error:
+            raise told(error, self._settings, method.audience) from None
+        finally:
+            stream.cancel()
+
     async def watch(
         self, name: str, *, deadline_s: float
     ) -> AsyncGenerator[types_pb2.Invocation, None]:
         """One stream."""
-        stream = _watching(self._channel, self._settings, name, deadline_s)
-        try:
-            async for answer in stream:
+        request = broker_pb2.WatchInvocationRequest(name=name)
+        answers = self.receive(WATCH_INVOCATION, request, deadline_s=deadline_s)
+        async with aclosing(answers):
+            async for answer in answers:
                 yield answer.invocation
-        except grpc.aio.AioRpcError as error:
-            raise told(error, self._settings, WATCH_INVOCATION.audience) from None
-        finally:
-            stream.cancel()
 
 
 class SyncGrpcTransport:
@@ -137,7 +176,7 @@ class SyncGrpcTransport:
     def call(self, method: Method[Q, A], request: Q, *, deadline_s: float) -> A:
         """One RPC."""
         if method.path not in self._callables:
-            self._callables[method.path] = _callable(self._channel, method)
+            self._callables[method.path] = _stub(self._channel, "unary_unary", method)
         metadata = self._settings.metadata(method.audience)
         try:
             answer = self._callables[method.path](request, timeout=deadline_s, metadata=metadata)
@@ -145,43 +184,48 @@ class SyncGrpcTransport:
             raise told(error, self._settings, method.audience) from None
         return cast("A", answer)
 
-    def watch(self, name: str, *, deadline_s: float) -> Generator[types_pb2.Invocation, None, None]:
-        """One stream."""
-        stream = _watching(self._channel, self._settings, name, deadline_s)
+    def send(self, method: Method[Q, A], requests: Iterable[Q], *, deadline_s: float) -> A:
+        """One RPC that takes many messages."""
+        metadata = self._settings.metadata(method.audience)
+        stub = _stub(self._channel, "stream_unary", method)
+        try:
+            answer = stub(iter(requests), timeout=deadline_s, metadata=metadata)
+        except grpc.RpcError as error:
+            raise told(error, self._settings, method.audience) from None
+        return cast("A", answer)
+
+    def receive(
+        self, method: Method[Q, A], request: Q, *, deadline_s: float
+    ) -> Generator[A, None, None]:
+        """One RPC that answers with many messages."""
+        metadata = self._settings.metadata(method.audience)
+        stub = _stub(self._channel, "unary_stream", method)
+        stream = stub(request, timeout=deadline_s, metadata=metadata)
         try:
             for answer in stream:
-                yield answer.invocation
+                yield cast("A", answer)
         except grpc.RpcError as error:
-            raise told(error, self._settings, WATCH_INVOCATION.audience) from None
+            raise told(error, self._settings, method.audience) from None
         finally:
             stream.cancel()
 
+    def watch(self, name: str, *, deadline_s: float) -> Generator[types_pb2.Invocation, None, None]:
+        """One stream."""
+        request = broker_pb2.WatchInvocationRequest(name=name)
+        with closing(self.receive(WATCH_INVOCATION, request, deadline_s=deadline_s)) as answers:
+            for answer in answers:
+                yield answer.invocation
 
-def _callable(channel: Any, method: Method[Any, Any]) -> Any:
-    return _opened(channel).unary_unary(
+
+def _stub(channel: Any, kind: str, method: Method[Any, Any]) -> Any:
+    """What calls a method; `kind` is gRPC's word for how many messages go and come."""
+    if channel is None:
+        raise RuntimeError("The broker is not connected: `async with connect() as broker` does it.")
+    return getattr(channel, kind)(
         method.path,
         request_serializer=method.request.SerializeToString,
         response_deserializer=method.response.FromString,
     )
-
-
-def _watching(channel: Any, settings: Settings, name: str, deadline_s: float) -> Any:
-    watch = _opened(channel).unary_stream(
-        WATCH_INVOCATION.path,
-        request_serializer=WATCH_INVOCATION.request.SerializeToString,
-        response_deserializer=WATCH_INVOCATION.response.FromString,
-    )
-    return watch(
-        broker_pb2.WatchInvocationRequest(name=name),
-        timeout=deadline_s,
-        metadata=settings.metadata(WATCH_INVOCATION.audience),
-    )
-
-
-def _opened(channel: Any) -> Any:
-    if channel is None:
-        raise RuntimeError("The broker is not connected: `async with connect() as broker` does it.")
-    return channel
 
 
 def told(error: Any, settings: Settings, audience: Audience) -> BrokerError:

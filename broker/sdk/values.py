@@ -64,6 +64,33 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Artefact:
+    """A file of a session, without what is in it: `session.read` and `session.save` get that.
+
+    Attributes:
+        name: `artefacts/…`; what an argument that names a file holds. Good in its session alone.
+        made_by: `agent` where it was uploaded, else the `invocations/{uuid}` that left it.
+        file_name: one plain name.
+        size: bytes.
+        sha256: `sha256:` and hex of what is in it.
+        trust: `trusted` or `untrusted`, the worst of all that went into it.
+        sensitivity: `none`, `personal` or `secret`, likewise.
+        expires_at: it is erased then.
+    """
+
+    name: str
+    session: str
+    made_by: str
+    file_name: str
+    size: int
+    sha256: str
+    trust: str
+    sensitivity: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """The frozen call that a tool carries out: who for, through whom, until when.
 

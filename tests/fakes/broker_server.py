@@ -1,7 +1,7 @@
 """A broker's wire without a broker: real gRPC on loopback, answers by script, faults on demand."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -73,6 +73,7 @@ class BrokerServer:
         self.drained = asyncio.Event()
         self.hello_fault: Fault | None = None
         self.is_acknowledging = True
+        self.alter: Callable[[Any], None] | None = None
         self.port = 0
         self._credentials = credentials
         self._server: grpc.aio.Server | None = None
@@ -131,6 +132,20 @@ class _Servicer:
         self._server = server
 
     async def _answer(self, request: Message, context: Any) -> Any:
+        return await self._told(request, context, lambda: self._server.script.answer(request))
+
+    async def CreateArtefact(self, requests: Any, context: Any) -> Any:  # noqa: N802 - as below
+        parts = [request async for request in requests]
+        return await self._told(parts[0], context, lambda: self._server.script.take(parts))
+
+    async def ReadArtefact(self, request: Any, context: Any) -> Any:  # noqa: N802 - as below
+        give = self._server.script.give
+        for part in await self._told(request, context, lambda: list(give(request))):
+            if self._server.alter is not None:
+                self._server.alter(part)
+            yield part
+
+    async def _told(self, request: Message, context: Any, answered: Callable[[], Any]) -> Any:
         method = type(request).__name__.removesuffix("Request")
         metadata = {key: str(value) for key, value in context.invocation_metadata()}
         await self._server.saw(method, request, metadata)
@@ -139,7 +154,7 @@ class _Servicer:
         if fault is not None and not fault.is_after:
             await _abort(context, fault)
         try:
-            answer = self._server.script.answer(request)
+            answer = answered()
         except BrokerError as error:
             await _abort(
                 context,
@@ -155,6 +170,7 @@ class _Servicer:
 
     CreateMandate = AddWords = RevokeSession = _answer
     OpenSession = CloseSession = ListTools = Invoke = GetInvocation = CancelInvocation = _answer
+    ListArtefacts = GetArtefact = _answer
 
     async def WatchInvocation(  # noqa: N802 - gRPC names its methods
         self, request: broker_pb2.WatchInvocationRequest, context: Any

@@ -27,13 +27,14 @@ def page() -> Any:
         del sys.modules[module.__name__]
 
 
-async def test_the_pages_own_tests_pass(page: ModuleType) -> None:
-    tests: list[Callable[[], Any]] = [
+async def test_the_pages_own_tests_pass(page: ModuleType, tmp_path: Path) -> None:
+    tests: list[Callable[..., Any]] = [
         value for name, value in vars(page).items() if name.startswith("test_")
     ]
-    assert len(tests) == 4
+    assert len(tests) == 5
     for test in tests:
-        if inspect.isawaitable(run := test()):
+        given = {"tmp_path": tmp_path} if "tmp_path" in inspect.signature(test).parameters else {}
+        if inspect.isawaitable(run := test(**given)):
             await run
 
 
