@@ -21,6 +21,7 @@ from broker.ports import Clock, IdFactory, Runner, Slot, Store
 from broker.sessions import check_open
 
 RUNNER_WAIT_S = 2.0
+SANDBOX_WAIT_S = 10.0  # where none is warm, a container is made first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +108,11 @@ class Committer:
         plan = considered.plan
         if not isinstance(plan, Run) or considered.tool is None:
             return None
+        manifest = considered.tool.manifest
         return await self.runner.reserve(
-            considered.tool.manifest,
+            manifest,
             profile=plan.profile.digest,
-            wait_s=RUNNER_WAIT_S,
+            wait_s=RUNNER_WAIT_S if manifest.sandbox is None else SANDBOX_WAIT_S,
         )
 
     async def _commit(self, recording: Recording) -> None:

@@ -37,6 +37,7 @@ class SandboxRunner:
         *,
         tls: NodeTls | None = None,
         interval_s: float = POLL_INTERVAL_S,
+        away_wait_s: float = AWAY_WAIT_S,
     ) -> None:
         """Make one; nothing is opened yet.
 
@@ -44,6 +45,7 @@ class SandboxRunner:
             addresses: `unix:/path`, or `host:port` with TLS.
             tls: for those that are not unix sockets.
             interval_s: between two polls of a node.
+            away_wait_s: how long a call waits for a node that is away to come back, seconds.
 
         Raises:
             ValueError: an address beyond this machine without TLS.
@@ -53,6 +55,7 @@ class SandboxRunner:
             for address in addresses
         }
         self._changed = asyncio.Event()
+        self._away_wait_s = away_wait_s
 
     @property
     def views(self) -> tuple[NodeView, ...]:
@@ -92,7 +95,7 @@ class SandboxRunner:
             try:
                 return await self._ask_all(sandbox, profile, within_s=begun + wait_s - clock())
             except PlaceRefused as refused:
-                left_s = begun + min(wait_s, AWAY_WAIT_S) - clock()
+                left_s = begun + min(wait_s, self._away_wait_s) - clock()
                 if not refused.is_passing or left_s <= 0:
                     raise _unavailable(manifest, str(refused)) from None
             with contextlib.suppress(TimeoutError):
