@@ -54,6 +54,7 @@ def main(root: str = "/callbroker", work: str = "/tmp") -> "NoReturn":  # noqa: 
     except (_EndedEarly, OSError):
         os._exit(NOT_ASKED)
     answer = _answer(run, question, work)
+    _flush()
     _write(answers, frames.encode_answer(answer))
     os._exit(0)
 
@@ -147,6 +148,15 @@ def _end_other_processes() -> None:
             continue
         except ProcessLookupError:
             return
+
+
+def _flush() -> None:
+    """What was printed reaches the log; a tool may have closed or replaced either stream."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:  # noqa: BLE001, S112 - the answer matters, and nothing else
+            continue
 
 
 def _encoded(result: object) -> bytes:
