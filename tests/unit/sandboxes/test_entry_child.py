@@ -56,11 +56,9 @@ def test_output_beyond_the_cap_is_counted_and_dropped() -> None:
 
 
 def test_standard_input_larger_than_a_pipe_goes_through() -> None:
-    data = b"y" * 300_000
+    counts = "os.write(1, str(len(sys.stdin.buffer.read())).encode())"
 
-    assert (
-        child("os.write(1, str(len(sys.stdin.buffer.read())).encode())", stdin=data)[3] == "300000"
-    )
+    assert child(counts, stdin="b'y' * 300_000")[3] == "300000"
 
 
 def test_a_child_that_reads_nothing_ends_all_the_same() -> None:
