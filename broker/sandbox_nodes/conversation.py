@@ -115,6 +115,9 @@ class NodeSlot:
         except TimeoutError:
             return self._lost("the sandbox node did not keep the deadline")
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+                # gRPC itself never says this: the node read the call and did not take it.
+                return NeverStarted(why=f"the sandbox node refused the call: {sentence(error)}")
             return self._lost(f"the sandbox node was lost: {sentence(error)}")
         except asyncio.InvalidStateError:
             return self._lost("the sandbox node ended the conversation")

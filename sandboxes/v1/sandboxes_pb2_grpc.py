@@ -30,7 +30,8 @@ class SandboxServiceStub(object):
     chooses a mount, a device, a capability, a namespace or a command. It knows nothing of tools,
     users or policies.
 
-    An RPC error before Ready means that nothing ran and nothing will.
+    An RPC error before Ready means that nothing ran and nothing will. So does INVALID_ARGUMENT after
+    Call: the node read the call and did not take it.
     """
 
     def __init__(self, channel):
@@ -71,7 +72,8 @@ class SandboxServiceServicer(object):
     chooses a mount, a device, a capability, a namespace or a command. It knows nothing of tools,
     users or policies.
 
-    An RPC error before Ready means that nothing ran and nothing will.
+    An RPC error before Ready means that nothing ran and nothing will. So does INVALID_ARGUMENT after
+    Call: the node read the call and did not take it.
     """
 
     def Run(self, request_iterator, context):
@@ -155,7 +157,8 @@ class SandboxService(object):
     chooses a mount, a device, a capability, a namespace or a command. It knows nothing of tools,
     users or policies.
 
-    An RPC error before Ready means that nothing ran and nothing will.
+    An RPC error before Ready means that nothing ran and nothing will. So does INVALID_ARGUMENT after
+    Call: the node read the call and did not take it.
     """
 
     @staticmethod

@@ -31,7 +31,8 @@ class SandboxServiceStub:
     chooses a mount, a device, a capability, a namespace or a command. It knows nothing of tools,
     users or policies.
 
-    An RPC error before Ready means that nothing ran and nothing will.
+    An RPC error before Ready means that nothing ran and nothing will. So does INVALID_ARGUMENT after
+    Call: the node read the call and did not take it.
     """
 
     @_typing.overload
@@ -61,7 +62,8 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     chooses a mount, a device, a capability, a namespace or a command. It knows nothing of tools,
     users or policies.
 
-    An RPC error before Ready means that nothing ran and nothing will.
+    An RPC error before Ready means that nothing ran and nothing will. So does INVALID_ARGUMENT after
+    Call: the node read the call and did not take it.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -87,7 +89,8 @@ class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
     chooses a mount, a device, a capability, a namespace or a command. It knows nothing of tools,
     users or policies.
 
-    An RPC error before Ready means that nothing ran and nothing will.
+    An RPC error before Ready means that nothing ran and nothing will. So does INVALID_ARGUMENT after
+    Call: the node read the call and did not take it.
     """
 
     @_abc_1.abstractmethod

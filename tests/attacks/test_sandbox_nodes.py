@@ -172,6 +172,25 @@ async def test_a_node_that_dies_before_the_call_leaves_nothing_unknown(tmp_path:
         assert not node.called
 
 
+async def test_a_call_that_the_node_does_not_take_never_started(tmp_path: Path):
+    """Send a call that no container can take, so that its keys stay taken for nothing."""
+
+    async def choosy(node, requests, context):
+        await read_reserve(node, requests)
+        yield node.ready()
+        await read_call(node, requests)
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "More files than the profile allows.")
+
+    async with (
+        sandbox_node(tmp_path, choosy, obedient) as node,
+        sandbox_world(tmp_path, node.address) as (w, _),
+    ):
+        caller = await w.caller()
+        refused = await w.refund(caller)
+        assert (refused.state, refused.code) == (InvocationState.CANCELLED, "NOT_STARTED")
+        assert (await w.refund(caller)).state is InvocationState.SUCCEEDED
+
+
 async def test_a_node_that_dies_after_the_call_makes_it_unknown_and_is_not_replaced(tmp_path: Path):
     """Kill the node while it works, so that the call is carried out again elsewhere."""
     async with (
