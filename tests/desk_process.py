@@ -11,13 +11,20 @@ STOP_S = 60
 
 
 @contextlib.contextmanager
-def desk_process(state: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def desk_process(
+    state: Path, *, engine: str = "none"
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The desk once its agents are done and it serves, and what it said until then.
 
     It is stopped on leaving, where it has not ended before.
+
+    Args:
+        state: its directory.
+        engine: of containers; none, whatever this machine has, where left out.
     """
+    given = ("--port", "0", "--state", str(state), "--engine", engine)
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "examples.support_desk", "--port", "0", "--state", str(state)],
+        [sys.executable, "-u", "-m", "examples.support_desk", *given],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,7 +1,8 @@
-"""Shows the broker at work: python -m examples.support_desk [--once] [--port N] [--state DIR].
+"""Shows the broker at work: python -m examples.support_desk [--once] [--port N] [--engine URL].
 
 Starts the support desk, lets the two scripted agents loose on it while printing what was decided,
-leaves what waits for a person waiting, and serves until Ctrl-C.
+leaves what waits for a person waiting, and serves until Ctrl-C. Where a container engine answers,
+the second agent also has code run that tries to get out.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from broker.sdk import AsyncHeld, Broker, BrokerError, Outcome, connect
-from examples.support_desk import agents, screen
+from examples.support_desk import agents, contained, containers, screen
 from examples.support_desk.agents import Answered
 from examples.support_desk.desk import Desk, DeskFailed, is_free, running
 
@@ -28,13 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--once", action="store_true", help="end after the agents")
     parser.add_argument("--port", type=int, help=f"{DEFAULT_PORT} unless it is taken")
     parser.add_argument("--state", type=Path, help="a new directory, which is kept")
+    parser.add_argument("--engine", help="of containers, unix:///... or none; Docker's if left out")
     given = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: shells ignore it for `&`
         signal.signal(number, signal.default_int_handler)
     print("Starting the support desk: shop, broker, OPA, worker", flush=True)
     begun = time.monotonic()
     try:
-        with running(port=_port(given.port), directory=given.state) as desk:
+        with running(
+            port=_port(given.port), directory=given.state, engine=given.engine, told=_tell_at_once
+        ) as desk:
             _introduce(desk, time.monotonic() - begun)
             asyncio.run(_show(desk, once=given.once))
     except DeskFailed as failed:
@@ -57,7 +61,8 @@ def _introduce(desk: Desk, took_s: float) -> None:
         f"Support desk   ready {took_s:4.0f} s   {desk.tools} tools, "
         f"{desk.families} rule families, preset balanced"
     )
-    print(f"Broker         {desk.address}   agents and workers, this machine only\n")
+    print(f"Broker         {desk.address}   agents and workers, this machine only")
+    print(f"Containers     {desk.engine.url if desk.engine else desk.without}\n")
 
 
 async def _show(desk: Desk, *, once: bool) -> None:
@@ -93,10 +98,40 @@ async def _play(desk: Desk, broker: Broker) -> tuple[list[AsyncHeld], int]:
         at_once = []
         seen.append(await _tell(desk, answered))
     await _tell(desk, await agents.approve_oneself(desk.address, desk.tokens["agent"]))
+    if desk.engine is not None:
+        seen += await _play_contained(desk, broker)
     outcomes = [answered.outcome for answered in seen]
     held = [outcome for outcome in outcomes if isinstance(outcome, AsyncHeld)]
     decided = {outcome.name for outcome in outcomes if not isinstance(outcome, BrokerError)}
     return held, len(decided)
+
+
+async def _play_contained(desk: Desk, broker: Broker) -> list[Answered]:
+    """What needs containers: a customer's files, and the code that one of them asks for."""
+    print("the honest agent again, with an invoice and a list that the customer attached")
+    scopes = (*agents.SCOPES, *containers.SCOPES)
+    async with await broker.open_session(await agents.order_session(broker, scopes=scopes)) as own:
+        seen = []
+        async for answered in contained.honest_work(own):
+            seen.append(await _tell(desk, answered))
+            print(*(f"{line}\n" for line in contained.beside(answered)), sep="", end="")
+        print("the same agent, after it obeyed what stands in the invoice, white on white")
+        canary = desk.directory / "canary"
+        canary.write_text(contained.SONG, encoding="utf-8")
+        canary.chmod(0o666)
+        token = desk.directory / "state" / "tokens" / "operator"
+        async with contained.others_at_work(broker) as others:
+            async for one in contained.obey_the_invoice(own, token=token, canary=canary):
+                print(contained.picture(one.tried, one.said), flush=True)
+                seen.append(one.answered)
+        after = await contained.aftermath(desk.node, canary, others)
+    print("and afterwards")
+    print("\n".join(contained.after_all(after)), flush=True)
+    return seen
+
+
+def _tell_at_once(line: str) -> None:
+    print(line, flush=True)
 
 
 async def _tell(desk: Desk, answered: Answered) -> Answered:

@@ -8,7 +8,7 @@ harmless is on the other side.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,30 +57,32 @@ class Answered:
     took_s: float
 
 
-async def order_session(broker: Broker, words: str = WORDS) -> Mandate:
+async def order_session(
+    broker: Broker, words: str = WORDS, *, scopes: Sequence[str] = SCOPES
+) -> Mandate:
     """What the host does: it alone says who the customer is and what they typed."""
     return await broker.create_mandate(
-        principal=CUSTOMER, groups=GROUPS, agent=AGENT, words=words, scopes=SCOPES
+        principal=CUSTOMER, groups=GROUPS, agent=AGENT, words=words, scopes=scopes
     )
 
 
 async def work(session: Session) -> AsyncIterator[Answered]:
     """The honest agent: it reads up, refunds what is small, and asks for what is not."""
     for step in _HONEST:
-        yield await _ask(session, step)
+        yield await ask(session, step)
 
 
 async def obey_the_mail(broker: Broker, session: Session) -> AsyncIterator[Answered]:
     """The same agent after it read m-88, which tells it what to do."""
     for step in _TAKEN_OVER:
-        yield await _ask(session, step)
-    many = [_ask(session, AT_ONCE) for _ in range(8)]
+        yield await ask(session, step)
+    many = [ask(session, AT_ONCE) for _ in range(8)]
     for answered in await asyncio.gather(*many):
         yield answered
-    yield await _ask(session, _AGAIN)
+    yield await ask(session, _AGAIN)
     # A fresh session forgets nothing that counts: the day's refunds are the customer's.
     fresh = await broker.open_session(await order_session(broker))
-    yield await _ask(fresh, _IN_A_FRESH_SESSION)
+    yield await ask(fresh, _IN_A_FRESH_SESSION)
 
 
 async def approve_oneself(address: str, agent_token: str) -> Answered:
@@ -101,7 +103,8 @@ async def approve_oneself(address: str, agent_token: str) -> Answered:
     raise AssertionError("An agent's token approved a hold.")
 
 
-async def _ask(session: Session, step: Step) -> Answered:
+async def ask(session: Session, step: Step) -> Answered:
+    """One call, and what came of it."""
     begun = time.perf_counter()
     outcome: Outcome | BrokerError
     try:

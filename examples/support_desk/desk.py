@@ -1,5 +1,7 @@
 """Starts the support desk and takes it down again: shop, broker, worker, each its own process.
 
+Where a container engine answers, there is a fourth: the sandbox node, which alone speaks to it.
+
 The broker has a directory of its own with `callbroker.toml`; its OPA is its own child. Children end
 with whoever started them, even where that one is killed. A directory that was not asked for is
 gone afterwards.
@@ -13,15 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from broker import bootstrap, config
 from broker.token_files import save_token
 from broker.tools.registry import read_manifests
-from examples.support_desk import records
+from examples.support_desk import containers, records
 from examples.support_desk.agents import AGENT, SCOPES
 from examples.support_desk.operating import Operator
 
@@ -41,6 +43,9 @@ class Desk:
     Attributes:
         directory: of the broker, with `callbroker.toml`, its state and its tokens.
         tokens: by class, for the processes that are to have them.
+        engine: of its containers; None where there is none.
+        without: what is missing where there is none; else empty.
+        node: address of the sandbox node; empty where there is none.
     """
 
     address: str
@@ -49,15 +54,26 @@ class Desk:
     tokens: Mapping[str, str]
     tools: int
     families: int
+    engine: containers.Engine | None = None
+    without: str = ""
+    node: str = ""
 
 
 @contextlib.contextmanager
-def running(*, port: int, directory: Path | None = None) -> Iterator[Desk]:
+def running(
+    *,
+    port: int,
+    directory: Path | None = None,
+    engine: str | None = None,
+    told: Callable[[str], None] = print,
+) -> Iterator[Desk]:
     """Start everything; stop all of it on leaving.
 
     Args:
         port: where the broker listens on this machine; 0 for any free one.
         directory: kept afterwards; a temporary one where left out.
+        engine: of containers, `unix:///…` or `none`; this machine's usual one where left out.
+        told: gets a line on what takes long.
 
     Raises:
         DeskFailed: a part did not come up, or the directory is in use.
@@ -73,7 +89,12 @@ def running(*, port: int, directory: Path | None = None) -> Iterator[Desk]:
         shop = directory / "shop.db"
         records.create(shop)
         settings, state = directory / config.CONFIG_NAME, directory / "state"
-        settings.write_text(_SETTINGS.format(address=address), encoding="utf-8")
+        there, without = _engine(engine, told)
+        node = "" if there is None else stack.enter_context(_node(there, directory))
+        settings.write_text(
+            _SETTINGS.format(address=address) + (containers.settings(node) if node else ""),
+            encoding="utf-8",
+        )
         environment = {**os.environ, "CALLBROKER_CONFIG": str(settings)}
         token = bootstrap.operator_token(
             config.Settings(state=state, database=f"sqlite:///{state}/callbroker.db")
@@ -83,7 +104,9 @@ def running(*, port: int, directory: Path | None = None) -> Iterator[Desk]:
         )
         _wait(lambda: _listens(address), broker, "The broker", directory / "broker.log")
         operator = stack.enter_context(Operator(address, token))
-        tokens, tools, families = _provision(operator, directory)
+        tokens, tools, families = _provision(
+            operator, directory, sandboxed=there.manifests if there else ()
+        )
         worker = stack.enter_context(
             _process(
                 "examples.support_desk.worker",
@@ -104,6 +127,9 @@ def running(*, port: int, directory: Path | None = None) -> Iterator[Desk]:
             tokens=tokens,
             tools=tools,
             families=families,
+            engine=there,
+            without=without,
+            node=node,
         )
 
 
@@ -129,12 +155,45 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _provision(operator: Operator, directory: Path) -> tuple[dict[str, str], int, int]:
+def _engine(asked: str | None, told: Callable[[str], None]) -> tuple[containers.Engine | None, str]:
+    """An engine, or what is missing."""
+    try:
+        return containers.ready(containers.engine_named(asked), told=told), ""
+    except containers.NoContainers as missing:
+        return None, str(missing)
+
+
+@contextlib.contextmanager
+def _node(engine: containers.Engine, directory: Path) -> Iterator[str]:
+    """The sandbox node, until it is left; gives its address."""
+    log = directory / "sandboxd.log"
+    # A socket's path has room for 107 bytes, which a directory of somebody's choice may exceed.
+    with tempfile.TemporaryDirectory(prefix="desk-") as short:
+        socket_path = Path(short) / "sandboxd.sock"
+        address = f"unix:{socket_path}"
+        given = ("--listen", address, "--engine", engine.url, "--state", f"{directory}/sandboxd")
+        with _process(
+            "broker.command", "sandboxd", *given, log=log, env=dict(os.environ)
+        ) as process:
+            _wait(lambda: _answers(socket_path), process, "The sandbox node", log)
+            yield address
+
+
+def _answers(path: Path) -> bool:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asked:
+        asked.connect(str(path))
+        return True
+    return False
+
+
+def _provision(
+    operator: Operator, directory: Path, *, sandboxed: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, str], int, int]:
     """What an operator puts in force: tools, rules, who may what, and everybody's token."""
     manifests = read_manifests(HERE / "tools")
-    operator.put_tools(document for _, document in manifests)
+    operator.put_tools([*(document for _, document in manifests), *sandboxed])
     families = operator.activate_policy(HERE / "policies")
-    for scope in SCOPES:
+    for scope in (*SCOPES, *(containers.SCOPES if sandboxed else ())):
         operator.grant("groups/customers", scope, reason="customers serve themselves")
         operator.grant(AGENT, scope, reason="the assistant serves customers")
     # Colleagues may export the list of customers. No agent may, not even theirs.
@@ -152,7 +211,7 @@ def _provision(operator: Operator, directory: Path) -> tuple[dict[str, str], int
     }
     for name in ("operator", "reviewer"):  # what `callbroker` needs on this machine
         save_token(directory / "state" / "tokens" / name, tokens[name])
-    return tokens, len(manifests), len(families)
+    return tokens, len(manifests) + len(sandboxed), len(families)
 
 
 @contextlib.contextmanager

@@ -24,13 +24,14 @@ class Attempt:
     text: str
 
 
-def attempts(token: Path) -> Sequence[Attempt]:
-    """All of them, in the order of the picture.
+def attempts(*, token: Path, canary: Path) -> Sequence[Attempt]:
+    """All that may be tried in any order, in the order of the picture.
 
     Args:
         token: where on this machine the operator's token lies; the attacker has found out.
+        canary: a file of this machine that everybody may write to.
     """
-    return (*_OUT, *_of_the_host(token), *_UP, *_IN_THE_WAY, *_TO_STAY)
+    return (*_OUT, *_of_the_host(token, canary), *_UP, *_IN_THE_WAY)
 
 
 def _python(tried: str, text: str) -> Attempt:
@@ -62,9 +63,10 @@ _OUT = (
 )
 
 
-def _of_the_host(token: Path) -> Sequence[Attempt]:
+def _of_the_host(token: Path, canary: Path) -> Sequence[Attempt]:
     return (
         _python("read the operator's token", f"print(open({str(token)!r}).read())"),
+        _python("write to a file of this machine", f"open({str(canary)!r}, 'r+').write('mine')"),
         _shell("read the passwords", "cat /etc/shadow"),
         _python("read the host's memory", 'print(open("/proc/kcore", "rb").read(16))'),
         _shell(
@@ -116,17 +118,14 @@ _IN_THE_WAY = (
         "fill the disk",
         'with open("/tmp/big", "wb") as big:\n    while True:\n        big.write(bytes(1_000_000))',
     ),
-    _python("answer with 100 MB", 'result = "x" * 100_000_000'),
-    _python(
-        "answer with what nobody can parse",
-        "result = []\nfor _ in range(200):\n    result = [result]",
-    ),
+    _shell("answer with 100 MB", "head -c 100000000 /dev/zero | tr '\\0' x"),
     _python("never end", "while True:\n    pass"),
 )
-_TO_STAY = (
+TO_STAY = (
     _shell(
         "leave a process and a file behind",
         "(sleep 600; echo back > /tmp/back) & echo here > /tmp/here; echo left",
     ),
-    _shell("find them in the next call", "ls -A /tmp; ls -d /proc/[0-9]* | wc -l"),
+    _shell("find them in the next call", "ls /tmp/here /tmp/back"),
 )
+"""One after the other."""

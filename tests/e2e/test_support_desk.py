@@ -28,8 +28,9 @@ START_S = 90.0
 def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
     """The show, played once in a temporary directory of its own."""
     directory = tmp_path_factory.mktemp("once")
+    given = ("--once", "--port", "0", "--engine", "none")
     done = subprocess.run(
-        [sys.executable, "-m", "examples.support_desk", "--once", "--port", "0"],
+        [sys.executable, "-m", "examples.support_desk", *given],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(directory)},
         capture_output=True,

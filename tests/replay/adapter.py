@@ -2,7 +2,8 @@
 
 One broker a suite. The adapter is host, agent, reviewer and operator at once, each with a
 credential of its own, and the shop's system of record for facts. The worker is the one way to the
-evaluator's `backend`. Nothing is simulated, and the adapter decides nothing.
+evaluator's `backend`, but for code that ran in a container: of that the adapter tells the evaluator
+afterwards. Nothing is simulated, and the adapter decides nothing.
 """
 
 import itertools
@@ -14,6 +15,7 @@ from typing import Any
 
 from broker.sdk import Call, Failed, Held, Principal, Refused, Succeeded, Worker, connect_sync
 from broker.sdk.sync import SyncBroker, SyncSession
+from tests.replay.contained import POLICIES, Contained, contained
 from tests.replay.conversion import broker_names, manifest, overlaid
 from tests.replay.record_server import RecordServer, serving
 from tests.replay.running import AGENT, Reviewer, Running, run_broker, working
@@ -38,6 +40,8 @@ class BrokerAdapter:
         self._numbers = itertools.count(1)
         self._names: dict[str, str] = {}
         self._shops: dict[str, str] = {}
+        self._contained: Contained | None = None
+        self._backend: Backend
         self._broker: SyncBroker
         self._records: RecordServer
         self._running: Running
@@ -46,6 +50,7 @@ class BrokerAdapter:
     def register_tools(self, manifests: Sequence[Mapping[str, Any]], backend: Backend) -> None:
         """Start everything."""
         overlay = _OVERLAYS.get(manifests[0]["suite"])
+        self._contained, self._backend = contained(manifests[0]["suite"]), backend
         self._names = broker_names(manifests)
         self._records = self._stack.enter_context(serving())
         documents = [manifest(m, self._names[m["name"]]) for m in manifests]
@@ -53,16 +58,23 @@ class BrokerAdapter:
             documents = [
                 overlaid(d, overlay / "overlays", origin=self._records.origin) for d in documents
             ]
+        if self._contained is not None:
+            documents = [self._contained.manifest]
         self._running = self._stack.enter_context(
-            run_broker(sources={"shop": self._records.origin})
+            run_broker(
+                sources={"shop": self._records.origin},
+                nodes=() if self._contained is None else (self._contained.node,),
+            )
         )
         operator = self._running.operator
         operator.put_tools(documents)
-        operator.activate_policy(None if overlay is None else overlay / "policies")
+        operator.activate_policy(
+            POLICIES if self._contained else None if overlay is None else overlay / "policies"
+        )
         for name in self._names.values():
             operator.grant(f"groups/{_GROUP}", f"{name}:use")
             operator.grant(AGENT, f"{name}:use")
-        for some in _in_groups(list(self._names.items())):
+        for some in _in_groups([] if self._contained else list(self._names.items())):
             self._stack.enter_context(working(self._running, self._worker(backend, some)))
         self._reviewer = Reviewer(self._running)
         self._stack.callback(self._reviewer.close)
@@ -105,7 +117,11 @@ class BrokerAdapter:
     ) -> Any:
         """One call."""
         outcome = self._sessions[session].invoke(self._names.get(tool, tool), args)
-        return self._said(outcome)
+        said = self._said(outcome)
+        if self._contained is not None and isinstance(outcome, Succeeded | Failed):
+            self._backend(session, tool, dict(args))  # it ran, and this is how that is counted
+            said.result = {"sandboxed": True, **said.result}
+        return said
 
     def resolve(self, session: str, hold_id: str, approve: bool) -> Any:  # noqa: ARG002, FBT001
         """A reviewer's word, and what came of it."""

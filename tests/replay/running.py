@@ -85,8 +85,8 @@ class Running:
 
 
 @contextlib.contextmanager
-def run_broker(*, sources: Mapping[str, str]) -> Iterator[Running]:
-    """A broker with an empty store, on any free port."""
+def run_broker(*, sources: Mapping[str, str], nodes: Sequence[str] = ()) -> Iterator[Running]:
+    """A broker with an empty store, on any free port; `nodes` run what is to run in containers."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="replay-")))
         settings = config.Settings(
@@ -94,6 +94,7 @@ def run_broker(*, sources: Mapping[str, str]) -> Iterator[Running]:
             state=directory / "state",
             database=f"sqlite:///{directory}/state/callbroker.db",
             sources={name: config.Source(url=url) for name, url in sources.items()},
+            sandboxes=config.Sandboxes(nodes=tuple(nodes)),
             log_level="error",
         )
         stack.enter_context(_quiet())
