@@ -1,9 +1,11 @@
-"""The page on manifests names every field, and its example is a manifest."""
+"""The page on manifests names every field, and each example is a manifest."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from broker.core.manifest import parse, warnings
 from broker.core.manifest_schema import manifest_schema
@@ -21,8 +23,11 @@ def _names(schema: Any) -> Iterator[str]:
         yield from _names(below)
 
 
-def test_the_example_is_a_manifest_without_warnings():
-    (example,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["in_a_worker", "in_a_sandbox"])
+def test_each_example_is_a_manifest_without_warnings(example: str):
     document = read_yaml(example.encode())
     assert isinstance(document, dict)
     assert warnings(parse(document)) == ()
