@@ -85,13 +85,31 @@ def make_base(
         EngineUnavailable: the engine is gone.
     """
     with tempfile.TemporaryDirectory(prefix="callbroker-image-") as made:
-        directory_of_build = Path(made)
-        raw = directory_of_build / "tree.tar"
+        raw = Path(made) / "tree.tar"
         source = "" if release or mirror else _from_registry(store, recipe, registry, raw, told)
         if not source:
             told("debootstrap: " + ", ".join(recipe.packages))
             source = make_tree(raw, packages=recipe.packages, release=release, mirror=mirror)
-        return _made(store, recipe, raw, directory_of_build, told)
+        return make_base_from(store, recipe, raw, told=told)
+
+
+def make_base_from(
+    store: ImageStore, recipe: Recipe, tree: Path, *, told: Told = lambda _: None
+) -> ImageFacts:
+    """Make a base image of a file tree that is there already.
+
+    Args:
+        store: takes it in.
+        recipe: which base it becomes.
+        tree: a tar of the whole tree, as a distribution or an image has it.
+        told: gets a line on what is under way.
+
+    Raises:
+        BuildRefused: there is no Python in it, or lint found something.
+        EngineUnavailable: the engine is gone.
+    """
+    with tempfile.TemporaryDirectory(prefix="callbroker-image-") as made:
+        return _made(store, recipe, tree, Path(made), told)
 
 
 def _from_registry(
@@ -115,10 +133,10 @@ def _from_registry(
     return reference
 
 
-def _made(store: ImageStore, recipe: Recipe, raw: Path, place: Path, told: Told) -> ImageFacts:
+def _made(store: ImageStore, recipe: Recipe, tree: Path, place: Path, told: Told) -> ImageFacts:
     told("leaving out what no tool needs")
-    with tarfile.open(raw) as tree:
-        tree_layer = write_layer(place / "tree-layer.tar", cleaned(tree))
+    with tarfile.open(tree) as whole:
+        tree_layer = write_layer(place / "tree-layer.tar", cleaned(whole))
     with tarfile.open(cast("Path", tree_layer.path)) as kept:
         libraries = paths_of_interpreters(kept.getnames())
     if not libraries:

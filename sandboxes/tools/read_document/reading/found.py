@@ -4,20 +4,21 @@ Hidden text is never part of the text: it stands by itself, each piece with how 
 that nothing in a document can pass for the mark that it is hidden.
 """
 
+import re
+
 TEXT_CHARACTERS_MAX = 2_000_000
 HIDDEN_CHARACTERS_MAX = 500  # of one piece
 HIDDEN_PIECES_MAX = 1_000
 NOTES_MAX = 20
 TITLE_CHARACTERS_MAX = 300
-_KEPT_CONTROLS = "\n\t"
 # Characters that nobody sees and models read.
-_TAGS = range(0xE0020, 0xE007F)
-_UNSEEN = frozenset("\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e")
-_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+_TAGS = re.compile("[\U000e0020-\U000e007e]")
+_UNSEEN = re.compile(
+    "[\u200b-\u200d\u2060-\u2064\ufeff\u00ad\u180e\ufe00-\ufe0f\U000e0000-\U000e01ef]"
+)
+_TURNING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Refused(Exception):
@@ -83,16 +84,17 @@ class Found:
     def text(self) -> str:
         """All of it, with what is unseen within it told apart."""
         text = "".join(self._pieces)
-        tags = [chr(ord(c) - 0xE0000) for c in text if ord(c) in _TAGS]
+        tags = _TAGS.findall(text)
         if tags:
-            self.hide("Unicode tag characters", "".join(tags))
-        if any(c in _TURNING for c in text):
+            self.hide("Unicode tag characters", "".join(chr(ord(c) - 0xE0000) for c in tags))
+            text = _TAGS.sub("", text)
+        if _TURNING.search(text):
             self.note("characters that turn the direction of writing were taken out")
-        unseen = sum(c in _UNSEEN for c in text)
-        if unseen:
+            text = _TURNING.sub("", text)
+        if _UNSEEN.search(text):
             self.note("characters without width were taken out")
-        kept = (c for c in text if c not in _UNSEEN and c not in _TURNING and ord(c) not in _TAGS)
-        return _without_empty_lines(cleaned("".join(kept)))
+            text = _UNSEEN.sub("", text)
+        return _without_empty_lines(cleaned(text))
 
     def notes_told(self, *, hidden_max: int) -> "list[str]":
         """The remarks, and that there is hidden text."""
@@ -105,17 +107,9 @@ class Found:
 
 
 def cleaned(text: str) -> str:
-    """Without control characters and lone surrogates."""
-    return "".join(
-        c if c in _KEPT_CONTROLS or (c.isprintable() or c.isspace()) and ord(c) >= 32 else "\ufffd"  # noqa: PLR2004, RUF021
-        for c in text.replace("\r\n", "\n").replace("\r", "\n")
-        if not 0xD800 <= ord(c) <= 0xDFFF  # noqa: PLR2004
-    )
-
-
-def joined(pieces: "Iterable[str]") -> str:
-    """Pieces with one space between."""
-    return " ".join(piece.strip() for piece in pieces if piece.strip())
+    """Without control characters but line ends and tabs, and without lone surrogates."""
+    plain = _SURROGATES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROLS.sub("\ufffd", plain)
 
 
 def _without_empty_lines(text: str) -> str:
