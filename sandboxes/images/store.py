@@ -188,7 +188,8 @@ class ImageStore:
             made = self._client.create_container_from_config(body)["Id"]
             try:
                 attached = self._client.attach_socket(made, {"stdout": 1, "stderr": 1, "stream": 1})
-                with contextlib.closing(attached):
+                # The response holds the connection, which closing the stream alone leaves open.
+                with contextlib.closing(attached._response), contextlib.closing(attached):  # noqa: SLF001
                     self._client.start(made)
                     streams: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
                     for stream, piece in frames_iter_no_tty(attached):
