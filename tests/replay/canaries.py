@@ -241,7 +241,7 @@ def _neighbour(engine: ContainerEngine, image: str, label: str) -> Iterator[str]
         {
             "Image": image,
             "Labels": {key: value},
-            "Entrypoint": ["/usr/bin/python3", "-c"],
+            "Entrypoint": ["/usr/bin/python3", "-I", "-S", "-B", "-c"],
             "Cmd": ["open('/canary', 'w').write('sings'); import time; time.sleep(100000)"],
             "User": "0:0",
             "HostConfig": {"NetworkMode": "none"},

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sandboxes.uids import FIRST, LAST
 from sandboxes.v1 import sandboxes_pb2 as pb
 from tests.engine_api import ContainerEngine
 from tests.replay.canaries import differences, laid_out
@@ -28,6 +27,7 @@ FOLDER = os.environ.get(VARIABLE)
 TOOLS = {"bash": ("run_shell", "script"), "python": ("run_python", "code")}
 AT_ONCE = 4
 DEADLINE_S = 3.0
+UIDS = range(900_000_000, 900_001_000)  # of no other node on this machine
 NEIGHBOUR = "callbroker.test.neighbour=1"
 ENDINGS = {
     pb.ENDING_ANSWERED: "answered",
@@ -51,9 +51,15 @@ else:
             language: await asyncio.to_thread(tool_of, container_engine, tool)
             for language, (tool, _) in TOOLS.items()
         }
-        node = NodeProcess(container_engine.url, tmp_path / "node", warm="4", log_level="error")
-        uids = range(FIRST, LAST + 1)
-        with laid_out(container_engine, images["bash"], label=NEIGHBOUR, uids=uids) as canaries:
+        node = NodeProcess(
+            container_engine.url,
+            tmp_path / "node",
+            warm="4",
+            uid_first=str(UIDS.start),
+            uid_last=str(UIDS.stop - 1),
+            log_level="error",
+        )
+        with laid_out(container_engine, images["bash"], label=NEIGHBOUR, uids=UIDS) as canaries:
             before = await asyncio.to_thread(canaries.look)
             await node.start()
             try:
