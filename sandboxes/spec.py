@@ -16,6 +16,8 @@ EGRESS_TARGET: Final = "/callbroker/egress"
 SCRATCH: Final = "/tmp"  # noqa: S108 - inside the container, and its own
 # What the engine calls the runtimes that a profile may ask for.
 RUNTIMES: Final[Mapping[Runtime, str]] = {"runc": "runc", "gvisor": "runsc"}
+# What a runtime runs itself inside the container's bound: gVisor's kernel has threads.
+OWN_PROCESSES: Final[Mapping[Runtime, int]] = {"runc": 0, "gvisor": 64}
 
 # Of /proc, a process sees processes. All else there and in /sys tells of the host or, where it can
 # be written, changes it. Runtimes pass over what a kernel does not have.
@@ -107,7 +109,7 @@ def _host(profile: Profile, seccomp: str, egress_directory: Path | None) -> dict
         "LogConfig": {"Type": "none", "Config": {}},
         "Memory": profile.memory_bytes,
         "MemorySwap": profile.memory_bytes,  # the sum of both: no swap
-        "PidsLimit": profile.processes_max,
+        "PidsLimit": profile.processes_max + OWN_PROCESSES[profile.runtime],
         "NanoCpus": round(profile.cpus * 1_000_000_000),
         "OomScoreAdj": 800,  # before anything of the host's
         "Ulimits": _ulimits(profile),
