@@ -74,6 +74,11 @@ class Transfers:
     in_all_max: int = limits.TRANSFERS_UNDER_WAY_MAX
     _of_agent: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def under_way(self) -> int:
+        """How many there are."""
+        return self._of_agent.total()
+
     @contextlib.contextmanager
     def one(self, agent: str) -> Iterator[None]:
         """Take part while the block runs.
@@ -83,7 +88,7 @@ class Transfers:
         """
         if self._of_agent[agent] >= self.of_agent_max:
             raise LimitExceeded(f"An agent has at most {self.of_agent_max} transfers under way.")
-        if self._of_agent.total() >= self.in_all_max:
+        if self.under_way >= self.in_all_max:
             raise LimitExceeded("Too many transfers are under way.")
         self._of_agent[agent] += 1
         try:

@@ -73,6 +73,7 @@ class Door(grpc.aio.ServerInterceptor):
         identity: Identity,
         refusals: Refusals,
         recheck_s: float = CREDENTIAL_RECHECK_S,
+        write_deadline_s: float = WRITE_DEADLINE_S,
     ) -> None:
         """Make one.
 
@@ -80,10 +81,12 @@ class Door(grpc.aio.ServerInterceptor):
             identity: tells who asks.
             refusals: writes down who was turned away.
             recheck_s: seconds between two looks at a stream's credential.
+            write_deadline_s: seconds that a reader has to take the next message of an answer.
         """
         self._identity = identity
         self._refusals = refusals
         self._recheck_s = recheck_s
+        self._write_deadline_s = write_deadline_s
 
     async def intercept_service(
         self,
@@ -124,7 +127,9 @@ class Door(grpc.aio.ServerInterceptor):
             taking = self._taking(handler.stream_unary, visit)
             return grpc.stream_unary_rpc_method_handler(taking, **with_codec)
         if handler.unary_stream is not None:
-            stream = self._stream(handler.unary_stream, visit, write_deadline_s=WRITE_DEADLINE_S)
+            stream = self._stream(
+                handler.unary_stream, visit, write_deadline_s=self._write_deadline_s
+            )
             return grpc.unary_stream_rpc_method_handler(stream, **with_codec)
         if handler.stream_stream is not None:
             stream = self._stream(handler.stream_stream, visit)

@@ -19,7 +19,12 @@ from grpc_reflection.v1alpha import reflection
 from broker.administration import Administration
 from broker.artefacts import Artefacts
 from broker.core.addresses import is_loopback
-from broker.core.limits import CREDENTIAL_RECHECK_S, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
+from broker.core.limits import (
+    CREDENTIAL_RECHECK_S,
+    MESSAGE_BYTES_MAX,
+    METADATA_BYTES_MAX,
+    WRITE_DEADLINE_S,
+)
 from broker.enforcer import Enforcer
 from broker.enforcer.recovery import Recovery
 from broker.identity import Identity
@@ -116,6 +121,7 @@ class RpcServer:
         identity: Identity,
         refusals: Refusals,
         recheck_s: float = CREDENTIAL_RECHECK_S,
+        write_deadline_s: float = WRITE_DEADLINE_S,
         reflects: bool = True,
     ) -> None:
         """Make one; it listens nowhere yet.
@@ -125,11 +131,17 @@ class RpcServer:
             identity: tells who asks.
             refusals: writes down who was turned away.
             recheck_s: seconds between two looks at a stream's credential.
+            write_deadline_s: seconds that a reader has to take the next message of an answer.
             reflects: whether gRPC reflection is served.
         """
         self._refusals = refusals
         self._health = HealthServicer()
-        door = Door(identity=identity, refusals=refusals, recheck_s=recheck_s)
+        door = Door(
+            identity=identity,
+            refusals=refusals,
+            recheck_s=recheck_s,
+            write_deadline_s=write_deadline_s,
+        )
         self._server = grpc.aio.server(interceptors=[door], options=OPTIONS)
         self._flushing: asyncio.Task[None] | None = None
         self._add_services(use_cases)
