@@ -188,7 +188,7 @@ class ImageStore:
             made = self._client.create_container_from_config(body)["Id"]
             try:
                 attached = self._client.attach_socket(made, {"stdout": 1, "stderr": 1, "stream": 1})
-                # The connection is the response's: closing the stream alone, or first, leaves it open.
+                # The connection is the response's: closing the stream first leaves it open.
                 with contextlib.closing(attached), contextlib.closing(attached._response):  # noqa: SLF001
                     self._client.start(made)
                     streams: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
