@@ -9,7 +9,7 @@ import hashlib
 import ipaddress
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from sandboxes.tightness import tightens
 __all__ = [
     "Finding",
     "ProfileRefused",
+    "digest",
     "parse",
     "read",
     "shipped",
@@ -34,6 +35,7 @@ __all__ = [
 FOLDER: Final = Path(__file__).with_name("profiles")
 SCHEMA: Final[Mapping[str, Any]] = json.loads((FOLDER / "schema.json").read_text(encoding="utf-8"))
 PROFILE_BYTES_MAX: Final = 65_536
+_LISTS: Final = {name: seccomp.stored(name) for name in seccomp.ARCHITECTURES}
 _VALIDATOR: Final = jsonschema.Draft202012Validator(SCHEMA)
 
 
@@ -106,10 +108,8 @@ def parse(document: Any) -> Profile:
     profile = Profile(
         **given, egress=None if egress is None else _egress(egress), document=document
     )
-    return Profile(
-        **{name: getattr(profile, name) for name in profile.__slots__ if name != "digest"},
-        digest=_digest(profile),
-    )
+    named = digest(profile, controls=_controls(profile), lists=_LISTS)
+    return replace(profile, digest=named)
 
 
 def unavailable_because(profile: Profile, facts: EngineFacts) -> str:
@@ -232,20 +232,21 @@ def _rule(given: Mapping[str, Any]) -> EgressRule:
     )
 
 
-def _digest(profile: Profile) -> str:
+def digest(profile: Profile, *, controls: Mapping[str, Any], lists: Mapping[str, str]) -> str:
+    """What names a profile.
+
+    Args:
+        profile: all of it but digest and document counts.
+        controls: the body of its containers, with nothing in it that differs among them.
+        lists: of system calls, by architecture.
+    """
     said = asdict(profile)
     del said["digest"], said["document"]
-    whole = {
-        "profile": said,
-        "controls": spec.body(
-            profile,
-            image="sha256:",
-            uid=1,
-            seccomp="",
-            labels={},
-            egress_directory=None if profile.isolated else Path(spec.EGRESS_TARGET),
-        ),
-        "seccomp": {name: seccomp.stored(name) for name in seccomp.ARCHITECTURES},
-    }
+    whole = {"profile": said, "controls": controls, "seccomp": lists}
     canonical = json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def _controls(profile: Profile) -> dict[str, Any]:
+    way = None if profile.isolated else Path(spec.EGRESS_TARGET)
+    return spec.body(profile, image="sha256:", uid=1, seccomp="", labels={}, egress_directory=way)

@@ -141,7 +141,7 @@ CONDITIONS: Final = (
         values=(0,),
     ),
     Condition(
-        reason="The same of their longer forms.",
+        reason="Without MSG_OOB; the longer forms of the two above.",
         calls="sendmsg recvmsg",
         argument=2,
         mask=0x1,
@@ -200,7 +200,7 @@ CONDITIONS: Final = (
         legacy="chmod",
     ),
     Condition(
-        reason="The same.",
+        reason="A mode without the setuid and setgid bits, by the younger calls.",
         calls="fchmodat fchmodat2",
         argument=2,
         mask=0o6000,
@@ -335,10 +335,10 @@ def _argument(condition: Condition, value: int) -> dict[str, Any]:
     return {"index": condition.argument, "value": value, "valueTwo": 0, "op": "SCMP_CMP_EQ"}
 
 
-def main() -> None:
+def main(folder: Path = FOLDER) -> None:
     """Write every list."""
     for architecture in ARCHITECTURES:
-        (FOLDER / f"{architecture}.json").write_text(written(architecture), encoding="utf-8")
+        (folder / f"{architecture}.json").write_text(written(architecture), encoding="utf-8")
 
 
 if __name__ == "__main__":
