@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
+from broker.cli.files import named_file
 from broker.cli.json_output import enum_word
 from broker.cli.names import short
 from broker.cli.screen import (
@@ -48,6 +49,7 @@ def hold_picture(hold: Hold, shown: Around) -> list[Text]:
     lines += _many("Words", [quoted(words) for words in hold.words], width)
     lines += _stopped(hold.requirements, width)
     lines += _arguments(hold.arguments, width)
+    lines += _many("Files", [named_file(file) for file in hold.files], width)
     lines += _before(hold, shown, width)
     lines += _many("Review", _reviews(hold, shown), width)
     lines += labelled("Binds", _binds(hold), indent=_INDENT, width=width)

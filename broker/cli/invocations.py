@@ -10,6 +10,7 @@ from rich.text import Text
 
 from broker.cli.connection import Line, administering, looking
 from broker.cli.failures import CommandFailed, ExitCode
+from broker.cli.files import file_line
 from broker.cli.json_output import enum_word, plain, print_json, print_json_line
 from broker.cli.names import full, resolve, short
 from broker.cli.options import AsJson, group
@@ -200,6 +201,8 @@ def call_picture(call: InvocationSummary, shown: Around) -> list[Text]:
     if any(told) and told not in already:
         said = theirs(f"{invocation.message} {invocation.code}".strip())
         lines += labelled("Outcome", said, indent=_INDENT, width=width)
+    for number, left in enumerate(invocation.artefacts):
+        lines += labelled("" if number else "Files", file_line(left), indent=_INDENT, width=width)
     if invocation.hold:
         hold = f"{short(invocation.hold)}: callbroker holds show {short(invocation.hold)}"
         lines += labelled("Hold", ours(hold), indent=_INDENT, width=width)
