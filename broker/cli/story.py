@@ -11,12 +11,15 @@ from typing import Any, Final
 from rich.text import Text
 
 from broker.cli.names import short
+from broker.cli.run_picture import request_picture, run_line, run_picture
 from broker.cli.screen import Around, columns, labelled, ours, state, theirs
 from broker.core.text import visible_value
 
 _INDENT: Final = 2
 _VALUE_INDENT: Final = 20
 _QUESTION: Final = "question"
+_RUN: Final = "run"
+_REQUESTS: Final = "requests"
 
 
 def story_picture(entries: Iterable[bytes], shown: Around) -> list[Text]:
@@ -57,10 +60,13 @@ def _place(entry: Mapping[str, Any]) -> Text:
 
 
 def _member(name: str, value: Any, shown: Around) -> list[Text]:
+    if name == _RUN and isinstance(value, dict):
+        return _labelled(name, run_picture(value), shown)
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         lines: list[Text] = []
         for number, item in enumerate(value):
-            lines += _labelled("" if number else name, _pairs(item), shown)
+            told = request_picture(item) if name == _REQUESTS else _pairs(item)
+            lines += _labelled("" if number else name, told, shown)
         return lines
     if isinstance(value, dict) and name == _QUESTION:
         lines = []
@@ -104,6 +110,8 @@ def _main_points(body: Mapping[str, Any], contents: Mapping[str, Any]) -> Text:
         if value:
             said = ours(short(value)) if isinstance(value, str) else theirs(f"{name} {value}")
             told += ours("  ") + said
+    if isinstance(body.get(_RUN), dict):
+        told += ours("  ") + run_line(body[_RUN])
     for name in ("message", "reason", "evidence"):
         value = contents.get(name)
         if isinstance(value, str) and value:

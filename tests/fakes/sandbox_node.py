@@ -129,7 +129,9 @@ def refusing(code: grpc.StatusCode, sentence: str) -> Manner:
     return manner
 
 
-class _Servicer(pb_grpc.SandboxServiceServicer):
+class Servicer(pb_grpc.SandboxServiceServicer):
+    """Joins a `FakeNode` to gRPC."""
+
     def __init__(self, node: FakeNode) -> None:
         self._node = node
 
@@ -184,6 +186,6 @@ async def sandbox_node(directory: Path, *manners: Manner, name: str = "node", **
 async def serve(node: FakeNode) -> None:
     """Have it listen, at first or again after it died."""
     node.server = grpc.aio.server()
-    pb_grpc.add_SandboxServiceServicer_to_server(_Servicer(node), node.server)
+    pb_grpc.add_SandboxServiceServicer_to_server(Servicer(node), node.server)
     node.server.add_insecure_port(node.address)
     await node.server.start()
