@@ -45,6 +45,7 @@ CREATE_S: Final = 15.0
 START_S: Final = 30.0
 REMOVE_S: Final = 20.0
 FILES_S: Final = 120.0
+GRACE_S: Final = 1.0  # for the thread's own deadline to come first
 T = TypeVar("T")
 _ENDED_LOOK_S: Final = (0.005, 0.01, 0.02, 0.03, 0.05)
 
@@ -52,12 +53,13 @@ _ENDED_LOOK_S: Final = (0.005, 0.01, 0.02, 0.03, 0.05)
 class DockerEngine:
     """An engine on a unix socket of this machine."""
 
-    def __init__(self, url: str, *, threads: int = THREADS) -> None:
+    def __init__(self, url: str, *, threads: int = THREADS, patience: float = 1.0) -> None:
         """Make one; nothing is asked yet.
 
         Args:
             url: `unix:///var/run/docker.sock`.
             threads: calls that may be under way at a time.
+            patience: every deadline is multiplied by it.
 
         Raises:
             ValueError: it is on another machine, where no directory of ours could be mounted.
@@ -66,6 +68,7 @@ class DockerEngine:
             raise ValueError(f"{url!r} is not a socket of this machine, {SCHEME}/…")
         self.url = url
         self._threads_max = threads
+        self._patience = patience
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="engine")
         self._clients = threading.local()
         self._made: list[docker.APIClient] = []
@@ -243,9 +246,10 @@ class DockerEngine:
                 f"The container engine at {self.url} hangs: {self._hung} calls to it wait for an "
                 "answer."
             )
+        deadline_s *= self._patience
         running = self._executor.submit(self._with_client, function, deadline_s)
         try:
-            async with asyncio.timeout(deadline_s + 1):
+            async with asyncio.timeout(deadline_s + GRACE_S * self._patience):
                 return await asyncio.wrap_future(running)
         except TimeoutError:
             self._note_hung(running)
@@ -267,7 +271,7 @@ class DockerEngine:
         try:
             client = getattr(self._clients, "client", None)
             if client is None:
-                client = docker.APIClient(base_url=self.url, version="auto", timeout=QUICK_S)
+                client = docker.APIClient(base_url=self.url, version="auto", timeout=deadline_s)
                 client.trust_env = False  # no proxy of the environment stands before a socket
                 self._clients.client = client
                 with self._lock:
@@ -283,7 +287,7 @@ class DockerEngine:
     def _require_listener(self) -> None:
         """Ask before docker-py does: where it cannot connect, it leaves its socket open."""
         with socket.socket(socket.AF_UNIX) as asked:
-            asked.settimeout(QUICK_S)
+            asked.settimeout(QUICK_S * self._patience)
             asked.connect(self.url.removeprefix(SCHEME))
 
     def _drop_client(self) -> None:

@@ -150,6 +150,8 @@ async def serving(engine_url: str, state: Path, **given: Any) -> AsyncIterator[N
 class NodeProcess:
     """`callbroker sandboxd` as a process of its own."""
 
+    COMMAND = (sys.executable, "-m", "broker.command", "sandboxd")
+
     def __init__(self, engine_url: str, state: Path, **variables: str) -> None:
         self.state = state
         self.address = f"unix:{state}/sandboxd.sock"
@@ -164,21 +166,25 @@ class NodeProcess:
 
     async def start(self) -> None:
         """Start it, and return once it serves."""
+        self.log.touch()
+        before = self.log_said("sandboxd_listens")
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "broker.command", "sandboxd"),
+                *self.COMMAND,
                 env=self.environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-        async with NodeClient(self.address) as client, asyncio.timeout(DEADLINE_S):
-            while True:
-                assert self.process.returncode is None, self.log.read_text()
-                with contextlib.suppress(grpc.aio.AioRpcError):
-                    await client.stub.CheckHealth(pb.CheckHealthRequest(), timeout=2)
-                    return
+        socket = self.state / "sandboxd.sock"
+        async with asyncio.timeout(DEADLINE_S):
+            while not socket.exists() or self.log_said("sandboxd_listens") <= before:
+                assert self.process.returncode is None, self.log.read_text("utf-8")
                 await asyncio.sleep(POLL_S)
+
+    def log_said(self, words: str) -> int:
+        """How often its log says something."""
+        return self.log.read_text("utf-8").count(words)
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it; returns its exit code."""
