@@ -1,9 +1,10 @@
 """Images of the tools that come along, and of tools in folders, on an engine of the tests.
 
-Bases are made by `callbroker sandbox images build`'s own code, once, and kept in `.cache` as what
-`docker load` reads: from then on an engine takes one in in seconds. What is kept is named by a
-digest of how it was made, so that a changed recipe is made again. Tools are built anew: that takes
-seconds, and is what is tested.
+Bases are made by `callbroker sandbox images build`'s own code, of the Python root that tests keep
+(the shell's lacks some of its programs), once, and kept in `.cache` as what `docker load` reads:
+from then on an engine takes one in in seconds. What is kept is named by a digest of how it was
+made, so that a changed recipe is made again. Tools are built anew: that takes seconds, and is what
+is tested.
 """
 
 import fcntl
@@ -17,12 +18,12 @@ from sandboxes.images import bases, tools
 from sandboxes.images.folder import read_folder
 from sandboxes.images.layout import base_name
 from sandboxes.images.store import ImageStore
-from tests.base_images import KEPT
+from tests.base_images import KEPT, python_root
 from tests.engine import ROOT
 from tests.engine_api import ContainerEngine
 
-_MADE_BY = ROOT / "sandboxes" / "images"
-_OF_TOOLS = {"folder.py", "requirements.py", "tools.py", "lint.py"}
+_IMAGES = ROOT / "sandboxes" / "images"
+_MADE_BY = ("archive.py", "bases.py", "compiling.py", "layout.py", "tree.py")
 _TRANSFER_S = 600
 
 
@@ -39,7 +40,7 @@ def base_of(engine: ContainerEngine, base: str) -> str:
                 with kept.open("rb") as file:
                     store.load(file)
             else:
-                bases.make_base(store, bases.RECIPES[base])
+                bases.make_base_from(store, bases.RECIPES[base], python_root())
                 _keep(engine, base_name(base), kept)
         return store.image(base_name(base)).digest
 
@@ -66,10 +67,9 @@ def _found(store: ImageStore, name: str) -> str | None:
 
 
 def _kept(base: str) -> Path:
-    recipe = hashlib.sha256(base.encode())
-    for path in sorted(_MADE_BY.rglob("*")):
-        if path.is_file() and path.suffix != ".pyc" and path.name not in _OF_TOOLS:
-            recipe.update(path.read_bytes())
+    recipe = hashlib.sha256(f"{base}\0{python_root().name}".encode())
+    for path in (*(_IMAGES / name for name in _MADE_BY), *sorted((_IMAGES / "left_out").iterdir())):
+        recipe.update(path.read_bytes())
     return KEPT / f"base-{base}-{recipe.hexdigest()[:12]}.tar"
 
 
