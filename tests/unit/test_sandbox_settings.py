@@ -1,4 +1,4 @@
-"""Nodes are named by addresses that are safe to speak to; anything else is told before the start."""
+"""Nodes are named by addresses that are safe to speak to; any other is told before the start."""
 
 from pathlib import Path
 
