@@ -14,13 +14,12 @@ from typing import Any, Final, Literal
 
 from broker.core.arguments import JsonValue
 from broker.core.canonical import digest
+from broker.core.labels import Sensitivity, Trust
 from broker.core.limits import FACT_DEADLINE_S, FACT_ITEMS_MAX, SANDBOX_FILES_BYTES
 from broker.core.manifest_checks import advice, findings
 from broker.core.pointers import Pointer, Reference
 from broker.core.summary import leaves
 
-Trust = Literal["trusted", "untrusted"]
-Sensitivity = Literal["none", "personal", "secret"]
 Rows = Literal["one", "many"]
 Absent = Literal["DENY", "HOLD", "NULL"]
 Per = Literal["principal", "agent", "session", "tool"]
