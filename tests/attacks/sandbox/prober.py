@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any, BinaryIO
 
 from sandboxes import profiles, seccomp, spec
+from sandboxes.docker_engine import DockerEngine
 from sandboxes.profile import Profile
 from tests.engine_api import ContainerEngine
 
@@ -236,3 +237,12 @@ def _module(name: str, beside: Mapping[str, ModuleType]) -> ModuleType:
 def shipped(name: str) -> Profile:
     """A shipped profile."""
     return profiles.shipped()[name]
+
+
+async def refusal(engine: ContainerEngine, name: str) -> str:
+    """Why an engine cannot give a shipped profile; empty where it can."""
+    asked = DockerEngine(engine.url)
+    try:
+        return profiles.unavailable_because(shipped(name), await asked.facts())
+    finally:
+        await asked.close()

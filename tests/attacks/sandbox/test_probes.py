@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from sandboxes import profiles
-from sandboxes.docker_engine import DockerEngine
 from sandboxes.strict_yaml import read_yaml
 from tests.attacks.sandbox.prober import (
     Row,
@@ -21,6 +19,7 @@ from tests.attacks.sandbox.prober import (
     broken,
     ended,
     opened,
+    refusal,
     shipped,
     tried,
 )
@@ -56,17 +55,11 @@ def test_nothing_opens_but_what_is_named(
 async def test_gvisor_opens_what_is_named_or_is_refused_with_what_to_do(
     container_engine: ContainerEngine, base_image: str
 ) -> None:
-    engine = DockerEngine(container_engine.url)
-    try:
-        facts = await engine.facts()
-    finally:
-        await engine.close()
-    refusal = profiles.unavailable_because(shipped("gvisor"), facts)
-    if "runsc" in facts.runtimes:
-        assert refusal == ""
-        check("gvisor", tried(container_engine, base_image, shipped("gvisor")))
+    reason = await refusal(container_engine, "gvisor")
+    if reason:
+        assert "--add-runtime runsc=" in reason
     else:
-        assert "--add-runtime runsc=" in refusal
+        check("gvisor", tried(container_engine, base_image, shipped("gvisor")))
 
 
 def test_every_probe_says_what_the_attacker_is_after() -> None:

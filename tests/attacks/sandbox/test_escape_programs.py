@@ -1,0 +1,114 @@
+"""Programs that others wrote to get out of a container, where a folder of them is at hand.
+
+CALLBROKER_ESCAPE names it (`build.sh` and `run_matrix.py`). Its 119 probes are aimed at the very
+body that a node sends, under each profile, and what they open is compared with `expected/escape/`:
+one more fails, and so does one less. Without the folder the one test here says so.
+"""
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from sandboxes import seccomp, spec
+from sandboxes.strict_yaml import read_yaml
+from tests.attacks.sandbox.prober import refusal, shipped
+from tests.engine_api import ContainerEngine
+
+FOLDER = os.environ.get("CALLBROKER_ESCAPE")
+EXPECTED = Path(__file__).with_name("expected") / "escape"
+PROBES = 119
+UID = 739_001
+BUILD_DEADLINE_S = 300
+MATRIX_DEADLINE_S = 600
+
+if not FOLDER:
+
+    def test_it_is_said_where_there_is_nothing_to_run(capsys: pytest.CaptureFixture[str]) -> None:
+        with capsys.disabled():
+            print("\nCALLBROKER_ESCAPE is not set: no programs of others were run.")  # noqa: T201
+
+else:
+
+    @pytest.fixture(scope="module")
+    def probe_image(container_engine: ContainerEngine) -> str:
+        """The folder's own image, built on the tests' engine."""
+        assert shutil.which("docker"), "run `apt-get install docker.io`"
+        build = ["sh", str(Path(FOLDER) / "build.sh")]
+        done = _run(build, container_engine, Path(FOLDER), BUILD_DEADLINE_S)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return "esc-probe"
+
+    @pytest.mark.parametrize("profile", ["strict", "compute", "egress"])
+    def test_their_probes_open_what_is_named_and_nothing_else(
+        profile: str, container_engine: ContainerEngine, probe_image: str, tmp_path: Path
+    ) -> None:
+        _check(profile, _matrix(profile, container_engine, probe_image, tmp_path))
+
+    async def test_their_probes_under_gvisor_open_what_is_named_or_it_is_refused(
+        container_engine: ContainerEngine, probe_image: str, tmp_path: Path
+    ) -> None:
+        reason = await refusal(container_engine, "gvisor")
+        if reason:
+            assert "--add-runtime runsc=" in reason
+        else:
+            _check("gvisor", _matrix("gvisor", container_engine, probe_image, tmp_path))
+
+
+def _check(profile: str, verdicts: Mapping[str, str]) -> None:
+    assert len(verdicts) == PROBES
+    for verdict in ("open", "error"):
+        found = {name for name, said in verdicts.items() if said == verdict}
+        assert found == _expected(profile, verdict), verdict
+
+
+@functools.cache
+def _expected(profile: str, verdict: str) -> set[str]:
+    listed = read_yaml((EXPECTED / f"{profile}.yaml").read_bytes())
+    return set(listed.get(verdict, {}))
+
+
+def _matrix(profile: str, engine: ContainerEngine, image: str, folder: Path) -> dict[str, str]:
+    """What each of their probes says: open, blocked, info or error."""
+    asked = shipped(profile)
+    architecture = engine.ask("GET", "/info")["Architecture"]
+    # Their program reads the list from a file beside the body, and puts it where it belongs.
+    (folder / "seccomp.json").write_text(seccomp.stored(architecture), "utf-8")
+    way_out = folder / "egress"
+    way_out.mkdir()
+    body = spec.body(
+        asked,
+        image=f"sha256:{'0' * 64}",
+        uid=UID,
+        seccomp="seccomp.json",
+        labels={"callbroker.test": "escape"},
+        egress_directory=None if asked.isolated else way_out,
+    )
+    (folder / "body.json").write_text(json.dumps(body), "utf-8")
+    command = [sys.executable, str(Path(FOLDER or "") / "run_matrix.py")]
+    command += ["--spec", str(folder / "body.json"), "--json", str(folder / "rows.json")]
+    done = _run([*command, "--image", image], engine, folder, MATRIX_DEADLINE_S)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (rows,) = json.loads((folder / "rows.json").read_text("utf-8")).values()
+    return {name: row["r"] for name, row in rows.items()}
+
+
+def _run(
+    command: list[str], engine: ContainerEngine, folder: Path, deadline_s: float
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "DOCKER_HOST": engine.url},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=deadline_s,
+    )
