@@ -153,6 +153,7 @@ class Application:
             store=store,
             policies=policies,
             workers=workers,
+            sandboxes=sandboxes,
         )
 
     def _administration(self, parts: "_Parts") -> Administration:
@@ -181,6 +182,7 @@ class Application:
                 policies=parts.policies,
                 audit_log=store,
                 workers=lambda: _workers(parts.workers),
+                sandbox_nodes=parts.sandboxes.status,
                 about=About(
                     broker=mediating.owner,
                     version=__version__,
@@ -247,6 +249,7 @@ class _Parts:
     store: SqlStore
     policies: OpaRoom
     workers: WorkerHub
+    sandboxes: SandboxRunner
 
 
 def _opa(settings: Settings) -> Path:

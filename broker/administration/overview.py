@@ -15,7 +15,7 @@ from broker.core.credentials import Credential
 from broker.core.errors import NotFound, PolicyUnavailable
 from broker.core.limits import PAGE_SIZE
 from broker.events import RESYNC, Events
-from broker.ports import AuditLog, Counts, InvocationQuery, Policies, WorkerView
+from broker.ports import AuditLog, Counts, InvocationQuery, Policies, SandboxNodeView, WorkerView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,7 @@ class Status:
     tools: int
     freezes: int
     workers: tuple[WorkerView, ...]
+    sandbox_nodes: tuple[SandboxNodeView, ...]
     counts: Counts
 
 
@@ -76,6 +77,7 @@ class Overview:
         audit_log: AuditLog,
         workers: Callable[[], Sequence[WorkerView]],
         about: About,
+        sandbox_nodes: Callable[[], Sequence[SandboxNodeView]] = tuple,
     ) -> None:
         self._changes = changes
         self._store = changes.store
@@ -84,6 +86,7 @@ class Overview:
         self._audit_log = audit_log
         self._workers = workers
         self._about = about
+        self._sandbox_nodes = sandbox_nodes
 
     async def status(self) -> Status:
         """How the broker is."""
@@ -98,6 +101,7 @@ class Overview:
             tools=len(control.tools),
             freezes=sum(1 for f in control.freezes if not f.expires_at or now < f.expires_at),
             workers=tuple(self._workers()),
+            sandbox_nodes=tuple(self._sandbox_nodes()),
             counts=counts,
         )
 

@@ -11,7 +11,7 @@ from broker.cli.names import short
 from broker.cli.options import AsJson, group
 from broker.cli.screen import Around, around, labelled, ours, say, theirs
 from broker.cli.times import epoch, length
-from broker.v1.admin_pb2 import GetStatusRequest, GetStatusResponse
+from broker.v1.admin_pb2 import GetStatusRequest, GetStatusResponse, SandboxNodeStatus
 
 _INDENT = 9
 
@@ -41,6 +41,7 @@ def status_picture(told: GetStatusResponse, address: str, shown: Around) -> list
         ("Policy", _policy(told)),
         ("Tools", _tools(told, shown)),
         ("Workers", _workers(told)),
+        *[("Sandbox" if n == 0 else "", _node(s)) for n, s in enumerate(told.sandbox_nodes)],
         ("Calls", _calls(told)),
         ("Log", theirs(_log(told))),
         ("Store", theirs(f"{told.store}, control revision {told.control_revision}")),
@@ -68,6 +69,8 @@ def _tools(told: GetStatusResponse, shown: Around) -> Text:
 
 
 def _workers(told: GetStatusResponse) -> Text:
+    if not told.workers and told.sandbox_nodes:
+        return ours("none")
     if not told.workers:
         return ours("none, so nothing can be carried out", "yellow")
     return ours("; ").join(
@@ -75,6 +78,19 @@ def _workers(told: GetStatusResponse) -> Text:
             theirs(f"{short(w.name)} {', '.join(w.tools)} ({w.free} of {w.slots} slots free)")
             for w in told.workers
         ]
+    )
+
+
+def _node(node: SandboxNodeStatus) -> Text:
+    """A line for each: a node that is away is what an operator looks for here."""
+    told = theirs(node.address) + ours(", ")
+    if not node.ready:
+        return told + ours("away: ", "bold red") + theirs(node.problem)
+    profiles = ", ".join(node.profiles) or "no profile"
+    return (
+        told
+        + ours("ready", "green")
+        + theirs(f", {node.warm} warm, room for {node.room} more; {profiles}")
     )
 
 

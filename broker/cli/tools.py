@@ -47,7 +47,10 @@ def list_tools(*, as_json: AsJson = False) -> None:
         behaves = ", ".join(b for b in _BEHAVIOURS if behaviour.get(b))
         if not behaviour.get("read_only"):
             behaves = f"writes, {behaves}" if behaves else "writes"
-        workers = ours(str(tool.workers), "" if tool.workers else "yellow")
+        if told.get("runner") == "sandbox":
+            workers = ours("sandbox")
+        else:
+            workers = ours(str(tool.workers), "" if tool.workers else "yellow")
         rows.append(
             [
                 theirs(tool.name, "bold"),
@@ -77,6 +80,8 @@ def show(name: Name, *, as_json: AsJson = False) -> None:
         print_json(told)
         return
     workers = "1 worker" if tool.workers == 1 else f"{tool.workers} workers"
+    if told["document_json"].get("runner") == "sandbox":
+        workers = "in a sandbox"
     say(theirs(tool.name, "bold") + theirs(f"  {tool.revision}  {workers}"))
     for member, value in told["document_json"].items():
         say(theirs(f"{member}: ") + ours(visible_value(value)))

@@ -119,3 +119,22 @@ class WorkerView:
     tools: tuple[str, ...]
     free: int
     slots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxNodeView:
+    """A sandbox node that is configured, for `callbroker status`.
+
+    Attributes:
+        problem: why it is not ready, where it is not.
+        warm: containers that wait for a call.
+        room: containers that it could start beside those that there are.
+        profiles: those that it can give.
+    """
+
+    address: str
+    is_ready: bool
+    problem: str
+    warm: int
+    room: int
+    profiles: tuple[str, ...]

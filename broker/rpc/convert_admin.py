@@ -36,6 +36,17 @@ def status_out(status: Status) -> admin_pb2.GetStatusResponse:
             admin_pb2.WorkerStatus(name=w.name, tools=w.tools, free=w.free, slots=w.slots)
             for w in status.workers
         ],
+        sandbox_nodes=[
+            admin_pb2.SandboxNodeStatus(
+                address=node.address,
+                ready=node.is_ready,
+                problem=node.problem,
+                warm=node.warm,
+                room=node.room,
+                profiles=node.profiles,
+            )
+            for node in status.sandbox_nodes
+        ],
         holds_pending=status.counts.holds_pending,
         invocations_running=status.counts.running,
         invocations_unknown=status.counts.unknown,

@@ -101,24 +101,15 @@ class NodeSlot:
         """Hand the call over, once, and read how it ended."""
         if self._stream.done():
             return NeverStarted(why="the sandbox node gave its place up before the call")
-        handed = pb.Call(
-            input_json=call.invocation.call.canonical,
-            files=[pb.File(name=file.name, content=file.content) for file in call.files],
-            deadline=_duration(call.deadline_s),
-            subject=call.principal.id,
-        )
         try:
             # The node keeps the deadline and tells of it; the grace is for that.
             async with asyncio.timeout(call.deadline_s + RESULT_GRACE_S):
-                await self._stream.write(pb.RunRequest(call=handed))
+                await self._stream.write(pb.RunRequest(call=_call(call)))
                 answer = await self._stream.read()
         except TimeoutError:
             return self._lost("the sandbox node did not keep the deadline")
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
-                # gRPC itself never says this: the node read the call and did not take it.
-                return NeverStarted(why=f"the sandbox node refused the call: {sentence(error)}")
-            return self._lost(f"the sandbox node was lost: {sentence(error)}")
+            return self._ended_by(error)
         except asyncio.InvalidStateError:
             return self._lost("the sandbox node ended the conversation")
         if answer is grpc.aio.EOF or answer.WhichOneof("message") != "result":
@@ -131,6 +122,12 @@ class NodeSlot:
 
     def acknowledge(self) -> None:
         """A node keeps nothing of a run that has ended."""
+
+    def _ended_by(self, error: grpc.aio.AioRpcError) -> Outcome:
+        if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+            # gRPC itself never says this: the node read the call and did not take it.
+            return NeverStarted(why=f"the sandbox node refused the call: {sentence(error)}")
+        return self._lost(f"the sandbox node was lost: {sentence(error)}")
 
     def _lost(self, why: str) -> Lost:
         run = self._run
@@ -147,6 +144,15 @@ class NodeSlot:
                 "requests_cut": not run.profile.isolated,
             },
         )
+
+
+def _call(call: FrozenCall) -> pb.Call:
+    return pb.Call(
+        input_json=call.invocation.call.canonical,
+        files=[pb.File(name=file.name, content=file.content) for file in call.files],
+        deadline=_duration(call.deadline_s),
+        subject=call.principal.id,
+    )
 
 
 def _ready(answer: Any, place: Place) -> pb.Ready:

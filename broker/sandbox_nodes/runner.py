@@ -15,6 +15,7 @@ import structlog
 from broker.core.errors import RunnerUnavailable
 from broker.core.manifest import SandboxSpec, ToolManifest
 from broker.core.profiles import OfferedProfile
+from broker.ports import SandboxNodeView
 from broker.sandbox_nodes.conversation import NodeSlot, PlaceRefused, reserve
 from broker.sandbox_nodes.node import POLL_INTERVAL_S, Node, NodeTls
 from broker.sandbox_nodes.placement import NodeView, places
@@ -65,6 +66,20 @@ class SandboxRunner:
     def offered(self) -> tuple[OfferedProfile, ...]:
         """The profiles that nodes told of last, each node's own."""
         return tuple(profile for view in self.views for profile in view.profiles)
+
+    def status(self) -> tuple[SandboxNodeView, ...]:
+        """Each node for an operator."""
+        return tuple(
+            SandboxNodeView(
+                address=view.address,
+                is_ready=view.is_ready,
+                problem=view.problem,
+                warm=sum(view.warm.values()),
+                room=view.room,
+                profiles=tuple(p.name for p in view.profiles if p.available),
+            )
+            for view in self.views
+        )
 
     async def start(self) -> None:
         """Ask each node how it is; those that do not answer are asked again and again."""

@@ -100,6 +100,7 @@ class GetStatusResponse(_message.Message):
     AUDIT_ENTRIES_SIGNED_FIELD_NUMBER: _builtins.int
     STORE_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
+    SANDBOX_NODES_FIELD_NUMBER: _builtins.int
     broker: _builtins.str
     """This instance."""
     version: _builtins.str
@@ -134,6 +135,10 @@ class GetStatusResponse(_message.Message):
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When this instance started."""
 
+    @_builtins.property
+    def sandbox_nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___SandboxNodeStatus]:
+        """The sandbox nodes that are configured."""
+
     def __init__(
         self,
         *,
@@ -152,14 +157,59 @@ class GetStatusResponse(_message.Message):
         audit_entries_signed: _builtins.int = ...,
         store: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
+        sandbox_nodes: _abc.Iterable[Global___SandboxNodeStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "audit_entries_signed", b"audit_entries_signed", "broker", b"broker", "control_revision", b"control_revision", "freezes", b"freezes", "holds_pending", b"holds_pending", "invocations_running", b"invocations_running", "invocations_unknown", b"invocations_unknown", "policy_ready", b"policy_ready", "policy_revision", b"policy_revision", "start_time", b"start_time", "store", b"store", "tools", b"tools", "version", b"version", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "audit_entries_signed", b"audit_entries_signed", "broker", b"broker", "control_revision", b"control_revision", "freezes", b"freezes", "holds_pending", b"holds_pending", "invocations_running", b"invocations_running", "invocations_unknown", b"invocations_unknown", "policy_ready", b"policy_ready", "policy_revision", b"policy_revision", "sandbox_nodes", b"sandbox_nodes", "start_time", b"start_time", "store", b"store", "tools", b"tools", "version", b"version", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class SandboxNodeStatus(_message.Message):
+    """A sandbox node, as it said when it was last asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    READY_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    WARM_FIELD_NUMBER: _builtins.int
+    ROOM_FIELD_NUMBER: _builtins.int
+    PROFILES_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """"unix:…" or "host:port"."""
+    ready: _builtins.bool
+    """Whether it answers, and its container engine answers it."""
+    problem: _builtins.str
+    """Why not, where not."""
+    warm: _builtins.int
+    """Containers that wait for a call."""
+    room: _builtins.int
+    """Containers that it could start beside those that there are."""
+    @_builtins.property
+    def profiles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The profiles that it can give."""
+
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        ready: _builtins.bool = ...,
+        problem: _builtins.str = ...,
+        warm: _builtins.int = ...,
+        room: _builtins.int = ...,
+        profiles: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "problem", b"problem", "profiles", b"profiles", "ready", b"ready", "room", b"room", "warm", b"warm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SandboxNodeStatus: _TypeAlias = SandboxNodeStatus  # noqa: Y015
 
 @_typing.final
 class WorkerStatus(_message.Message):
