@@ -7,6 +7,7 @@ import pytest
 from tests.base_images import import_python
 from tests.engine import OwnEngine
 from tests.engine_api import ContainerEngine, existing
+from tests.supplied_images import base_of
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +44,11 @@ def own_engine() -> Iterator[OwnEngine]:
 def python_image_of() -> Callable[[ContainerEngine], str]:
     """Imports what `base_image` is into another engine, such as `own_engine`."""
     return import_python
+
+
+@pytest.fixture(scope="session")
+def desk_engine(container_engine: ContainerEngine) -> str:
+    """Where an engine answers that has the base images of the support desk's tools."""
+    for base in ("python", "shell"):
+        base_of(container_engine, base)
+    return container_engine.url

@@ -72,7 +72,7 @@ def ready(url: str, *, told: Callable[[str], None]) -> Engine:
             f"none: no container engine answers at {url}; "
             "with Docker, run_python, run_shell and read_document are here too"
         )
-    directory = KEPT / _key()
+    directory = KEPT / _key(url)
     if not _are_there(url, directory):
         told("Making images for sandboxes, once: this takes a minute or two")
         _make(url, directory)
@@ -92,9 +92,9 @@ def _answers(url: str) -> bool:
     return False
 
 
-def _key() -> str:
-    """Changes with whatever goes into the images."""
-    digest = hashlib.sha256()
+def _key(url: str) -> str:
+    """Changes with the engine, and with whatever goes into the images."""
+    digest = hashlib.sha256(url.encode())
     for folder in _IN_THE_IMAGES:
         for path in sorted((ROOT / "sandboxes" / folder).rglob("*")):
             if path.is_file() and path.suffix != ".pyc":

@@ -38,10 +38,15 @@ class LiveDesk:
 
 
 @contextlib.contextmanager
-def serving(directory: Path) -> Iterator[LiveDesk]:
-    """Start it, wait until its agents are done, and stop it on leaving."""
+def serving(directory: Path, *, engine: str = "none") -> Iterator[LiveDesk]:
+    """Start it, wait until its agents are done, and stop it on leaving.
+
+    Args:
+        directory: where a page's commands are run.
+        engine: of its containers, `unix:///…`; without any where left out.
+    """
     state = directory / "desk"
-    with desk_process(state) as (_, said):
+    with desk_process(state, engine=engine) as (_, said):
         # What an auditor has from elsewhere.
         shutil.copy(state / "state" / "audit.pub", directory)
         shutil.copy(state / "state" / "checkpoints" / "heads.jsonl", directory)

@@ -7,18 +7,20 @@ import pytest
 
 from tests.docs.console import Names, Step, steps
 from tests.docs.live_desk import LiveDesk, serving
-from tests.docs.pages import PAGES, blocks, name_of
+from tests.docs.pages import PAGES, ROOT, blocks, name_of
 
 RUN = [page for page in PAGES if any(block.kind == "console" for block in blocks(page))]
 # These only look: what they show may take a moment to come true.
 LOOKS = (" show ", " list", " status", " verify ")
 PATIENCE_S = 15.0
+WITH_CONTAINERS = {ROOT / "docs" / "sandboxes.md"}
 
 
 @pytest.mark.parametrize("page", RUN, ids=name_of)
-def test_the_page_says_what_is_printed(page: Path, tmp_path: Path):
+def test_the_page_says_what_is_printed(page: Path, tmp_path: Path, request: pytest.FixtureRequest):
     names = Names()
-    with serving(tmp_path) as desk:
+    engine = request.getfixturevalue("desk_engine") if page in WITH_CONTAINERS else "none"
+    with serving(tmp_path, engine=engine) as desk:
         for block in blocks(page):
             for step in steps(block) if block.kind == "console" else []:
                 _check(step, desk, names, where=f"{name_of(page)}:{step.line}")
