@@ -143,10 +143,17 @@ async def _read(call: Any, kind: str) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def serving(engine_url: str, state: Path, **given: Any) -> AsyncIterator[NodeClient]:
-    """A node in this process."""
+async def settled(engine_url: str, state: Path, **given: Any) -> AsyncIterator[str]:
+    """Address of a node in this process."""
     configured = settings.load(engine=engine_url, state=state, stop_within_s=0, **given)
-    async with main.serving(configured) as address, NodeClient(address) as client:
+    async with main.serving(configured) as address:
+        yield address
+
+
+@contextlib.asynccontextmanager
+async def serving(engine_url: str, state: Path, **given: Any) -> AsyncIterator[NodeClient]:
+    """A client of a node in this process."""
+    async with settled(engine_url, state, **given) as address, NodeClient(address) as client:
         yield client
 
 
