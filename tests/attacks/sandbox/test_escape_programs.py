@@ -1,13 +1,15 @@
 """Programs that others wrote to get out of a container, where a folder of them is at hand.
 
-CALLBROKER_ESCAPE names it (`build.sh` and `run_matrix.py`). Its 119 probes are aimed at the very
-body that a node sends, under each profile, and what they open is compared with `expected/escape/`:
-one more fails, and so does one less. Without the folder the one test here says so.
+CALLBROKER_ESCAPE names it (`build.sh`, `run_matrix.py`, `host_attacks.py`). Its 119 probes are
+aimed at the very body that a node sends, under each profile, and its two-sided attacks at the flags
+of strict. What they open is compared with `expected/escape/`: one more fails, and so does one less.
+Without the folder the one test here says so.
 """
 
 import functools
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import pytest
 from sandboxes import seccomp, spec
 from sandboxes.strict_yaml import read_yaml
 from tests.attacks.sandbox.prober import refusal, shipped
+from tests.base_images import python_root
 from tests.engine_api import ContainerEngine
 
 FOLDER = os.environ.get("CALLBROKER_ESCAPE")
@@ -27,6 +30,13 @@ PROBES = 119
 UID = 739_001
 BUILD_DEADLINE_S = 300
 MATRIX_DEADLINE_S = 600
+TWO_SIDED_DEADLINE_S = 600
+TWO_SIDED_MIN = 25
+# All but internal_net, which needs an engine with a bridge, and a profile that has one.
+TWO_SIDED = """
+    log_flood volume health workdir exec_watch exec_inherits suid_image bad_layout socket_power
+    uid_quota pty uds_egress cp_tricks tar_tricks killed_client ignore_term
+""".split()  # noqa: SIM905 - read as they are typed
 
 if not FOLDER:
 
@@ -59,6 +69,22 @@ else:
             assert "--add-runtime runsc=" in reason
         else:
             _check("gvisor", _matrix("gvisor", container_engine, probe_image, tmp_path))
+
+    def test_their_two_sided_attacks_find_what_is_named_and_nothing_else(
+        container_engine: ContainerEngine, probe_image: str, tmp_path: Path
+    ) -> None:
+        assert probe_image
+        with python_root().open("rb") as tar:
+            digest = container_engine.import_root(tar)
+        container_engine.ask("POST", f"/images/{digest}/tag?repo=tool-py&tag=latest")
+        command = [sys.executable, str(Path(FOLDER) / "host_attacks.py"), *TWO_SIDED]
+        done = _run(command, container_engine, tmp_path, TWO_SIDED_DEADLINE_S, _flags(tmp_path))
+        found: dict[str, set[str]] = {}
+        for row in map(json.loads, done.stdout.splitlines()):
+            found.setdefault(row["r"], set()).add(row["id"])
+        assert found["open"] == _expected("two_sided", "open"), done.stdout
+        assert found["error"] == _expected("two_sided", "error"), done.stdout
+        assert len(set().union(*found.values())) >= TWO_SIDED_MIN
 
 
 def _check(profile: str, verdicts: Mapping[str, str]) -> None:
@@ -99,14 +125,41 @@ def _matrix(profile: str, engine: ContainerEngine, image: str, folder: Path) -> 
     return {name: row["r"] for name, row in rows.items()}
 
 
+def _flags(folder: Path) -> str:
+    """The body of strict as flags of `docker run`, as far as there are flags, without a user."""
+    profile = shipped("strict")
+    listed = folder / "seccomp.json"
+    listed.write_text(seccomp.stored(platform.machine()), "utf-8")
+    image = f"sha256:{'0' * 64}"
+    body = spec.body(profile, image=image, uid=UID, seccomp=str(listed), labels={})
+    host = body["HostConfig"]
+    return " ".join(
+        [
+            "--network none --read-only --cap-drop ALL --ipc none --cgroupns private --init=false",
+            *(f"--security-opt {option}" for option in host["SecurityOpt"]),
+            f"--log-driver none --no-healthcheck --hostname {body['Hostname']}",
+            *(f"--dns {address}" for address in host["Dns"]),
+            f"--memory {host['Memory']} --memory-swap {host['MemorySwap']}",
+            f"--pids-limit {host['PidsLimit']} --cpus {profile.cpus}",
+            f"--oom-score-adj {host['OomScoreAdj']}",
+            *(f"--tmpfs {path}:{options}" for path, options in host["Tmpfs"].items()),
+            *(f"--ulimit {u['Name']}={u['Soft']}:{u['Hard']}" for u in host["Ulimits"]),
+        ]
+    )
+
+
 def _run(
-    command: list[str], engine: ContainerEngine, folder: Path, deadline_s: float
+    command: list[str],
+    engine: ContainerEngine,
+    folder: Path,
+    deadline_s: float,
+    flags: str = "",
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         check=False,
         cwd=folder,
-        env={**os.environ, "DOCKER_HOST": engine.url},
+        env={**os.environ, "DOCKER_HOST": engine.url, "FLAGS": flags},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
