@@ -16,10 +16,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sandboxes.v1 import sandboxes_pb2 as pb
 from tests.engine_api import ContainerEngine
+from tests.replay.adapter import BrokerAdapter
 from tests.replay.canaries import differences, laid_out
-from tests.replay.evaluation import ABSENT, VARIABLE
+from tests.replay.contained import FOLDER as RUN_CODE
+from tests.replay.contained import VARIABLE as NODE_VARIABLE
+from tests.replay.evaluation import ABSENT, VARIABLE, evaluator
 from tests.sandbox_nodes import NodeClient, NodeProcess, Turned
 from tests.supplied_images import tool_of
 
@@ -72,6 +77,46 @@ else:
         assert sum(ended.values()) == len(items)
         assert set(ended) <= set(ENDINGS.values())
         assert ended["answered"] > len(items) / 2  # they were run, and not turned away
+
+    async def test_the_evaluator_is_told_of_code_that_ran_in_a_container_and_of_no_other(
+        container_engine: ContainerEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await asyncio.to_thread(tool_of, container_engine, RUN_CODE)
+        node = NodeProcess(container_engine.url, tmp_path / "node", log_level="error")
+        items = recorded(Path(FOLDER))
+        few = [*items[:2], *items[-2:]]
+        assert {item["language"] for item in few} == {"bash", "python"}
+        refused = await asyncio.to_thread(put_to_the_broker, few[:1])
+        await node.start()
+        try:
+            monkeypatch.setenv(NODE_VARIABLE, node.address)
+            ran = await asyncio.to_thread(put_to_the_broker, few)
+        finally:
+            assert await node.stop() == 0, node.log.read_text()
+        assert [(said.effect, reached) for said, reached in refused] == [("hold", 0)]
+        assert [(said.effect, reached) for said, reached in ran] == [("allow", 1)] * len(few)
+        assert all(said.result["sandboxed"] is True for said, _ in ran), ran
+
+
+def put_to_the_broker(items: list[Mapping[str, Any]]) -> list[tuple[Any, int]]:
+    """What the adapter says of each, and how often it told the evaluator's tool."""
+    evaluate = evaluator()
+    assert evaluate is not None
+    manifests = evaluate.replaylib.manifests("redcode")
+    told: list[str] = []
+    adapter = BrokerAdapter()
+    try:
+        adapter.register_tools(manifests, lambda _, tool, __: told.append(tool))
+        session = adapter.open_session({"id": "coder"}, ["run_code"], {})
+        said = []
+        for item in items:
+            before = len(told)
+            given = {"language": item["language"], "code": item["code"]}
+            outcome = adapter.call(session, "run_code", given)
+            said.append((outcome, len(told) - before))
+    finally:
+        adapter.close()
+    return said
 
 
 def recorded(folder: Path) -> list[Mapping[str, Any]]:
