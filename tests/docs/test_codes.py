@@ -8,12 +8,20 @@ from pathlib import Path
 import grpc
 
 from broker.core import errors
+from sandboxes.refusals import Reason
 from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs" / "codes.md"
 REGO = [ROOT / "policies", ROOT / "examples"]
 # The stubs are generated, the command line has no codes of its own, the rest scripts answers.
 PASSED_OVER = ("broker/v1/", "broker/cli/", "broker/sdk/testing.py", "broker/sdk/script.py")
+# Names of the kernel, of programs that are started, and of the environment.
+NO_CODES_OF_NODES = (
+    "sandboxes/v1/",
+    "sandboxes/seccomp.py",
+    "sandboxes/images/",
+    "sandboxes/doctor",
+)
 VARIABLES = "broker/policy/opa_binary.py"  # of Go's and of the shell's environment
 # Statuses of gRPC look like codes; these names are codes of ours as well.
 OURS_TOO = {"NOT_FOUND", "DEADLINE_EXCEEDED", "CANCELLED", "UNAVAILABLE"}
@@ -85,6 +93,17 @@ def _kinds(kind: type[errors.BrokerError]) -> Iterator[type[errors.BrokerError]]
         yield from _kinds(narrower)
 
 
+def _said_by_sandboxes() -> set[str]:
+    written = {
+        text
+        for path in sorted((ROOT / "sandboxes").rglob("*.py"))
+        if not path.relative_to(ROOT).as_posix().startswith(NO_CODES_OF_NODES)
+        for text in _literals(ast.parse(path.read_text(encoding="utf-8")))
+        if _CODE.fullmatch(text) and not text.startswith("CALLBROKER_")
+    }
+    return (written - set(grpc.StatusCode.__members__)) | {reason.value for reason in Reason}
+
+
 def _said_by_policy() -> set[str]:
     return {
         code
@@ -99,13 +118,13 @@ def _explained() -> list[tuple[str, str, str]]:
 
 
 def test_every_code_is_explained():
-    said = _said_by_the_broker() | _said_by_policy()
+    said = _said_by_the_broker() | _said_by_sandboxes() | _said_by_policy()
     assert {"FROZEN", "CONTENDED", "STALE_ETAG", "REFUND_NOT_COVERED", "NOT_FINITE"} <= said
     assert sorted(said - {code for code, _, _ in _explained()}) == []
 
 
 def test_no_code_is_explained_that_nobody_says():
-    said = _said_by_the_broker() | _said_by_policy()
+    said = _said_by_the_broker() | _said_by_sandboxes() | _said_by_policy()
     assert sorted({code for code, _, _ in _explained()} - said) == []
 
 
