@@ -98,7 +98,7 @@ def open_sandboxed_shop(engine: ContainerEngine, *, nodes: int = 1) -> Iterator[
         for number in range(nodes):
             node = NodeProcess(engine.url, directory / f"n{number}", warm="1")
             loop.run(node.start())
-            stack.callback(lambda node=node: loop.run(node.stop()))
+            stack.callback(_clear, engine, loop, node)
             started.append(node)
         addresses = tuple(node.address for node in started)
         settings = settings_in(directory).model_copy(
@@ -140,6 +140,13 @@ def open_sandboxed_shop(engine: ContainerEngine, *, nodes: int = 1) -> Iterator[
             session=session,
             engine=engine,
         )
+
+
+def _clear(engine: ContainerEngine, loop: Loop, node: NodeProcess) -> None:
+    """End a node; one that a test killed left its containers to the next of its state directory."""
+    loop.run(node.stop())
+    node_id = (node.state / "node_id").read_text("utf-8").strip()
+    engine.remove_all(f"callbroker.sandboxd={node_id}")
 
 
 def _tools(image: str) -> list[dict[str, Any]]:
