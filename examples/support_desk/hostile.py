@@ -69,10 +69,11 @@ def _of_the_host(token: Path, canary: Path) -> Sequence[Attempt]:
         _python("write to a file of this machine", f"open({str(canary)!r}, 'r+').write('mine')"),
         _shell("read the passwords", "cat /etc/shadow"),
         _python("read the host's memory", 'print(open("/proc/kcore", "rb").read(16))'),
-        _shell(
+        _python(
             "look for processes that are not its own",
-            "grep -h ^Name: /proc/[0-9]*/status | sort | uniq -c | sort -rn; "
-            'echo "$(ls -d /proc/[0-9]* | wc -l) processes, all its own"',
+            "import os\n"
+            'there = [p for p in os.listdir("/proc") if p.isdecimal()]\n'
+            'print(*(open(f"/proc/{p}/comm").read().strip() for p in there), sep=", ")',
         ),
     )
 
