@@ -23,6 +23,7 @@ from tests.docs.pages import ROOT, blocks, sections
 PAGE = ROOT / "docs" / "sandboxes.md"
 ATTACKS = ROOT / "tests" / "attacks" / "sandbox"
 EXPECTED = sorted((ATTACKS / "expected").glob("*.yaml"))
+ESCAPES = sorted((ATTACKS / "expected" / "escape").glob("*.yaml"))
 UNDER_RUNC = {"strict", "compute", "egress"}
 
 _PROBE = re.compile(r"`((?:id|fs|code|ns|k|net|proc|res)\.\w+)`")
@@ -59,6 +60,13 @@ def test_what_is_expected_to_be_open_is_named_and_nothing_else(expected):
     listed = read_yaml(expected.read_bytes())
     open_ones = {name for kind in ("open", "ended", "varies") for name in listed.get(kind, {})}
     assert said == open_ones
+
+
+@pytest.mark.parametrize("expected", ESCAPES, ids=lambda path: path.stem)
+def test_what_others_programs_find_is_named(expected):
+    named = set(re.findall(r"`([\w.]+)`", section("What others' programs find")))
+    listed = read_yaml(expected.read_bytes())
+    assert {name for reasons in listed.values() for name in reasons} <= named
 
 
 def test_every_attack_around_the_container_is_named():
