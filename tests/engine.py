@@ -27,7 +27,6 @@ from tests.engine_api import ANSWER_DEADLINE_S, EXISTING, ContainerEngine, Engin
 ROOT = Path(__file__).resolve().parents[1]
 DATA_ROOTS = ROOT / ".cache" / "engines"
 PREFIX = "callbroker-engine-"
-CGROUPS = Path("/sys/fs/cgroup")
 
 START_DEADLINE_S = 90.0
 STOP_DEADLINE_S = 20.0
@@ -55,7 +54,7 @@ class OwnEngine(ContainerEngine):
 
     def __init__(self) -> None:
         _require()
-        _sweep()
+        stale = _sweep()
         self.home = Path(tempfile.mkdtemp(prefix=PREFIX))
         super().__init__(self.home / "engine.sock")
         self.data_root = DATA_ROOTS / self.home.name
@@ -67,6 +66,7 @@ class OwnEngine(ContainerEngine):
         atexit.register(self.close)
         try:
             self._open_room()
+            self._tell({"do": "remove_cgroups", "names": stale})
             self.start()
         except BaseException:
             self.close()
@@ -166,8 +166,11 @@ class OwnEngine(ContainerEngine):
     def close(self) -> None:
         """Ends all that is in there and removes its files and cgroups. Twice is harmless."""
         atexit.unregister(self.close)
-        room, self._room = self._room, None
-        if room is not None:
+        if self._room is not None:
+            with contextlib.suppress(EngineTrouble):  # its own end does the same but for cgroups
+                self._tell({"do": "end"})
+                self._tell({"do": "remove_cgroups", "names": [self.home.name]})
+            room, self._room = self._room, None
             _end(room)
         _remove(self.home.name)
         if self._lock is not None:
@@ -259,19 +262,18 @@ def _require() -> None:
         )
 
 
-def _sweep() -> None:
-    """Removes what runs that were killed have left; whatever is locked is in use."""
-    if not DATA_ROOTS.is_dir():
-        return
-    for data_root in DATA_ROOTS.iterdir():
+def _sweep() -> list[str]:
+    """Removes files that killed runs have left; returns whose. What is locked is in use."""
+    swept: list[str] = []
+    for data_root in DATA_ROOTS.iterdir() if DATA_ROOTS.is_dir() else ():
         home = Path(tempfile.gettempdir()) / data_root.name
-        if not home.exists():
+        lock = _locked(home / "lock") if home.exists() else None
+        if lock is not None or not home.exists():
             _remove(data_root.name)
-            continue
-        lock = _locked(home / "lock")
+            swept.append(data_root.name)
         if lock is not None:
-            _remove(data_root.name)
             lock.close()
+    return swept
 
 
 def _locked(path: Path) -> BinaryIO | None:
@@ -299,12 +301,7 @@ def _end(room: subprocess.Popen[str]) -> None:
 
 
 def _remove(name: str) -> None:
-    """Files and cgroups of one engine whose processes have ended."""
-    for parent in [*CGROUPS.glob(f"*/{name}"), CGROUPS / name]:
-        below = sorted((each for each in parent.rglob("*") if each.is_dir()), reverse=True)
-        for cgroup in [*below, parent]:
-            with contextlib.suppress(OSError):
-                cgroup.rmdir()
+    """The files of one engine whose processes have ended."""
     shutil.rmtree(DATA_ROOTS / name, ignore_errors=True)
     shutil.rmtree(Path(tempfile.gettempdir()) / name, ignore_errors=True)
 

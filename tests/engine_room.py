@@ -75,6 +75,10 @@ def obey(command: list[str], log: int) -> None:
                 os.kill(engine.pid, told["signal"])
             elif told["do"] == "poll":
                 reap(engine)
+            elif told["do"] == "end":
+                end_all(engine)
+            elif told["do"] == "remove_cgroups":
+                remove_cgroups(told["names"])
             answer({"engine": engine and engine.pid, "code": engine and engine.returncode})
 
 
@@ -89,6 +93,29 @@ def reap(engine: subprocess.Popen[bytes] | None) -> None:
             return
         if engine is not None and pid == engine.pid:
             engine.returncode = os.waitstatus_to_exitcode(status)
+
+
+def end_all(engine: subprocess.Popen[bytes] | None) -> None:
+    """Ends every process but this one, and returns when they have ended."""
+    while True:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+        try:
+            pid, status = os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+        if engine is not None and pid == engine.pid:
+            engine.returncode = os.waitstatus_to_exitcode(status)
+
+
+def remove_cgroups(names: list[str]) -> None:
+    """Those of engines that have ended; here, for outside there may be no cgroups mounted."""
+    for name in names:
+        for parent in [*CGROUPS.glob(f"*/{name}"), CGROUPS / name]:
+            below = sorted((each for each in parent.rglob("*") if each.is_dir()), reverse=True)
+            for cgroup in [*below, parent]:
+                with contextlib.suppress(OSError):
+                    cgroup.rmdir()
 
 
 def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import CGROUPS, DATA_ROOTS, ROOT, OwnEngine
+from tests.engine import DATA_ROOTS, ROOT, OwnEngine
 from tests.engine_api import EngineTrouble
+from tests.engine_room import CGROUPS
 
 END_DEADLINE_S = 20.0
 
