@@ -67,11 +67,7 @@ def ready(url: str, *, told: Callable[[str], None]) -> Engine:
     """
     if url == NONE:
         raise NoContainers("none, as asked")
-    if not _answers(url):
-        raise NoContainers(
-            f"none: no container engine answers at {url}; "
-            "with Docker, run_python, run_shell and read_document are here too"
-        )
+    _require_answer(url)
     directory = KEPT / _key(url)
     if not _are_there(url, directory):
         told("Making images for sandboxes, once: this takes a minute or two")
@@ -84,12 +80,20 @@ def settings(address: str) -> str:
     return f'\n[sandboxes]\nnodes = ["{address}"]\n'
 
 
-def _answers(url: str) -> bool:
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asked:
+def _require_answer(url: str) -> None:
+    with socket.socket(socket.AF_UNIX) as asked:
         asked.settimeout(_CONNECT_S)
-        asked.connect(url.removeprefix("unix://"))
-        return True
-    return False
+        try:
+            asked.connect(url.removeprefix("unix://"))
+        except PermissionError:
+            raise NoContainers(
+                f"none: this user may not use the container engine at {url}: sudo make run"
+            ) from None
+        except OSError:
+            raise NoContainers(
+                f"none: no container engine answers at {url}; "
+                "run_python, run_shell and read_document need one: apt-get install docker.io"
+            ) from None
 
 
 def _key(url: str) -> str:
