@@ -26,7 +26,11 @@ FAILURE_CHARACTERS_MAX: Final = 2_000
 TOOL_FAILED: Final = "TOOL_FAILED"
 _LENGTH: Final = struct.Struct(">I")
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}", re.ASCII)
-_STRING_OR_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# Possessive, and an end of the text ends a string too: hostile text is gone through once.
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS: Final = bytes(code for code in range(256) if code not in b"[]{}")
+_SIZE_MAX: Final = 1 << 53
 
 
 class AnswerReader:
@@ -153,18 +157,13 @@ def _depth_exceeds(data: bytes, depth_max: int) -> bool:
     # What has no more brackets than that cannot nest deeper; most results end here.
     if data.count(b"[") + data.count(b"{") <= depth_max:
         return False
-    depth = 0
-    for found in _STRING_OR_BRACKET.finditer(data):
-        match found.group()[:1]:
-            case b"[" | b"{":
-                depth += 1
-                if depth > depth_max:
-                    return True
-            case b"]" | b"}":
-                depth -= 1
-            case _:
-                pass
-    return False
+    left = _STRING.sub(b"", data).translate(_BRACKETS, _NO_BRACKETS)
+    for _ in range(depth_max):  # each time, what is innermost goes
+        without = left.replace(b"[]", b"")
+        if len(without) == len(left):
+            return left.count(b"[") > depth_max
+        left = without
+    return b"[" in left
 
 
 def _not_json(constant: str) -> NoReturn:
@@ -182,7 +181,7 @@ def _header(data: bytes) -> Mapping[str, Any]:
 
 
 def _size(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _SIZE_MAX:
         _odd()
     return value
 

@@ -54,7 +54,8 @@ NEVER_PASSING = frozenset(
 CREDENTIAL_HEADERS = frozenset({"authorization", "cookie"})  # never the tool's to say
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - the name of RFC 9110 section 5.6.2
 _REQUEST_LINE = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/1\.1")
-_FIELD = re.compile(rf"({_TOKEN}):[ \t]*([!-~](?:[ \t!-~]*[!-~])?)?[ \t]*")
+# Possessive in front, so that a line of blanks is gone through once.
+_FIELD = re.compile(rf"({_TOKEN}):[ \t]*+([!-~](?:[ \t!-~]*[!-~])?)?[ \t]*+")
 _LENGTH = re.compile(r"0|[1-9][0-9]{0,14}")
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _NOT_SUPPORTED = ("transfer-encoding", "upgrade", "expect", "trailer", "te")

@@ -26,6 +26,11 @@ ANSWERS = {
     "a negative length": ("say(framed({'nonce': nonce, 'result': -1}))", "OUTPUT_UNFRAMED"),
     "a length that is true": ("say(framed({'nonce': nonce, 'result': True}, b'1'))",
                               "OUTPUT_UNFRAMED"),
+    "lengths that nobody can write": ("""say(framed({"nonce": nonce, "result": 1, "files": [
+                                      {"name": n, "size": 10 ** 4_299} for n in "ab"]}, b"1"))""",
+                                      "OUTPUT_UNFRAMED"),
+    "a string that never ends": ("""say(answer(nonce, b"[" + b"[]," * 33 + bytes([34])
+                                 + bytes([92, 34]) * 400_000))""", "OUTPUT_NOT_JSON"),
     "a head of 1 GB": ("say(struct.pack('>4sI', b'CBRS', 1 << 30))", "OUTPUT_TOO_LARGE"),
     "a result of 100 MB": (f"say(framed({{'nonce': nonce, 'result': {MANY_BYTES}}}))",
                            "OUTPUT_TOO_LARGE"),
