@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import grp
 import os
+import re
 import secrets
 import signal
 import socket
@@ -21,6 +22,7 @@ import structlog
 
 from sandboxes import profiles
 from sandboxes.docker_engine import DockerEngine
+from sandboxes.egress import lint
 from sandboxes.egress.credentials import Credential
 from sandboxes.egress.outside import Outside, trusting
 from sandboxes.node import Node, NodeOrder, new_node_id
@@ -31,6 +33,8 @@ from sandboxes.settings import SandboxdSettings
 from sandboxes.uids import Uids
 
 READY_LINE: Final = "sandboxd_listens"
+_NODE_ID: Final = re.compile(r"[0-9a-f]{16}", re.ASCII)
+_WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 _log = structlog.get_logger()
 
 
@@ -81,11 +85,14 @@ async def serving(settings: SandboxdSettings) -> AsyncIterator[str]:
 def _order(settings: SandboxdSettings) -> NodeOrder:
     directory = settings.state / "egress"
     directory.mkdir(mode=0o700, exist_ok=True)
+    if directory.is_symlink():  # all in it is removed: nobody says that it is elsewhere
+        raise StartRefused(f"{directory} is a link: remove it.")
     now = _now
+    credentials = _credentials(settings)
     return NodeOrder(
         node_id=_node_id(settings.state / "node_id"),
         directory=directory,
-        profiles=_profiles(settings.profiles),
+        profiles=_looked_through(_profiles(settings.profiles), credentials),
         limits=PoolLimits(
             warm=settings.warm,
             containers_max=settings.containers_max,
@@ -95,7 +102,7 @@ def _order(settings: SandboxdSettings) -> NodeOrder:
         uids=Uids(settings.uid_first, settings.uid_last, offset=secrets.randbits(32)),
         outside=Outside(
             now=lambda: now().timestamp(),
-            credentials=_credentials(settings),
+            credentials=credentials,
             tls=trusting(settings.egress_ca_file),
         ),
         now=now,
@@ -129,13 +136,34 @@ def _credentials(settings: SandboxdSettings) -> Mapping[str, Credential]:
     }
 
 
+def _looked_through(
+    found: Mapping[str, Profile], credentials: Mapping[str, Credential]
+) -> Mapping[str, Profile]:
+    """The profiles, once nothing is wrong with their ways out: at its call it would be too late."""
+    wrong = [each for one in credentials.values() for each in lint.credential_findings(one)]
+    for profile in found.values():
+        if profile.egress is not None:
+            told = lint.findings(profile.egress, credentials)
+            wrong += [f"Profile {profile.name}: {each}" for each in told]
+    if wrong:
+        raise StartRefused("\n".join(wrong))
+    return found
+
+
 @contextlib.contextmanager
 def _locked(state: Path) -> Iterator[None]:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = state.stat()
-        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-            state.chmod(0o700)
+        if found.st_uid != os.geteuid():
+            raise StartRefused(f"The state directory {state} belongs to another user.")
+        state.chmod(0o700)
+        if found.st_mode & _WRITABLE_BY_OTHERS and any(state.iterdir()):
+            state.chmod(stat.S_IMODE(found.st_mode))
+            raise StartRefused(
+                f"Others could write to the state directory {state}, and something is in it: "
+                "remove it, or name another."
+            )
     except OSError as failed:
         raise StartRefused(f"The state directory {state}: {failed.strerror}.") from failed
     with (state / "lock").open("w") as lock:
@@ -150,9 +178,14 @@ def _locked(state: Path) -> Iterator[None]:
 
 def _node_id(path: Path) -> str:
     if path.is_file():
-        return path.read_text().strip()
+        found = path.read_text().strip()
+        if not _NODE_ID.fullmatch(found):
+            raise StartRefused(f"{path} holds no node's id: remove it, and a new one is made.")
+        return found
     made = new_node_id()
-    path.write_text(f"{made}\n")
+    beside = path.with_suffix(".new")  # whole or not at all: half an id would be another node's
+    beside.write_text(f"{made}\n")
+    beside.replace(path)
     return made
 
 

@@ -3,6 +3,8 @@
 The node has no users: who may connect is all that stands before its engine.
 """
 
+import json
+import os
 import stat
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from tempfile import TemporaryDirectory
 import grpc
 import pytest
 
-from sandboxes import settings
+from sandboxes import main, settings
 from sandboxes.v1 import sandboxes_pb2 as pb
 from sandboxes.v1 import sandboxes_pb2_grpc
 from tests.sandbox_nodes import serving, settled
@@ -109,3 +111,78 @@ async def test_another_user_of_the_machine_cannot_reach_the_socket(directory: Pa
 
     assert stat.S_IMODE(state) == 0o700
     assert stat.S_IMODE(socket) == 0o600
+
+
+async def test_a_state_directory_that_others_filled_is_not_used(directory: Path) -> None:
+    """Make the node's directory before it does, with a link where the node empties a directory."""
+    state, precious = directory / "state", directory / "precious"
+    state.mkdir()
+    state.chmod(0o777)
+    precious.mkdir()
+    (precious / "file").touch()
+    (state / "egress").symlink_to(precious)
+    (state / "lock").symlink_to(precious / "made")
+
+    with pytest.raises(main.StartRefused, match="Others could write"):
+        async with serving(NOWHERE, state):
+            pass
+
+    assert [each.name for each in precious.iterdir()] == ["file"]
+
+
+async def test_a_link_in_place_of_the_directory_of_sockets_is_not_followed(directory: Path) -> None:
+    """Have an operator move that directory elsewhere, where the node would empty it."""
+    state, precious = directory / "state", directory / "precious"
+    for made in (state, precious):
+        made.mkdir(mode=0o700)
+    (precious / "file").touch()
+    (state / "egress").symlink_to(precious)
+
+    with pytest.raises(main.StartRefused, match="is a link"):
+        async with serving(NOWHERE, state):
+            pass
+
+    assert (precious / "file").exists()
+
+
+async def test_a_state_directory_of_somebody_else_is_not_used(directory: Path) -> None:
+    """Keep the node's directory mine, whatever mode it gets: I change that back later."""
+    state = directory / "state"
+    state.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(state, 65_534, 65_534)
+    else:
+        state = Path("/usr")
+
+    with pytest.raises(main.StartRefused, match="another user"):
+        async with serving(NOWHERE, state):
+            pass
+
+
+@pytest.mark.parametrize("held", ["", "*", "0123456789abcde", "callbroker"])
+async def test_half_an_id_names_no_node(held: str, directory: Path) -> None:
+    """Cut the power while a node writes its id: with an empty one it removes its neighbours'."""
+    state = directory / "state"
+    state.mkdir(mode=0o700)
+    (state / "node_id").write_text(held, "utf-8")
+
+    with pytest.raises(main.StartRefused, match="no node's id"):
+        async with serving(NOWHERE, state):
+            pass
+
+
+async def test_a_way_out_with_a_finding_keeps_the_node_from_starting(directory: Path) -> None:
+    """Write a profile that hands a shared credential to every path, and wait for its first call."""
+    profiles, secret = directory / "profiles", directory / "secret"
+    profiles.mkdir()
+    secret.write_text("s3cret-s3cret", "utf-8")
+    rules = [{"host": "api.example.com", "path": "/*", "credential": "shop"}]
+    strict = {"name": "shop", "description": "For the shop.", "egress": {"rules": rules}}
+    (profiles / "shop.yaml").write_text(json.dumps(strict), "utf-8")
+    shop = {"hosts": ["api.example.com"], "file": secret}
+
+    with pytest.raises(main.StartRefused, match=r"Profile shop.*all subjects share"):
+        async with serving(
+            NOWHERE, directory / "state", profiles=profiles, credentials={"shop": shop}
+        ):
+            pass
