@@ -108,7 +108,10 @@ def _read_all(place: int, names: "Sequence[str]") -> "list[File]":
 
 
 def _content(place: int, name: str, bytes_max: int) -> bytes:
-    told = os.stat(name, dir_fd=place, follow_symlinks=False)
+    try:
+        told = os.stat(name, dir_fd=place, follow_symlinks=False)
+    except OSError:
+        raise FileRefused(f"The file {_shown(name)} was refused: it was taken away.") from None
     problem = _kind_problem(told) or ("it is too large" if told.st_size > bytes_max else None)
     if problem is not None:
         raise FileRefused(f"The file {_shown(name)} was refused: {problem}.")
