@@ -18,7 +18,8 @@ from sandboxes.engine import EngineRefused, EngineUnavailable
 from sandboxes.profile import Profile
 from sandboxes.slot import Event, NotReady, Slot, State
 
-REFILL_AFTER_S: Final = 0.1
+HAND_OVER_S: Final = 0.1
+LINGER_S: Final = 0.03
 STARTS_MAX: Final = 4
 _log = structlog.get_logger()
 
@@ -58,7 +59,7 @@ class Pool:
     busy: set[Slot] = field(default_factory=set)
     waiters: deque["asyncio.Future[Slot]"] = field(default_factory=deque)
     starting: int = 0
-    refill_at_s: float = 0.0
+    starts_at_s: float = 0.0
     failed: bool = False
 
     @property
@@ -87,6 +88,7 @@ class Pools:
         self._tasks: set[asyncio.Task[None]] = set()
         self._waking: asyncio.TimerHandle | None = None
         self._refilling = True
+        self._calm = asyncio.Event()
 
     @property
     def pools(self) -> Iterable[Pool]:
@@ -150,7 +152,7 @@ class Pools:
         """It was used, or is not as it should be: it ends."""
         pool = self._pools.get((slot.order.image, slot.order.profile.digest))
         if pool is not None:
-            pool.refill_at_s = 0.0
+            pool.starts_at_s = 0.0
             self._retire(pool, slot)
 
     def forget(self, slot: Slot) -> None:
@@ -217,12 +219,9 @@ class Pools:
         return pool
 
     def _claim(self, pool: Pool, slot: Slot) -> None:
-        slot.claim()
+        slot.claim(at_s=asyncio.get_running_loop().time())
         pool.busy.add(slot)
-        # Starting the next one costs processor time, which the call that was just handed out needs
-        # more: it waits for that one's end, or a moment.
-        pool.refill_at_s = asyncio.get_running_loop().time() + REFILL_AFTER_S
-        self._wake_after(REFILL_AFTER_S)
+        self._wake_after(HAND_OVER_S)
 
     def _offer(self, pool: Pool, slot: Slot) -> None:
         while pool.waiters:
@@ -244,11 +243,19 @@ class Pools:
         with contextlib.suppress(ValueError):
             pool.ready.remove(slot)
         pool.busy.discard(slot)
+        if not self._is_handing_over():
+            self._calm.set()
         if slot.state in (State.READY, State.CLAIMED, State.ASKED):
             slot.happen(Event.END)
             self._spawn(self._ending(slot))
 
     async def _ending(self, slot: Slot) -> None:
+        slot.hang_up()
+        if self._is_handing_over():
+            self._calm.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_S):
+                    await self._calm.wait()
         await self._end(slot)
         if slot.state is State.GONE:
             self._slots.discard(slot)
@@ -263,16 +270,27 @@ class Pools:
             # Handed over in the very moment in which its taker gave up.
             self.give_back(waiter.result())
 
+    def _is_handing_over(self) -> bool:
+        """Whether a call was handed out a moment ago and has not ended.
+
+        To start a container, or to remove one, costs the engine many times the processor time of a
+        short call: in a burst all others would wait for what the first one left behind.
+        """
+        since_s = asyncio.get_running_loop().time() - HAND_OVER_S
+        return any(
+            slot.claimed_at_s > since_s for pool in self._pools.values() for slot in pool.busy
+        )
+
     def _arrange(self) -> None:
         """Start what is missing: for whoever waits first, then to be warm."""
         now_s = asyncio.get_running_loop().time()
         for pool in list(self._pools.values()):
             while len(pool.waiters) > pool.starting and self._may_start(pool):
                 self._spawn_start(pool)
-        if not self._refilling:
+        if not self._refilling or self._is_handing_over():
             return
         for pool in list(self._pools.values()):
-            if pool.failed or pool.refill_at_s > now_s:
+            if pool.failed or pool.starts_at_s > now_s:
                 continue
             while (
                 len(pool.ready) + pool.starting - len(pool.waiters) < self.limits.warm
@@ -289,7 +307,7 @@ class Pools:
         others = [p for p in self._pools.values() if p is not pool and p.ready]
         if others:
             longest_unused = min(others, key=lambda p: p.used_at_s)
-            longest_unused.refill_at_s = asyncio.get_running_loop().time() + self.limits.idle_s
+            longest_unused.starts_at_s = asyncio.get_running_loop().time() + self.limits.idle_s
             self._retire(longest_unused, longest_unused.ready[0])
         return False  # once that one is gone
 

@@ -116,6 +116,7 @@ class Slot:
         self.state = State.STARTING
         self.container = ""
         self.claims = 0
+        self.claimed_at_s = 0.0
         self.outcome: asyncio.Future[Heard] = loop.create_future()
         self._loaded: asyncio.Future[Heard] = loop.create_future()
         self._engine = engine
@@ -184,10 +185,11 @@ class Slot:
             and not self._stream.pending()
         )
 
-    def claim(self) -> None:
-        """Keep it for one run."""
+    def claim(self, *, at_s: float) -> None:
+        """Keep it for one run; `at_s` by the event loop's clock."""
         self.happen(Event.CLAIM)
         self.claims += 1
+        self.claimed_at_s = at_s
 
     async def ask(self, question: bytes, *, nonce: str, caps: Caps) -> None:
         """Hand a question over; what comes back settles `outcome`.

@@ -14,7 +14,6 @@ from sandboxes.entry.frames import READY
 from sandboxes.node import Node, NodeOrder, Ran, Reservation
 from sandboxes.pool import PoolLimits
 from sandboxes.refusals import Reason, Refused
-from sandboxes.slot import State
 from sandboxes.supervise import CallOrder, Ending
 from sandboxes.uids import Uids
 from tests.fakes.engine import (
@@ -307,7 +306,7 @@ async def test_a_container_that_cannot_be_removed_counts_until_it_is_gone(
     await until(lambda: node.quarantined == 1)
     kept = node.pools.count
     del engine.refusing["remove"]
-    await node._reap()
+    await node._upkeep.reap()
 
     assert kept == 1
     assert (node.quarantined, node.pools.count, len(engine.there)) == (0, 0, 0)
@@ -356,7 +355,7 @@ async def test_what_speaks_while_it_waits_is_destroyed_and_replaced(
     await node.close()
 
     assert done.outcome.ending is Ending.ANSWERED
-    assert all(slot.state is State.GONE for slot in node._slots.values())
+    assert not engine.there
 
 
 async def test_a_way_out_is_made_with_its_container_and_removed_with_it(

@@ -289,3 +289,36 @@ async def test_a_lost_engine_is_told_to_all_who_wait_and_nothing_is_started_unti
     await until(lambda: workshop.started > before)
 
     assert [type(each) for each in told] == [EngineUnavailable] * 3
+
+
+async def test_in_a_burst_nothing_is_removed_or_started_until_the_others_have_their_answers(
+    make: Callable[..., Pools], workshop: Workshop, strict: Profile
+) -> None:
+    pools = make(warm=2, containers_max=8)
+    first, _ = await pools.take(DIGEST, strict, wait_s=5)
+    await until(lambda: warm(pools) == 2)
+    pools.retire(first)
+    await until(lambda: pools.count == 2)
+    one, _ = await pools.take(DIGEST, strict, wait_s=5)
+    other, _ = await pools.take(DIGEST, strict, wait_s=5)
+    started = workshop.started
+    pools.retire(one)
+    await asyncio.sleep(0.005)
+    meanwhile = (workshop.started, one in workshop.ended, one.usable())
+    pools.retire(other)
+    await until(lambda: one in workshop.ended and other in workshop.ended and warm(pools) == 2)
+
+    assert meanwhile == (started, False, False)
+
+
+async def test_a_long_call_holds_up_neither_the_end_of_another_nor_what_is_kept_waiting(
+    make: Callable[..., Pools], workshop: Workshop, strict: Profile
+) -> None:
+    pools = make(warm=1, containers_max=8)
+    long, _ = await pools.take(DIGEST, strict, wait_s=5)
+    await until(lambda: warm(pools) == 1)
+    short, _ = await pools.take(DIGEST, strict, wait_s=5)
+    pools.retire(short)
+    await until(lambda: short in workshop.ended and warm(pools) == 1)
+
+    assert long.state is State.CLAIMED

@@ -99,7 +99,7 @@ async def test_each_claim_is_another_run() -> None:
     await slot.start()
     runs = []
     for _ in range(3):
-        slot.claim()
+        slot.claim(at_s=0.0)
         runs.append(slot.run)
         slot.happen(Event.GIVE_BACK)
 

@@ -1,0 +1,165 @@
+"""Every container of a node, from before it is made until the engine says that it is gone.
+
+What a container is made with comes from its profile and from here; what a caller says has no way
+in. One of which the engine does not say that it is gone stays on the books.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from sandboxes.egress.outside import Outside
+from sandboxes.egress.proxy import EgressGate
+from sandboxes.engine import Engine, EngineRefused, EngineUnavailable
+from sandboxes.profile import Profile
+from sandboxes.slot import (
+    NODE_LABEL,
+    POOL_LABEL,
+    RUN_LABEL,
+    Event,
+    NotReady,
+    Slot,
+    SlotOrder,
+    State,
+    new_name,
+)
+from sandboxes.uids import Uids
+
+DEADLINE_LABEL: Final = "callbroker.deadline"
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all containers of a node share.
+
+    Attributes:
+        node_id: stable for a state directory.
+        directory: for sockets of ways out; the node's alone.
+        idle_s: how long one may wait at most, and then be at work besides.
+        now: the time, for labels alone.
+    """
+
+    node_id: str
+    directory: Path
+    uids: Uids
+    outside: Outside
+    idle_s: float
+    now: Callable[[], datetime]
+
+
+class Containers:
+    """The books."""
+
+    def __init__(self, engine: Engine, surroundings: Surroundings) -> None:
+        """None yet.
+
+        Args:
+            engine: that will have them.
+            surroundings: what they share.
+        """
+        self.seccomp = ""
+        self.is_engine_lost = True
+        self._engine = engine
+        self._around = surroundings
+        self._slots: dict[str, Slot] = {}
+
+    @property
+    def quarantined(self) -> tuple[Slot, ...]:
+        """Those that could not be removed."""
+        return tuple(s for s in self._slots.values() if s.state is State.QUARANTINED)
+
+    def owned(self) -> frozenset[str]:
+        """Names of those that somebody here looks after."""
+        return frozenset(
+            name for name, slot in self._slots.items() if slot.state is not State.QUARANTINED
+        )
+
+    async def make(self, image: str, profile: Profile) -> Slot:
+        """One that waits for a question.
+
+        Raises:
+            NotReady, EngineRefused, EngineUnavailable: as `Slot.start`; nothing of it is left, or
+                it is on the books.
+        """
+        order = self._order(image, profile)
+        slot = Slot(self._engine, order, started_at_s=asyncio.get_running_loop().time())
+        self._slots[order.name] = slot
+        try:
+            await _open_way_out(order.gate)
+            await slot.start()
+        except BaseException:
+            if slot.errors:
+                _log.warning("sandbox_errors", run=slot.run, errors=printed(slot.errors))
+            slot.happen(Event.END)
+            await self.end(slot)
+            raise
+        return slot
+
+    async def end(self, slot: Slot) -> None:
+        """Kill and remove; where the engine does not say that it is gone, set it aside."""
+        slot.hang_up()
+        if slot.order.gate is not None:
+            await slot.order.gate.close()
+        if self.is_engine_lost:  # no call that can only hang
+            slot.happen(Event.STUCK)
+            return
+        try:
+            await self._engine.remove(slot.container or slot.order.name)
+        except (EngineUnavailable, EngineRefused) as stuck:
+            slot.happen(Event.STUCK)
+            _log.warning("sandbox_quarantined", run=slot.run, why=str(stuck))
+        else:
+            self.strike(slot)
+
+    def strike(self, slot: Slot) -> None:
+        """The engine says that it is gone."""
+        slot.happen(Event.REMOVED)
+        self._slots.pop(slot.order.name, None)
+        self._around.uids.give_back(slot.order.uid)
+
+    def _order(self, image: str, profile: Profile) -> SlotOrder:
+        name, uid = new_name(), self._around.uids.take()
+        directory = self._around.directory / name
+        gate = None
+        if profile.egress is not None:
+            gate = EgressGate(directory, self._around.outside, peer_uid=uid)
+        return SlotOrder(
+            name=name,
+            image=image,
+            profile=profile,
+            uid=uid,
+            seccomp=self.seccomp,
+            labels=self._labels(name, image, profile),
+            gate=gate,
+            egress_directory=None if gate is None else directory,
+        )
+
+    def _labels(self, name: str, image: str, profile: Profile) -> Mapping[str, str]:
+        # The deadline is for people and their tools; the node itself goes by its books.
+        latest = self._around.now() + timedelta(seconds=self._around.idle_s + profile.wall_s_max)
+        return {
+            NODE_LABEL: self._around.node_id,
+            RUN_LABEL: name,
+            POOL_LABEL: f"{profile.digest[-12:]}/{image}",
+            DEADLINE_LABEL: latest.isoformat(timespec="seconds"),
+        }
+
+
+def printed(errors: bytes) -> str:
+    """Somebody's standard error, for the log, which escapes it."""
+    return errors.decode(errors="backslashreplace")
+
+
+async def _open_way_out(gate: EgressGate | None) -> None:
+    if gate is None:
+        return
+    try:
+        await gate.start()
+    except OSError as failed:
+        raise NotReady(f"Its way out could not be made: {failed.strerror}.") from failed

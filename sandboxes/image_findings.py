@@ -1,0 +1,56 @@
+"""Each image is looked into once before it first runs; its digest names what was looked at."""
+
+import asyncio
+from collections.abc import Sequence
+
+from sandboxes.engine import Engine, ImageFacts
+from sandboxes.images import lint
+from sandboxes.images.layout import LABEL
+
+
+class ImageFindings:
+    """What lint says of the images of an engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Know nothing yet of what that engine has."""
+        self._engine = engine
+        self._looking: dict[str, asyncio.Task[tuple[str, ...]]] = {}
+
+    async def of(self, digest: str, *, architecture: str) -> tuple[str, ...]:
+        """Why an image may not run; empty where it may. Who asks meanwhile waits for the same look.
+
+        Args:
+            digest: of the image.
+            architecture: the engine's, as `uname -m` says it.
+
+        Raises:
+            NotThere, EngineUnavailable: as the engine says; whoever asks next has it look again.
+        """
+        looking = self._looking.get(digest)
+        if looking is None:
+            looking = asyncio.create_task(self._look_into(digest, architecture))
+            self._looking[digest] = looking
+            looking.add_done_callback(lambda done: self._keep(digest, done))
+        return await asyncio.shield(looking)
+
+    async def all(self, *, architecture: str) -> Sequence[tuple[ImageFacts, tuple[str, ...]]]:
+        """Images that were made to be sandboxes, each with what was found."""
+        found = await self._engine.images(f"{LABEL}=1")
+        return [(image, await self.of(image.digest, architecture=architecture)) for image in found]
+
+    def forget(self, digest: str) -> None:
+        """It is not there any more."""
+        self._looking.pop(digest, None)
+
+    def forget_all(self) -> None:
+        """Another engine answers."""
+        self._looking.clear()
+
+    def _keep(self, digest: str, looked: "asyncio.Task[tuple[str, ...]]") -> None:
+        if looked.cancelled() or looked.exception() is not None:
+            self.forget(digest)
+
+    async def _look_into(self, digest: str, architecture: str) -> tuple[str, ...]:
+        image = await self._engine.image(digest)
+        modes = await self._engine.file_modes(digest)
+        return lint.findings(image, modes, architecture=architecture)

@@ -1,0 +1,146 @@
+"""Looks after the engine and what is left on it: nothing is promised while it does not answer.
+
+A loss is noticed at once where the engine's connections end, and within seconds where it hangs.
+Once it answers again, leftovers are removed before anything new is started.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from sandboxes import seccomp
+from sandboxes.containers import Containers
+from sandboxes.engine import Engine, EngineFacts, EngineRefused, EngineUnavailable
+from sandboxes.pool import Pools
+from sandboxes.reaper import EVERY_S, reap, reap_directories
+from sandboxes.refusals import Reason, Refused
+
+LOOK_S: Final = 2.0
+LOST_LOOK_S: Final = 0.5
+_log = structlog.get_logger()
+
+
+class Upkeep:
+    """Whether the engine answers, and what follows from that.
+
+    Attributes:
+        problem: why nothing can be promised; empty where all is well.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        node_id: str,
+        directory: Path,
+        containers: Containers,
+        pools: Pools,
+        changed: Callable[[], None],
+    ) -> None:
+        """Ask nothing yet.
+
+        Args:
+            engine: to be looked after.
+            node_id: whose leftovers are ours.
+            directory: of ways out.
+            containers: the books.
+            pools: told when the engine is lost and when it is back.
+            changed: called where another engine answers: what was known of images is void.
+        """
+        self.problem = "The container engine was not asked yet."
+        self._engine = engine
+        self._node_id = node_id
+        self._directory = directory
+        self._containers = containers
+        self._pools = pools
+        self._changed = changed
+        self._facts: EngineFacts | None = None
+        self._reaped_at_s = 0.0
+        self._keeping: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Look once, and from then on; an engine that is absent is waited for."""
+        await self._look()
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def close(self) -> None:
+        """Look no longer."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeping
+
+    def facts(self) -> EngineFacts:
+        """What the engine is.
+
+        Raises:
+            Refused: it does not answer.
+        """
+        if self.problem or self._facts is None:
+            raise Refused(Reason.ENGINE_UNAVAILABLE, self.problem)
+        return self._facts
+
+    async def reap(self) -> None:
+        """Remove what no slot owns; what was set aside is owned by none.
+
+        Raises:
+            EngineUnavailable, EngineRefused: some of it may be left.
+        """
+        stuck = self._containers.quarantined
+        removed = await reap(self._engine, self._node_id, owned=self._containers.owned)
+        for slot in stuck:
+            self._containers.strike(slot)
+            self._pools.forget(slot)
+        removed += reap_directories(self._directory, self._containers.owned())
+        if removed:
+            _log.info("leftovers_removed", count=removed)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(LOST_LOOK_S if self.problem else LOOK_S)
+            await self._look()
+
+    async def _look(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        try:
+            if self.problem:
+                await self._recover()
+                self._reaped_at_s = now_s
+            elif now_s - self._reaped_at_s >= EVERY_S:
+                await self.reap()
+                self._reaped_at_s = now_s
+            else:
+                await self._engine.ping()
+        except (EngineUnavailable, EngineRefused) as lost:
+            self._lose(str(lost))
+        self._pools.tidy()
+
+    def _lose(self, why: str) -> None:
+        if self.problem and self._facts is not None:
+            return  # it is known, and the first cause says most
+        self.problem = why
+        self._containers.is_engine_lost = True
+        _log.error("engine_lost", why=why)
+        self._pools.refuse(EngineUnavailable(why))
+
+    def _watch_ended(self) -> None:
+        self._lose("The container engine was stopped, killed or restarted.")
+
+    async def _recover(self) -> None:
+        facts = await self._engine.facts()
+        await self._engine.watch(self._watch_ended)
+        if self._facts is not None and self._facts.engine_id != facts.engine_id:
+            _log.warning("engine_changed", before=self._facts.engine_id, now=facts.engine_id)
+            self._changed()
+        self._facts = facts
+        known = facts.architecture in seccomp.ARCHITECTURES  # else no profile can be given
+        self._containers.seccomp = seccomp.stored(facts.architecture) if known else ""
+        await self.reap()
+        self.problem = ""
+        self._containers.is_engine_lost = False
+        _log.info("engine_answers", version=facts.version, kernel=facts.kernel)
+        self._pools.resume()
