@@ -70,7 +70,7 @@ def ready(url: str, *, told: Callable[[str], None]) -> Engine:
     _require_answer(url)
     directory = KEPT / _key(url)
     if not _are_there(url, directory):
-        told("Making images for sandboxes, once: this takes a minute or two")
+        told("Making images for sandboxes, once: this takes minutes")
         _make(url, directory)
     return Engine(url=url, manifests=[_of_the_desk(document) for document in _read(directory)])
 
