@@ -18,7 +18,7 @@ part = @begun=$$(date +%s); said=$$( { $(2); } 2>&1 ) || { printf '%s\n%-16s FAI
 	printf '%-16s ok %6s s\n' '$(1)' "$$(( $$(date +%s) - begun ))"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check static $(STATIC) fmt proto bench lock replay clean set-up-run set-up-check set-up-test
+.PHONY: help run test check static $(STATIC) fmt proto bench soak lock replay clean set-up-run set-up-check set-up-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ fmt: set-up-check ## format Python and Rego, and mend what ruff can mend
 
 bench: set-up-test ## measure sandboxes beside the engine's own cost, as root; takes minutes
 	@exec $(BIN)/python -m tests.benchmarks.sandboxes $(BENCH)
+
+soak: set-up-test ## kill containers, node and engine at random under many calls, as root; SOAK="--runs 10000"
+	@exec $(BIN)/python -m tests.benchmarks.soak_sandboxes $(SOAK)
 
 proto: set-up-check ## generate the stubs in broker/v1 from proto/
 	@mkdir -p $(PROTO_OUT)

@@ -48,8 +48,11 @@ def run(settings: SandboxdSettings) -> None:
     Raises:
         StartRefused: it cannot start.
     """
-    os.umask(0o077)
-    asyncio.run(_until_told(settings))
+    before = os.umask(0o077)  # the socket is nobody else's from its first moment on
+    try:
+        asyncio.run(_until_told(settings))
+    finally:
+        os.umask(before)
 
 
 async def _until_told(settings: SandboxdSettings) -> None:
