@@ -54,7 +54,14 @@ class Surroundings:
 
 
 class Containers:
-    """The books."""
+    """The books.
+
+    Attributes:
+        seccomp: the allow-list's text for the engine's architecture.
+        is_engine_lost: nothing is asked of it then.
+        are_uids_mapped: a container's uid is another one outside (user namespaces), so that a
+            socket cannot tell its own container by it.
+    """
 
     def __init__(self, engine: Engine, surroundings: Surroundings) -> None:
         """None yet.
@@ -65,6 +72,7 @@ class Containers:
         """
         self.seccomp = ""
         self.is_engine_lost = True
+        self.are_uids_mapped = False
         self._engine = engine
         self._around = surroundings
         self._slots: dict[str, Slot] = {}
@@ -128,7 +136,8 @@ class Containers:
         directory = self._around.directory / name
         gate = None
         if profile.egress is not None:
-            gate = EgressGate(directory, self._around.outside, peer_uid=uid)
+            seen_as = None if self.are_uids_mapped else uid
+            gate = EgressGate(directory, self._around.outside, peer_uid=seen_as)
         return SlotOrder(
             name=name,
             image=image,

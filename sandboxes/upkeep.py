@@ -102,7 +102,10 @@ class Upkeep:
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(LOST_LOOK_S if self.problem else LOOK_S)
-            await self._look()
+            try:
+                await self._look()
+            except Exception:  # a defect of one look shall not be the last look
+                _log.exception("upkeep_failed")
 
     async def _look(self) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -139,8 +142,15 @@ class Upkeep:
         self._facts = facts
         known = facts.architecture in seccomp.ARCHITECTURES  # else no profile can be given
         self._containers.seccomp = seccomp.stored(facts.architecture) if known else ""
+        self._containers.are_uids_mapped = _are_uids_mapped(facts)
         await self.reap()
         self.problem = ""
         self._containers.is_engine_lost = False
         _log.info("engine_answers", version=facts.version, kernel=facts.kernel)
         self._pools.resume()
+
+
+def _are_uids_mapped(facts: EngineFacts) -> bool:
+    return any(
+        each.partition(",")[0] in ("name=userns", "name=rootless") for each in facts.security
+    )
