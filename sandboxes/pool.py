@@ -130,7 +130,7 @@ class Pools:
                 taken = await waiter
         except TimeoutError:
             raise NoRoom(
-                f"No container was ready within {wait_s:g} s: {self.count} of "
+                f"No container came free within {wait_s:g} s: {self.count} of "
                 f"{self.limits.containers_max} are there."
             ) from None
         finally:

@@ -104,7 +104,7 @@ class Upkeep:
             await asyncio.sleep(LOST_LOOK_S if self.problem else LOOK_S)
             try:
                 await self._look()
-            except Exception:  # a defect of one look shall not be the last look
+            except Exception:  # noqa: BLE001 - a defect of one look shall not end all looking
                 _log.exception("upkeep_failed")
 
     async def _look(self) -> None:
