@@ -2,13 +2,15 @@
 
 The sentence is the operator's template; values are filled in from the frozen arguments and from
 facts, each through the one escaper. An argument that could pass for words of the sentence stands
-in quotation marks, which nothing inside it can close. For reviewers' eyes only: a fact may show
-here what the caller may not see.
+in quotation marks, which nothing inside it can close. An argument that names a file shows as the
+file's name, which is somebody's word too. For reviewers' eyes only: a fact may show here what the
+caller may not see.
 """
 
 import functools
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from broker.core.arguments import JsonValue
@@ -33,6 +35,7 @@ _MINOR_DIGITS: Final[Mapping[str, int]] = {
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 # One word that can only be a name, number or address.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9@#+_.:/-]{1,80}")
+NO_FILES: Final[Mapping[str, str]] = MappingProxyType({})
 _PIECE: Final = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]|[^{}]+")
 
 
@@ -43,6 +46,7 @@ def summarise(
     money: Mapping[Reference, Reference],
     *,
     session: Session | None = None,
+    files: Mapping[str, str] = NO_FILES,
 ) -> str:
     """The line that people read: `Refund EUR 55.00 of order O-1001 to card ending 0017`.
 
@@ -52,13 +56,16 @@ def summarise(
         facts: looked up for it.
         money: amounts in minor units, to the currency of each.
         session: for references to the principal, agent or session.
+        files: file name of each artefact that the arguments name, by JSON Pointer.
 
     Raises:
         ValueError: the template is broken; `manifest.parse` refuses such a one.
     """
     known = Known(arguments=arguments, facts=facts, session=session)
     return "".join(
-        piece if isinstance(piece, str) else render(piece, known, money)
+        piece
+        if isinstance(piece, str)
+        else _file_names(piece, known, files) or render(piece, known, money)
         for piece in pieces(template)
     )
 
@@ -151,6 +158,26 @@ def _leaves(pointer: Pointer, value: JsonValue) -> Iterator[tuple[Pointer, JsonV
         yield pointer, value
     for token, member in members:
         yield from _leaves(pointer / token, member)
+
+
+def _file_names(reference: Reference, known: Known, files: Mapping[str, str]) -> str:
+    """The names of the files that an argument names; empty where it names none."""
+    if reference.root or not files:
+        return ""
+    value = known.value(reference)
+    at = str(reference.pointer)
+    if not isinstance(value, list):
+        return _fenced(files[at]) if at in files else ""
+    named = [files.get(f"{at}/{index}") for index in range(len(value))]
+    shown = [_fenced(name) for name in named[:ELEMENTS_SHOWN_MAX] if name is not None]
+    if not shown or None in named:
+        return ""
+    more = len(named) - ELEMENTS_SHOWN_MAX
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def _fenced(name: str) -> str:
+    return visible_value(name, characters_max=VALUE_CHARACTERS_MAX)
 
 
 def _why_missing(reference: Reference, known: Known) -> str:

@@ -232,6 +232,7 @@ class Decider:
                 facts,
                 manifest.review.money,
                 session=caller.session,
+                files={at: artefact.file_name for at, artefact in artefacts.items()},
             ),
             lifted=bool(discharged),
         )

@@ -52,6 +52,26 @@ def test_long_values_and_lists_are_cut_with_a_mark():
     assert "(5000 characters)" in line("{order#/method}", facts=order_fact(method="x" * 5_000))
 
 
+def test_a_file_is_shown_by_its_name_and_fenced():
+    files = {"/order_id": 'in" voice.pdf', "/to/0": "a.csv", "/to/1": "b.csv"}
+
+    def shown(template: str, **changes) -> str:
+        tool = manifest()
+        arguments = {**ARGUMENTS, **changes}
+        return summarise(template, arguments, {}, tool.review.money, files=files)
+
+    assert shown("Read {/order_id}") == 'Read "in\\" voice.pdf"'
+    assert shown("Read {/to}", to=["artefacts/a", "artefacts/b"]) == 'Read "a.csv", "b.csv"'
+    assert shown("Read {/to}", to=["artefacts/a", "x", "y"]) == "Read artefacts/a, x, y"
+    assert shown("Pay {/amount_minor}").startswith("Pay EUR ")
+
+
+def test_of_many_files_a_few_are_named():
+    files = {f"/to/{n}": f"{n}.csv" for n in range(5)}
+    told = summarise("{/to}", {"to": ["x"] * 5}, {}, {}, files=files)
+    assert told == '"0.csv", "1.csv", "2.csv" and 2 more'
+
+
 def test_nothing_that_a_terminal_obeys_comes_through():
     told = line("{order#/method} {/reason}", facts=order_fact(method="\x1b[2J"), reason="\x1b]0;x")
     assert "\x1b" not in told
