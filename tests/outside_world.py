@@ -6,6 +6,7 @@ profile under test opens by `private_addresses`. It sends whatever bytes a test 
 
 import asyncio
 import datetime as dt
+import json
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -203,10 +204,15 @@ def outside(*credentials: Credential, names: Names | None = None, **given) -> Ou
     return Outside(
         now=lambda: 1_700_000_000.0,
         credentials={each.name: each for each in credentials},
-        tls=trusting(authority().file),
+        tls=_trust(),
         resolver=names or Names(),
         **given,
     )
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    return trusting(authority().file)
 
 
 @dataclass
@@ -215,6 +221,7 @@ class Tool:
 
     gate: EgressGate
     socket: Path
+    outside: Outside
 
     async def fetch(self, url: str, *args, **given) -> Answer:
         """As tools do."""
@@ -252,17 +259,24 @@ async def gate(
     try:
         if way_out is not None:
             made.open(way_out, given.pop("input_json", b"{}"), subject)
-        yield Tool(made, directory / "gate" / SOCKET_NAME)
+        yield Tool(made, directory / "gate" / SOCKET_NAME, beyond)
     finally:
         await made.close()
 
 
 @asynccontextmanager
-async def opened(directory: Path, **given) -> AsyncIterator[tuple[Tool, Origin]]:
+async def opened(
+    directory: Path, *, call: Mapping[str, object] | None = None, **given
+) -> AsyncIterator[tuple[Tool, Origin]]:
     """A gate that is open to one host, and the host; takes what a rule or a way out takes."""
     of_rule = {name: given.pop(name) for name in EgressRule.__dataclass_fields__ & given.keys()}
     async with (
         origin() as host,
-        gate(directory, egress(rule(host.port, **of_rule), **given), outside()) as tool,
+        gate(
+            directory,
+            egress(rule(host.port, **of_rule), **given),
+            outside(),
+            input_json=json.dumps(call or {}).encode(),
+        ) as tool,
     ):
         yield tool, host

@@ -15,7 +15,7 @@ from sandboxes.egress import addresses, heads, rules, upstream
 from sandboxes.egress.addresses import Address, Block
 from sandboxes.egress.budget import Budget
 from sandboxes.egress.credentials import Credential, read_secret
-from sandboxes.egress.echoes import EchoGuard, spellings
+from sandboxes.egress.echoes import EchoGuard, Wanted, spellings
 from sandboxes.egress.heads import Head
 from sandboxes.egress.journal import Entry
 from sandboxes.egress.outside import Outside
@@ -97,7 +97,7 @@ async def carry(
 
 async def _injected(rule: EgressRule, head: Head, permit: Permit, outside: Outside) -> _Injected:
     if not rule.credential:
-        return _Injected(guard=EchoGuard(()))
+        return _Injected(guard=EchoGuard(Wanted()))
     credential = outside.credentials.get(rule.credential)
     if credential is None or head.target.scheme != "https":
         raise EgressRefused(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Optional
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 SOCKET_PATH = "/callbroker/egress/proxy.sock"
 _REFUSAL_FIELD = "Callbroker-Refused"
@@ -82,9 +82,11 @@ def fetch(
             in time (EGRESS_TOO_LATE), or the answer was cut (EGRESS_CUT).
     """
     spelled = quote(url, safe=_SAFE)
-    connection = _Connection(urlsplit(spelled).hostname or "-", socket_path, timeout_s)
+    fields = {name: said for name, said in (headers or {}).items() if name.lower() != "host"}
+    fields["Host"] = spelled.partition("://")[2].partition("/")[0].partition("?")[0]
+    connection = _Connection("-", socket_path, timeout_s)
     try:
-        _send(connection, method, spelled, dict(headers or {}), body)
+        _send(connection, method, spelled, fields, body)
         response = connection.getresponse()
         content = response.read()
     except (FileNotFoundError, PermissionError):
@@ -105,11 +107,11 @@ def _send(
     connection: http.client.HTTPConnection,
     method: str,
     url: str,
-    headers: Mapping[str, str],
+    fields: Mapping[str, str],
     body: bytes,
 ) -> None:
     with suppress(BrokenPipeError, ConnectionResetError):  # refused early; the answer says why
-        connection.request(method, url, body or None, dict(headers))
+        connection.request(method, url, body or None, dict(fields))
 
 
 def _joined(response: http.client.HTTPResponse) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandboxes.egress.credentials import Credential, read_secret
-from sandboxes.egress.echoes import EchoGuard, spellings
+from sandboxes.egress.echoes import EchoGuard, Wanted, spellings
 from sandboxes.egress.refusals import EgressRefused
 
 SECRET = "s3cret/with+odd=characters&more"
@@ -82,6 +82,11 @@ def test_each_subject_has_a_file_of_its_own(tmp_path):
         SECRET,
         quote(SECRET, safe=""),
         json.dumps(SECRET),
+        SECRET.replace("/", "\\/").replace("+", "\\u002b"),
+        quote(SECRET, safe="/+"),
+        quote(SECRET, safe="=").lower(),
+        SECRET.replace("&", "&amp;").replace("/", "&#x2F;").replace("+", "&#43;"),
+        quote(SECRET, safe="").replace("%2F", "\\u00252f"),
         SECRET.encode().hex(),
         SECRET.encode().hex().upper(),
         base64.b64encode(SECRET.encode()).decode(),
@@ -121,5 +126,5 @@ def test_however_an_echo_is_cut_up_no_byte_of_it_passes(before, sizes, after):
 def test_what_has_no_echo_passes_whole(pieces):
     guard = EchoGuard(spellings(SECRET))
     assert b"".join([*map(guard.feed, pieces), guard.finish()]) == b"".join(pieces)
-    plain = EchoGuard(())
+    plain = EchoGuard(Wanted())
     assert [plain.feed(piece) for piece in pieces] == pieces
