@@ -15,27 +15,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar, cast
 
 import docker
-import requests
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 
 from sandboxes.docker_stream import PIECE_BYTES, DockerStream
 from sandboxes.docker_words import (
     Joined,
-    cause,
     facts_of,
     image_of,
     modes_of,
-    sentence,
     state_of,
+    worded,
 )
 from sandboxes.engine import (
     ContainerFound,
     ContainerState,
     EngineFacts,
-    EngineRefused,
     EngineUnavailable,
     ImageFacts,
-    NotThere,
 )
 
 SCHEME: Final = "unix://"
@@ -248,22 +244,15 @@ class DockerEngine:
             )
         deadline_s *= self._patience
         running = self._executor.submit(self._with_client, function, deadline_s)
-        try:
-            async with asyncio.timeout(deadline_s + GRACE_S * self._patience):
-                return await asyncio.wrap_future(running)
-        except TimeoutError:
-            self._note_hung(running)
-            raise EngineUnavailable(
-                f"The container engine at {self.url} did not {what} within {deadline_s:g} s."
-            ) from None
-        except (ImageNotFound, NotFound) as missing:
-            raise NotThere(sentence(missing)) from missing
-        except APIError as refused:
-            raise EngineRefused(sentence(refused)) from refused
-        except (DockerException, requests.RequestException, OSError) as broken:
-            raise EngineUnavailable(
-                f"The container engine at {self.url} did not {what}: {cause(broken)}."
-            ) from broken
+        with worded(self.url, what):
+            try:
+                async with asyncio.timeout(deadline_s + GRACE_S * self._patience):
+                    return await asyncio.wrap_future(running)
+            except TimeoutError:
+                self._note_hung(running)
+                raise EngineUnavailable(
+                    f"The container engine at {self.url} did not {what} within {deadline_s:g} s."
+                ) from None
 
     def _with_client(self, function: Callable[[docker.APIClient], T], deadline_s: float) -> T:
         """In a thread, which keeps a client of its own; one that broke is not used again."""

@@ -3,15 +3,25 @@
 Nothing of an engine's own sentences goes on unread: they become one printable line.
 """
 
+import contextlib
 import stat
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, Any, Final, cast
 
 from docker import APIClient
-from docker.errors import APIError
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from requests.exceptions import RequestException
 
-from sandboxes.engine import ContainerState, EngineFacts, ImageFacts
+from sandboxes.engine import (
+    ContainerState,
+    EngineFacts,
+    EngineRefused,
+    EngineUnavailable,
+    ImageFacts,
+    Limit,
+    NotThere,
+)
 
 SENTENCE_CHARACTERS_MAX: Final = 500
 
@@ -58,7 +68,7 @@ _KINDS: Final = {
 }
 
 
-_LIMITS: Final = {
+_LIMITS: Final[Mapping[Limit, str]] = {
     "memory": "MemoryLimit",
     "swap": "SwapLimit",
     "pids": "PidsLimit",
@@ -84,8 +94,13 @@ def facts_of(client: APIClient) -> EngineFacts:
         security=tuple(info.get("SecurityOptions") or ()),
         cgroup_version=int(info.get("CgroupVersion") or 1),
         runtime_versions=components,
-        limits_missing=tuple(name for name, said in _LIMITS.items() if not info.get(said)),
+        limits_missing=limits_missing(info),
     )
+
+
+def limits_missing(info: Mapping[str, Any]) -> tuple[Limit, ...]:
+    """What the answer to `GET /info` says that it cannot limit."""
+    return tuple(limit for limit, name in _LIMITS.items() if not info.get(name))
 
 
 def image_of(found: Mapping[str, Any]) -> ImageFacts:
@@ -108,6 +123,29 @@ def state_of(state: Mapping[str, Any]) -> ContainerState:
         exit_code=int(state.get("ExitCode") or 0),
         out_of_memory=bool(state.get("OOMKilled")),
     )
+
+
+@contextlib.contextmanager
+def worded(url: str, what: str) -> Iterator[None]:
+    """What goes wrong with an engine, as the port's own errors.
+
+    Args:
+        url: of the engine.
+        what: that it is asked to do, after "did not".
+
+    Raises:
+        NotThere, EngineRefused, EngineUnavailable: as `sandboxes.engine` says.
+    """
+    try:
+        yield
+    except (ImageNotFound, NotFound) as missing:
+        raise NotThere(sentence(missing)) from missing
+    except APIError as refused:
+        raise EngineRefused(sentence(refused)) from refused
+    except (DockerException, RequestException, OSError) as broken:
+        raise EngineUnavailable(
+            f"The container engine at {url} did not {what}: {cause(broken)}."
+        ) from broken
 
 
 def sentence(error: APIError) -> str:

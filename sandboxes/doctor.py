@@ -7,14 +7,14 @@ tool or a stranger out, is refused; what weakens a second line of defence is a w
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
+from sandboxes.engine import Limit
 from sandboxes.known_flaws import Part, flaws_of, release_of
 
 API_MIN: Final = (1, 41)
 KERNEL_MIN: Final = (5, 10)
 DRIVERS_SLOW: Final = frozenset({"vfs", "devicemapper", "aufs"})
-Limit = Literal["memory", "swap", "pids", "cpu"]
 
 _UPGRADE: Final = {
     "runc": "apt-get update && apt-get install --only-upgrade runc; where that brings nothing "

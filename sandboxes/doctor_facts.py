@@ -13,20 +13,13 @@ import docker
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
-from sandboxes.docker_words import cause, clean
-from sandboxes.doctor import EngineReport, Facts, Limit, SocketFacts
+from sandboxes.docker_words import cause, clean, limits_missing
+from sandboxes.doctor import EngineReport, Facts, SocketFacts
 
 ANSWER_DEADLINE_S: Final = 5
 SCHEME: Final = "unix://"
 LSM_LIST: Final = Path("/sys/kernel/security/lsm")
 WRITABLE_BY_GROUP: Final = 0o020
-
-_LIMITS: Final[dict[Limit, str]] = {
-    "memory": "MemoryLimit",
-    "swap": "SwapLimit",
-    "pids": "PidsLimit",
-    "cpu": "CpuCfsQuota",
-}
 
 
 def look(url: str) -> Facts:
@@ -74,7 +67,7 @@ def report_of(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineRepo
         cgroup_version=int(info.get("CgroupVersion") or 1),
         storage_driver=str(info.get("Driver", "")),
         live_restore=bool(info.get("LiveRestoreEnabled")),
-        limits_missing=tuple(limit for limit, name in _LIMITS.items() if not info.get(name)),
+        limits_missing=limits_missing(info),
         authorization_plugins=tuple((info.get("Plugins") or {}).get("Authorization") or ()),
         warnings=tuple(clean(str(warning)) for warning in info.get("Warnings") or ()),
     )

@@ -7,7 +7,9 @@ copy files into or out of one, or pull an image.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+Limit = Literal["memory", "swap", "pids", "cpu"]
 
 
 class EngineUnavailable(Exception):
@@ -33,7 +35,7 @@ class EngineFacts:
         security: the engine's own list: "name=seccomp,profile=default", "name=apparmor", …
         cgroup_version: 1 or 2.
         runtime_versions: "runc" → "1.1.5", "containerd" → …, where the engine says.
-        limits_missing: what it cannot limit: some of "memory", "swap", "pids" and "cpu".
+        limits_missing: what it cannot limit.
     """
 
     engine_id: str
@@ -45,7 +47,7 @@ class EngineFacts:
     security: tuple[str, ...]
     cgroup_version: int
     runtime_versions: Mapping[str, str]
-    limits_missing: tuple[str, ...] = ()
+    limits_missing: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

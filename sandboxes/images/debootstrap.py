@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from sandboxes.images.programs import output_of
 from sandboxes.images.refusals import BuildRefused
 
 DEADLINE_S: Final = 1_800
@@ -62,21 +63,13 @@ def make_tree(target: Path, *, packages: Sequence[str], release: str = "", mirro
 
 
 def _run(command: Sequence[str]) -> None:
-    try:
-        ended = subprocess.run(  # noqa: S603 - no shell, and words of our own
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=DEADLINE_S,
-            check=False,
-            env={**os.environ, "PATH": _search_path(), "LC_ALL": "C.UTF-8"},
-        )
-    except subprocess.TimeoutExpired:
-        raise BuildRefused(f"debootstrap took longer than {DEADLINE_S} s") from None
-    if ended.returncode != 0:
-        said = ended.stdout.decode(errors="replace")[-_LOG_CHARACTERS:].strip()
-        raise BuildRefused("debootstrap failed", findings=tuple(said.splitlines()[-10:]))
+    environment = {**os.environ, "PATH": _search_path(), "LC_ALL": "C.UTF-8"}
+    code, said = output_of(
+        command, name="debootstrap", environment=environment, deadline_s=DEADLINE_S
+    )
+    if code != 0:
+        last = said[-_LOG_CHARACTERS:].splitlines()[-10:]
+        raise BuildRefused("debootstrap failed", findings=tuple(last))
 
 
 def _search_path() -> str:

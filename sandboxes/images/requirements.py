@@ -6,13 +6,13 @@ time. What a requirement itself requires must be listed too.
 
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from sandboxes.images.programs import output_of
 from sandboxes.images.refusals import BuildRefused
 
 DEADLINE_S: Final = 600
@@ -102,20 +102,10 @@ def _install(place: Path, *, python: str, architecture: str) -> None:
         *(word for platform in platforms for word in ("--platform", platform)),
         *("--target", str(place / "packages"), "--requirement", str(place / "requirements.txt")),
     ]
-    try:
-        ended = subprocess.run(  # noqa: S603 - no shell, and words of our own
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=DEADLINE_S,
-            check=False,
-            env={**os.environ, "PIP_NO_INPUT": "1"},
-        )
-    except subprocess.TimeoutExpired:
-        raise BuildRefused(f"pip took longer than {DEADLINE_S} s") from None
-    if ended.returncode != 0:
-        said = ended.stdout.decode(errors="replace").strip().splitlines()[-_SAID_LINES:]
+    environment = {**os.environ, "PIP_NO_INPUT": "1"}
+    code, told = output_of(command, name="pip", environment=environment, deadline_s=DEADLINE_S)
+    if code != 0:
+        said = told.splitlines()[-_SAID_LINES:]
         if any("No module named pip" in line for line in said):
             raise BuildRefused(f"pip is missing: {sys.executable} -m ensurepip")
         raise BuildRefused(

@@ -15,10 +15,10 @@ from typing import IO, Any, Final, Self, cast
 
 import docker
 import requests
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import DockerException
 from docker.utils.socket import frames_iter_no_tty
 
-from sandboxes.docker_words import Joined, cause, image_of, modes_of, sentence
+from sandboxes.docker_words import Joined, cause, image_of, modes_of, worded
 from sandboxes.engine import EngineRefused, EngineUnavailable, ImageFacts, NotThere
 
 DEADLINE_S: Final = 30.0
@@ -205,16 +205,8 @@ class ImageStore:
     @contextlib.contextmanager
     def _worded(self, what: str, deadline_s: float = DEADLINE_S) -> Iterator[None]:
         self._client.timeout = deadline_s
-        try:
+        with worded(self.url, what):
             yield
-        except (ImageNotFound, NotFound) as missing:
-            raise NotThere(sentence(missing)) from missing
-        except APIError as refused:
-            raise EngineRefused(sentence(refused)) from refused
-        except (DockerException, requests.RequestException, OSError) as broken:
-            raise EngineUnavailable(
-                f"The container engine at {self.url} did not {what}: {cause(broken)}."
-            ) from broken
 
 
 def _layers_of(saved: Path, directory: Path) -> list[Path]:
