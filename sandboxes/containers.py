@@ -5,6 +5,7 @@ in. One of which the engine does not say that it is gone stays on the books.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ import structlog
 
 from sandboxes.egress.outside import Outside
 from sandboxes.egress.proxy import EgressGate
-from sandboxes.engine import Engine, EngineRefused, EngineUnavailable
+from sandboxes.engine import Engine, EngineRefused, EngineUnavailable, NotThere
 from sandboxes.profile import Profile
 from sandboxes.slot import (
     NODE_LABEL,
@@ -31,6 +32,7 @@ from sandboxes.slot import (
 from sandboxes.uids import Uids
 
 DEADLINE_LABEL: Final = "callbroker.deadline"
+ENDED_WITHIN_S: Final = 5.0  # of the signal that kills it
 _log = structlog.get_logger()
 
 
@@ -61,6 +63,7 @@ class Containers:
         is_engine_lost: nothing is asked of it then.
         are_uids_mapped: a container's uid is another one outside (user namespaces), so that a
             socket cannot tell its own container by it.
+        on_stuck: is told of each that came to nothing and could not be removed.
     """
 
     def __init__(self, engine: Engine, surroundings: Surroundings) -> None:
@@ -73,6 +76,7 @@ class Containers:
         self.seccomp = ""
         self.is_engine_lost = True
         self.are_uids_mapped = False
+        self.on_stuck: Callable[[Slot], None] = lambda _: None
         self._engine = engine
         self._around = surroundings
         self._slots: dict[str, Slot] = {}
@@ -106,6 +110,8 @@ class Containers:
                 _log.warning("sandbox_errors", run=slot.run, errors=printed(slot.errors))
             slot.happen(Event.END)
             await self.end(slot)
+            if slot.state is State.QUARANTINED:
+                self.on_stuck(slot)
             raise
         return slot
 
@@ -118,6 +124,7 @@ class Containers:
             slot.happen(Event.STUCK)
             return
         try:
+            await self._read_end(slot)
             await self._engine.remove(slot.container or slot.order.name)
         except (EngineUnavailable, EngineRefused) as stuck:
             slot.happen(Event.STUCK)
@@ -130,6 +137,21 @@ class Containers:
         slot.happen(Event.REMOVED)
         self._slots.pop(slot.order.name, None)
         self._around.uids.give_back(slot.order.uid)
+
+    async def _read_end(self, slot: Slot) -> None:
+        """How one ended that was handed a call: once it is removed, nobody can say."""
+        if not slot.was_asked:
+            return
+        with contextlib.suppress(NotThere):
+            await self._engine.kill(slot.container)  # what has answered may still run
+            state = await self._engine.ended(slot.container, within_s=ENDED_WITHIN_S)
+            if state is not None:
+                _log.info(
+                    "sandbox_removed",
+                    run=slot.run,
+                    exit_code=state.exit_code,
+                    out_of_memory=state.out_of_memory,
+                )
 
     def _order(self, image: str, profile: Profile) -> SlotOrder:
         name, uid = new_name(), self._around.uids.take()

@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from sandboxes.engine import Engine, ImageFacts
 from sandboxes.images import lint
 from sandboxes.images.layout import LABEL
+
+AT_A_TIME: Final = 2  # each reads a whole image, in one of the few threads that an engine has
 
 
 class ImageFindings:
@@ -14,6 +17,7 @@ class ImageFindings:
     def __init__(self, engine: Engine) -> None:
         """Know nothing yet of what that engine has."""
         self._engine = engine
+        self._turns = asyncio.Semaphore(AT_A_TIME)
         self._looking: dict[str, asyncio.Task[tuple[str, ...]]] = {}
 
     async def of(self, digest: str, *, architecture: str) -> tuple[str, ...]:
@@ -52,5 +56,6 @@ class ImageFindings:
 
     async def _look_into(self, digest: str, architecture: str) -> tuple[str, ...]:
         image = await self._engine.image(digest)
-        modes = await self._engine.file_modes(digest)
+        async with self._turns:
+            modes = await self._engine.file_modes(digest)
         return lint.findings(image, modes, architecture=architecture)

@@ -9,8 +9,6 @@ from typing import Final
 
 CHARACTERS_MAX: Final = 128
 _FORBIDDEN: Final = frozenset('/\\:*?"<>|')
-# Control, format (bidirectional overrides), surrogate, private use, unassigned, line breaks.
-_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # What other systems open instead of a file, whatever the extension (Win32 file namespaces).
 _RESERVED: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{p}{n}" for p in ("com", "lpt") for n in range(10))}
@@ -30,7 +28,7 @@ def _findings(name: str) -> Iterator[str]:
         yield "begins with a dot, a dash, a tilde or a space, or ends with a dot or a space"
     if any(c in _FORBIDDEN for c in name):
         yield "has a character that means something to a shell or a file system"
-    if any(unicodedata.category(c) in _CATEGORIES for c in name):
+    if not name.isprintable():  # nor a blank other than the plain one
         yield "has a character that cannot be seen"
     if unicodedata.normalize("NFC", name) != name:
         yield "is not in Unicode's composed form (NFC)"

@@ -103,6 +103,7 @@ class Node:
         )
         self._containers = Containers(engine, surroundings)
         self.pools = Pools(limits=limits, start=self._containers.make, end=self._containers.end)
+        self._containers.on_stuck = self.pools.count_on
         self._findings = ImageFindings(engine)
         self._upkeep = Upkeep(
             engine,

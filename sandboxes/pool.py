@@ -7,6 +7,7 @@ way. None is ever shared, and none comes back once it was asked.
 
 import asyncio
 import contextlib
+import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from sandboxes.slot import Event, NotReady, Slot, State
 HAND_OVER_S: Final = 0.1
 LINGER_S: Final = 0.03
 STARTS_MAX: Final = 4
+TURN_S: Final = 2.0  # after which a start that goes on is nobody's way any more
 _log = structlog.get_logger()
 
 Starter = Callable[[str, Profile], Awaitable[Slot]]
@@ -85,6 +87,9 @@ class Pools:
         self._pools: dict[tuple[str, str], Pool] = {}
         self._slots: set[Slot] = set()
         self._starting = 0
+        self._turns: set[object] = set()
+        self._arrived: dict[asyncio.Future[Slot], int] = {}
+        self._arrivals = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waking: asyncio.TimerHandle | None = None
         self._refilling = True
@@ -123,6 +128,7 @@ class Pools:
             self._retire(pool, slot)
         waiter: asyncio.Future[Slot] = loop.create_future()
         pool.waiters.append(waiter)
+        self._arrived[waiter] = next(self._arrivals)
         self._arrange()
         taken: Slot | None = None
         try:
@@ -134,6 +140,7 @@ class Pools:
                 f"{self.limits.containers_max} are there."
             ) from None
         finally:
+            del self._arrived[waiter]
             if taken is None:
                 self._forget(pool, waiter)
         return taken, False
@@ -154,6 +161,10 @@ class Pools:
         if pool is not None:
             pool.starts_at_s = 0.0
             self._retire(pool, slot)
+
+    def count_on(self, slot: Slot) -> None:
+        """It came to nothing and could not be removed: it counts until `forget`."""
+        self._slots.add(slot)
 
     def forget(self, slot: Slot) -> None:
         """The engine says that its container is gone."""
@@ -284,7 +295,7 @@ class Pools:
     def _arrange(self) -> None:
         """Start what is missing: for whoever waits first, then to be warm."""
         now_s = asyncio.get_running_loop().time()
-        for pool in list(self._pools.values()):
+        for pool in sorted((p for p in self._pools.values() if p.waiters), key=self._turn_of):
             while len(pool.waiters) > pool.starting and self._may_start(pool):
                 self._spawn_start(pool)
         if not self._refilling or self._is_handing_over():
@@ -294,13 +305,22 @@ class Pools:
                 continue
             while (
                 len(pool.ready) + pool.starting - len(pool.waiters) < self.limits.warm
-                and self._starting < STARTS_MAX
+                and len(self._turns) < STARTS_MAX
                 and self.count < self.limits.containers_max
             ):
                 self._spawn_start(pool)
 
+    def _turn_of(self, pool: Pool) -> int:
+        """When whoever waits longest there came; one that has just been served counts for none."""
+        return min((self._arrived[w] for w in pool.waiters if w in self._arrived), default=0)
+
+    def _pass_on(self, turn: object) -> None:
+        """A program that is slow to load costs its own caller time, and no other."""
+        self._turns.discard(turn)
+        self._arrange()
+
     def _may_start(self, pool: Pool) -> bool:
-        if self._starting >= STARTS_MAX:
+        if len(self._turns) >= STARTS_MAX:
             return False
         if self.count < self.limits.containers_max:
             return True
@@ -314,9 +334,12 @@ class Pools:
     def _spawn_start(self, pool: Pool) -> None:
         pool.starting += 1
         self._starting += 1
-        self._spawn(self._starts(pool))
+        turn = object()
+        self._turns.add(turn)
+        self._spawn(self._starts(pool, turn))
 
-    async def _starts(self, pool: Pool) -> None:
+    async def _starts(self, pool: Pool, turn: object) -> None:
+        passing_on = asyncio.get_running_loop().call_later(TURN_S, self._pass_on, turn)
         try:
             slot = await self._start(pool.image, pool.profile)
         except (NotReady, EngineRefused, EngineUnavailable) as failed:
@@ -329,6 +352,8 @@ class Pools:
             self._slots.add(slot)
             self._offer(pool, slot)
         finally:
+            passing_on.cancel()
+            self._turns.discard(turn)
             pool.starting -= 1
             self._starting -= 1
         self._arrange()

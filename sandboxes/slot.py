@@ -116,6 +116,7 @@ class Slot:
         self.state = State.STARTING
         self.container = ""
         self.claims = 0
+        self.was_asked = False
         self.claimed_at_s = 0.0
         self.outcome: asyncio.Future[Heard] = loop.create_future()
         self._loaded: asyncio.Future[Heard] = loop.create_future()
@@ -200,6 +201,7 @@ class Slot:
         if self._stream is None:
             raise IllegalEvent("asked before it was started")
         self.happen(Event.ASK)
+        self.was_asked = True
         if self.outcome.done():  # it has said something, or ended, since it was claimed
             return
         self._hearing.expect(AnswerReader(nonce=nonce, caps=caps))

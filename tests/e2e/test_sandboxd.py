@@ -57,8 +57,9 @@ async def test_after_a_kill_it_removes_its_own_leftovers_and_serves_again(
     await node.stop(signal.SIGKILL)
     before = left(container_engine, node.state)
     await node.start()
-    between = set(left(container_engine, node.state)) & set(before)
     async with NodeClient(node.address) as client:
+        await client.health()  # it listens before it serves
+        between = set(left(container_engine, node.state)) & set(before)
         result = await client.run(tool_image(container_engine))
     await node.stop()
 

@@ -12,6 +12,7 @@ from sandboxes.engine import (
     ContainerFound,
     ContainerState,
     EngineFacts,
+    EngineRefused,
     EngineUnavailable,
     ImageFacts,
     NotThere,
@@ -114,6 +115,7 @@ class FakeEngine:
         trouble: raised by every call while it is set.
         refusing: raised by one call, by its name.
         made: every container that there ever was.
+        stuck: containers that it cannot remove.
     """
 
     def __init__(self, programs: Mapping[str, Program] | None = None) -> None:
@@ -121,6 +123,7 @@ class FakeEngine:
         self.configs: dict[str, Mapping[str, Any]] = {}
         self.there: dict[str, FakeContainer] = {}
         self.made: list[FakeContainer] = []
+        self.stuck: set[str] = set()
         self.trouble: Exception | None = None
         self.refusing: dict[str, Exception] = {}
         self.engine_id = "ENGINE"
@@ -246,6 +249,8 @@ class FakeEngine:
 
     async def remove(self, container: str) -> None:
         self._check("remove")
+        if container in self.stuck:
+            raise EngineRefused("device or resource busy")
         found = self.there.pop(container, None)
         if found is not None:
             _end(found)
