@@ -67,7 +67,7 @@ bench: set-up-test ## measure sandboxes beside the engine's own cost, as root; t
 soak: set-up-test ## kill containers, node and engine at random under many calls, as root; SOAK="--runs 10000"
 	@exec $(BIN)/python -m tests.benchmarks.soak_sandboxes $(SOAK)
 
-proto: set-up-check ## generate the stubs in broker/v1 from proto/
+proto: set-up-check ## generate the stubs in broker/v1 and sandboxes/v1 from proto/
 	@mkdir -p $(PROTO_OUT)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=$(PROTO_OUT) \
 		--grpc_python_out=$(PROTO_OUT) --mypy_out=quiet:$(PROTO_OUT) --mypy_grpc_out=quiet:$(PROTO_OUT) $(PROTOS)
