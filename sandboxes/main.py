@@ -12,11 +12,12 @@ import re
 import secrets
 import signal
 import socket
+import ssl
 import stat
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
@@ -199,11 +200,12 @@ def _bind(server: NodeServer, settings: SandboxdSettings) -> str:
             _require_free(path)
             server.bind_socket(path)
             return settings.listen
+        certificate = _read(settings.tls_certificate_file)
+        key = _read(settings.tls_key_file)
+        clients = _read(settings.tls_client_ca_file)
+        _require_usable(settings)
         port = server.bind_address(
-            settings.listen,
-            certificate=_read(settings.tls_certificate_file),
-            key=_read(settings.tls_key_file),
-            clients=_read(settings.tls_client_ca_file),
+            settings.listen, certificate=certificate, key=key, clients=clients
         )
     except RuntimeError as failed:
         raise StartRefused(
@@ -211,6 +213,25 @@ def _bind(server: NodeServer, settings: SandboxdSettings) -> str:
             "have that address. Stop the other, or choose another `listen`."
         ) from failed
     return f"{settings.listen.rpartition(':')[0]}:{port}"
+
+
+def _require_usable(settings: SandboxdSettings) -> None:
+    """Files that TLS cannot use are told by name; gRPC says the same as of a taken address."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate, key = settings.tls_certificate_file, settings.tls_key_file
+    try:
+        context.load_cert_chain(cast("Path", certificate), key, password=lambda: "")
+    except (OSError, ValueError) as wrong:  # ssl.SSLError is an OSError
+        raise StartRefused(
+            f"tls_certificate_file = {certificate} and tls_key_file = {key} are no pair: one is no "
+            "certificate, or no key without a password, in PEM, or they do not belong together."
+        ) from wrong
+    try:
+        context.load_verify_locations(cast("Path", settings.tls_client_ca_file))
+    except (OSError, ValueError) as wrong:
+        raise StartRefused(
+            f"tls_client_ca_file = {settings.tls_client_ca_file} holds no certificate in PEM."
+        ) from wrong
 
 
 def _require_free(path: Path) -> None:

@@ -225,7 +225,9 @@ def _finding(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         close = difflib.get_close_matches(place, SandboxdSettings.model_fields, n=1)
         meant = f"did you mean {close[0]}? " if close else ""
-        return f"{place}: there is no such setting; {meant}`callbroker sandboxd --help` lists them"
+        return (
+            f"{place}: there is no such setting; {meant}`callbroker sandboxd --settings` lists them"
+        )
     told = error["msg"].removeprefix("Value error, ")
     return f"{place}: {told}" if place else told
 

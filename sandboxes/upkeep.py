@@ -125,6 +125,8 @@ class Upkeep:
     def _lose(self, why: str) -> None:
         if self.problem and self._facts is not None:
             return  # it is known, and the first cause says most
+        if self.problem == why:
+            return  # it was said, and is looked for again twice a second
         self.problem = why
         self._containers.is_engine_lost = True
         _log.error("engine_lost", why=why)

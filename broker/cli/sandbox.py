@@ -5,7 +5,7 @@ It speaks to the container engine itself, as a person does who may; the broker n
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -58,8 +58,9 @@ def build(
     of it runs while it is built. Supplied tools: run_python, run_shell, read_document.
     """
     with _needs():
-        from sandboxes.images import tools  # noqa: PLC0415 - docker, for these commands alone
+        from sandboxes.images import bases, tools  # noqa: PLC0415 - docker, for these commands alone
         from sandboxes.images.folder import read_folder  # noqa: PLC0415 - likewise
+    _require_known(base, bases.RECIPES)
     with _refused(f"{tool} was not built"):
         path = tools.supplied_folder(tool) or Path(tool)
         if not path.is_dir():
@@ -165,12 +166,8 @@ def build_base(
     """
     with _needs():
         from sandboxes.images import bases  # noqa: PLC0415 - docker, for these commands alone
+    _require_known(base, bases.RECIPES)
     wanted = [base] if base else list(bases.RECIPES)
-    if not set(wanted) <= set(bases.RECIPES):
-        raise CommandFailed(
-            f"There is no base {base!r}; there are {', '.join(bases.RECIPES)}.",
-            exit_code=ExitCode.USAGE,
-        )
     if registry and not base:
         raise CommandFailed(
             "Say with --base which base this registry's image is for.", exit_code=ExitCode.USAGE
@@ -205,7 +202,7 @@ def lint(
         from sandboxes.images import lint as linting  # noqa: PLC0415 - for this command alone
         from sandboxes.images.layout import BASE_LABEL, LABEL  # noqa: PLC0415 - likewise
     with _refused("the image was not checked"), _store(engine) as store:
-        facts = store.image(image)
+        facts = _there(store, image)
         found = linting.findings(
             facts,
             store.modes(facts.digest),
@@ -249,6 +246,13 @@ def list_images(*, engine: Engine = ENGINE, as_json: AsJson = False) -> None:
         say("There is none. Make the bases: sudo callbroker sandbox images build")
 
 
+def _require_known(base: str, bases: Collection[str]) -> None:
+    if base and base not in bases:
+        raise CommandFailed(
+            f"There is no base {base!r}; there are {', '.join(bases)}.", exit_code=ExitCode.USAGE
+        )
+
+
 @contextlib.contextmanager
 def _needs() -> Iterator[None]:
     try:
@@ -279,6 +283,18 @@ def _refused(what: str) -> Iterator[None]:
         ) from None
     except OSError as broken:
         raise CommandFailed(f"{what}: {broken}") from None
+
+
+def _there(store: "ImageStore", image: str) -> "ImageFacts":
+    from sandboxes.engine import NotThere  # noqa: PLC0415 - as above
+
+    try:
+        return store.image(image)
+    except NotThere:
+        raise CommandFailed(
+            f"There is no image {image} on this engine; callbroker sandbox images list shows those "
+            "that were made for sandboxes."
+        ) from None
 
 
 def _store(engine: str) -> "ImageStore":

@@ -7,6 +7,7 @@ import pytest
 
 from broker.cli.main import main
 from sandboxes.settings import SandboxdSettings
+from tests.unit.sandbox_nodes.authority import Authority
 
 
 def test_every_setting_is_listed_with_its_value_and_meaning(capsys):
@@ -46,3 +47,52 @@ def test_what_keeps_it_from_starting_is_a_sentence(capsys):
     assert code == 2
     assert "The state directory" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("broken", "word"),
+    [
+        ({"node.key": "another"}, "are no pair"),
+        ({"node.pem": "key"}, "are no pair"),
+        ({"clients.pem": "key"}, "clients.pem holds no certificate"),
+    ],
+)
+def test_tls_files_that_do_not_fit_are_named(capsys, monkeypatch, tmp_path, broken, word):
+    authority = Authority("nodes")
+    key, certificate = authority.issue("node.example")
+    contents = {"key": key, "another": authority.issue("node.example")[0]}
+    files = {"node.pem": certificate, "node.key": key, "clients.pem": authority.pem}
+    files |= {name: contents[other] for name, other in broken.items()}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    settings = tmp_path / "sandboxd.toml"
+    settings.write_text(
+        'listen = "127.0.0.1:0"\ntls_certificate_file = "node.pem"\n'
+        'tls_key_file = "node.key"\ntls_client_ca_file = "clients.pem"\n'
+        'engine = "unix:///run/no-engine.sock"\nstate = "state"\n'
+    )
+    monkeypatch.setenv("CALLBROKER_SANDBOXD_CONFIG", str(settings))
+
+    assert main(["sandboxd"]) == 2
+    said = capsys.readouterr().err
+    assert word in said
+    assert "another process" not in said
+
+
+def test_a_setting_that_is_misspelt_is_told_with_where_all_are_listed(
+    capsys, monkeypatch, tmp_path
+):
+    settings = tmp_path / "sandboxd.toml"
+    settings.write_text("warmm = 3\n")
+    monkeypatch.setenv("CALLBROKER_SANDBOXD_CONFIG", str(settings))
+
+    assert main(["sandboxd"]) == 2
+    assert "did you mean warm? `callbroker sandboxd --settings`" in capsys.readouterr().err
+
+
+def test_a_base_that_is_misspelt_is_told_before_an_engine_is_asked(capsys, tmp_path):
+    engine = f"unix://{tmp_path / 'none.sock'}"
+    code = main(["sandbox", "build", "run_python", "--base", "pithon", "--engine", engine])
+
+    assert code == 2
+    assert "There is no base 'pithon'; there are python, shell." in capsys.readouterr().err

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from sandboxes import profiles
 from sandboxes.egress.outside import Outside
@@ -227,6 +228,18 @@ async def test_an_engine_that_is_absent_at_start_is_waited_for(
     assert refused.value.reason is Reason.ENGINE_UNAVAILABLE
     assert str(refused.value) == ABSENT
     assert done.outcome.ending is Ending.ANSWERED
+
+
+async def test_an_engine_that_stays_absent_is_told_once(engine: FakeEngine, tmp_path: Path) -> None:
+    engine.trouble = EngineUnavailable(ABSENT)
+    node = made(engine, tmp_path)
+    with capture_logs() as logged:
+        await node.start()
+        looked = engine.calls.count("facts")
+        await until(lambda: engine.calls.count("facts") >= looked + 2)
+        await node.close()
+
+    assert [each["why"] for each in logged if each["event"] == "engine_lost"] == [ABSENT]
 
 
 async def test_a_call_whose_engine_dies_is_unknown_and_later_ones_are_refused(
