@@ -17,10 +17,12 @@ from typing import Final
 from broker.core import limits
 from broker.core.artefacts import (
     MADE_BY_AGENT,
+    NAME_BYTES,
     Artefact,
     FileNameRefused,
     Stored,
     content_digest,
+    erased_at,
     is_name,
     new_name,
     require_file_name,
@@ -49,7 +51,6 @@ from broker.ports import Clock, Store
 from broker.sessions import check_open
 
 _NO_ARTEFACT: Final = "There is no such artefact."
-_NAME_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +231,7 @@ class Artefacts:
 
     def _made(self, caller: Caller, upload: Upload, digest: str) -> Artefact:
         return Artefact(
-            name=new_name(secrets.token_urlsafe(_NAME_BYTES)),
+            name=new_name(secrets.token_urlsafe(NAME_BYTES)),
             session=caller.session.name,
             made_by=MADE_BY_AGENT,
             file_name=upload.file_name,
@@ -238,7 +239,7 @@ class Artefacts:
             sha256=digest,
             labels=WORST,
             created_at=self._clock(),
-            expires_at=caller.session.expires_at + limits.ARTEFACT_RETENTION_S,
+            expires_at=erased_at(caller.session.expires_at),
         )
 
     async def _store_it(self, caller: Caller, stored: Stored) -> None:

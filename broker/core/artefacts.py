@@ -27,9 +27,12 @@ from broker.core.text import visible
 MADE_BY_AGENT: Final = "agent"
 """`Artefact.made_by` of what an agent uploaded; anything else is an invocation's name."""
 
+NAME_BYTES: Final = 32
+"""Of chance, in every name."""
+
 _PREFIX: Final = "artefacts/"
 _NAME: Final = re.compile(r"artefacts/[A-Za-z0-9_-]{43}", re.ASCII)
-_RANDOM_CHARACTERS: Final = 43  # 256 bits in base64url
+_RANDOM_CHARACTERS: Final = 43  # NAME_BYTES in base64url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +90,11 @@ def new_name(token: str) -> str:
 def is_name(text: JsonValue) -> bool:
     """Whether a value could be an artefact's name at all."""
     return isinstance(text, str) and _NAME.fullmatch(text) is not None
+
+
+def erased_at(session_expires_at: float) -> float:
+    """When a session's files are erased, POSIX seconds, by when the session itself expires."""
+    return session_expires_at + limits.ARTEFACT_RETENTION_S
 
 
 def content_digest(content: bytes) -> str:

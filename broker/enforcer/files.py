@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from broker.core import limits
 from broker.core.arguments import JsonValue
 from broker.core.artefacts import (
+    NAME_BYTES,
     Artefact,
     Stored,
     are_too_many,
     content_digest,
+    erased_at,
     file_names,
     is_name,
     named_in,
@@ -28,8 +29,6 @@ from broker.core.decision import STAGE_SCREEN, Effect, Verdict
 from broker.core.labels import BEST, Labels, join
 from broker.core.manifest import Output, ToolManifest
 from broker.ports import CarriedFile, Store
-
-_NAME_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,14 +159,14 @@ async def keep(
         sha256="",
         labels=labels,
         created_at=now,
-        expires_at=expires_at(caller),
+        expires_at=erased_at(caller.session.expires_at),
     )
     return Left(
         stored=tuple(
             Stored(
                 artefact=replace(
                     made,
-                    name=new_name(secrets.token_urlsafe(_NAME_BYTES)),
+                    name=new_name(secrets.token_urlsafe(NAME_BYTES)),
                     file_name=file.name,
                     size=len(file.content),
                     sha256=digest,
@@ -198,11 +197,6 @@ def reached_outside(trail: Mapping[str, JsonValue]) -> bool:
     return isinstance(requests, list) and any(
         not isinstance(request, dict) or request.get("allowed") is not False for request in requests
     )
-
-
-def expires_at(caller: Caller) -> float:
-    """When a file of the caller's session is erased, POSIX seconds."""
-    return caller.session.expires_at + limits.ARTEFACT_RETENTION_S
 
 
 def _deny(code: str, message: str) -> Verdict:
