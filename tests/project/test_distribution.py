@@ -98,6 +98,35 @@ def test_the_wheel_carries_the_policies(wheel: zipfile.ZipFile) -> None:
     assert carried == ours
 
 
+def test_the_wheel_carries_all_that_a_node_reads_and_builds_from(wheel: zipfile.ZipFile) -> None:
+    needed = {
+        path.relative_to(ROOT).as_posix()
+        for part in ("profiles", "seccomp", "tools", "entry", "images/left_out")
+        for path in (ROOT / "sandboxes" / part).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+    assert {"sandboxes/profiles/schema.json", "sandboxes/entry/entry.py"} <= needed
+    assert needed <= set(wheel.namelist())
+
+
+def test_the_profiles_of_an_installed_wheel_are_read(
+    wheel: zipfile.ZipFile, tmp_path: Path
+) -> None:
+    wheel.extractall(tmp_path)
+    shown = run(
+        sys.executable,
+        "-c",
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import sandboxes; print(sandboxes.__file__)\n"
+        "from broker.cli.main import main; sys.exit(main(['sandbox', 'profiles']))",
+    )
+
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith(str(tmp_path))
+    assert all(name in shown.stdout for name in ("strict", "compute", "egress", "gvisor"))
+
+
 def test_the_wheel_carries_types_licence_and_the_go_lock(wheel: zipfile.ZipFile) -> None:
     names = wheel.namelist()
 
