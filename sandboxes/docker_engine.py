@@ -124,11 +124,18 @@ class DockerEngine:
 
         return await self._call("list images", START_S, look)
 
-    async def file_modes(self, digest: str) -> Sequence[tuple[str, int]]:
+    async def file_modes(
+        self, digest: str, *, labels: Mapping[str, str]
+    ) -> Sequence[tuple[str, int]]:
         """Path and mode of every file in an image, from a container that is never started."""
 
         def look(client: docker.APIClient) -> list[tuple[str, int]]:
-            body = {"Image": digest, "Entrypoint": ["/never"], "NetworkDisabled": True}
+            body = {
+                "Image": digest,
+                "Entrypoint": ["/never"],
+                "NetworkDisabled": True,
+                "Labels": dict(labels),
+            }
             made = client.create_container_from_config(body)["Id"]
             try:
                 with contextlib.closing(Joined(client.export(made))) as exported:

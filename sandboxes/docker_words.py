@@ -24,6 +24,7 @@ from sandboxes.engine import (
 )
 
 SENTENCE_CHARACTERS_MAX: Final = 500
+FILES_MAX: Final = 500_000  # of an image that anybody looks through
 
 
 class Joined:
@@ -50,10 +51,20 @@ class Joined:
             self._source.close()
 
 
-def modes_of(exported: Joined) -> list[tuple[str, int]]:
-    """Path and `st_mode` of every entry of an exported container."""
+def modes_of(exported: Joined, *, files_max: int = FILES_MAX) -> list[tuple[str, int]]:
+    """Path and `st_mode` of every entry of an exported container.
+
+    Raises:
+        EngineRefused: there are more than `files_max`.
+    """
+    modes: list[tuple[str, int]] = []
     with tarfile.open(fileobj=cast("IO[bytes]", exported), mode="r|") as archive:
-        return [(f"/{entry.name}", entry.mode | _KINDS.get(entry.type, 0)) for entry in archive]
+        while (entry := archive.next()) is not None:
+            modes.append((f"/{entry.name}", entry.mode | _KINDS.get(entry.type, 0)))
+            vars(archive)["members"].clear()  # it would keep them all
+            if len(modes) > files_max:
+                raise EngineRefused(f"It has over {files_max} files.")
+    return modes
 
 
 _KINDS: Final = {

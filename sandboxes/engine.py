@@ -143,8 +143,18 @@ class Engine(Protocol):
         """Images with this label ("key=value")."""
         ...
 
-    async def file_modes(self, digest: str) -> Sequence[tuple[str, int]]:
-        """Path and mode of every file in an image, from a container that is never started."""
+    async def file_modes(
+        self, digest: str, *, labels: Mapping[str, str]
+    ) -> Sequence[tuple[str, int]]:
+        """Path and mode of every file in an image, from a container that is never started.
+
+        Args:
+            digest: of the image.
+            labels: of that container, to be found again by where it was not removed.
+
+        Raises:
+            EngineRefused: it has more files than anybody would look through.
+        """
         ...
 
     async def create(self, name: str, body: Mapping[str, Any]) -> str:

@@ -7,16 +7,23 @@ from typing import Final
 from sandboxes.engine import Engine, ImageFacts
 from sandboxes.images import lint
 from sandboxes.images.layout import LABEL
+from sandboxes.slot import NODE_LABEL, RUN_LABEL, new_name
 
 AT_A_TIME: Final = 2  # each reads a whole image, in one of the few threads that an engine has
 
 
 class ImageFindings:
-    """What lint says of the images of an engine."""
+    """What lint says of the images of an engine.
 
-    def __init__(self, engine: Engine) -> None:
-        """Know nothing yet of what that engine has."""
+    Attributes:
+        reading: names of the containers that are there to be looked into.
+    """
+
+    def __init__(self, engine: Engine, *, node_id: str) -> None:
+        """Know nothing yet of what that engine has; of `node_id` is what is made to find out."""
+        self.reading: set[str] = set()
         self._engine = engine
+        self._node_id = node_id
         self._turns = asyncio.Semaphore(AT_A_TIME)
         self._looking: dict[str, asyncio.Task[tuple[str, ...]]] = {}
 
@@ -56,6 +63,12 @@ class ImageFindings:
 
     async def _look_into(self, digest: str, architecture: str) -> tuple[str, ...]:
         image = await self._engine.image(digest)
+        name = new_name()
+        labels = {NODE_LABEL: self._node_id, RUN_LABEL: name}
         async with self._turns:
-            modes = await self._engine.file_modes(digest)
+            self.reading.add(name)
+            try:
+                modes = await self._engine.file_modes(digest, labels=labels)
+            finally:
+                self.reading.discard(name)
         return lint.findings(image, modes, architecture=architecture)

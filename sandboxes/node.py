@@ -104,13 +104,14 @@ class Node:
         self._containers = Containers(engine, surroundings)
         self.pools = Pools(limits=limits, start=self._containers.make, end=self._containers.end)
         self._containers.on_stuck = self.pools.count_on
-        self._findings = ImageFindings(engine)
+        self._findings = ImageFindings(engine, node_id=order.node_id)
         self._upkeep = Upkeep(
             engine,
             node_id=order.node_id,
             directory=order.directory,
             containers=self._containers,
             pools=self.pools,
+            reading=self._findings.reading,
             changed=self._findings.forget_all,
         )
 

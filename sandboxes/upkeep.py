@@ -6,7 +6,7 @@ Once it answers again, leftovers are removed before anything new is started.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +39,7 @@ class Upkeep:
         directory: Path,
         containers: Containers,
         pools: Pools,
+        reading: Collection[str],
         changed: Callable[[], None],
     ) -> None:
         """Ask nothing yet.
@@ -49,6 +50,7 @@ class Upkeep:
             directory: of ways out.
             containers: the books.
             pools: told when the engine is lost and when it is back.
+            reading: names of containers that images are looked into by.
             changed: called where another engine answers: what was known of images is void.
         """
         self.problem = "The container engine was not asked yet."
@@ -57,6 +59,7 @@ class Upkeep:
         self._directory = directory
         self._containers = containers
         self._pools = pools
+        self._reading = reading
         self._changed = changed
         self._facts: EngineFacts | None = None
         self._reaped_at_s = 0.0
@@ -88,16 +91,20 @@ class Upkeep:
         """Remove what no slot owns; what was set aside is owned by none.
 
         Raises:
-            EngineUnavailable, EngineRefused: some of it may be left.
+            EngineUnavailable, EngineRefused: the engine does not say what there is.
         """
         stuck = self._containers.quarantined
-        removed = await reap(self._engine, self._node_id, owned=self._containers.owned)
+        reaped = await reap(self._engine, self._node_id, owned=self._owned)
         for slot in stuck:
-            self._containers.strike(slot)
-            self._pools.forget(slot)
-        removed += reap_directories(self._directory, self._containers.owned())
+            if slot.order.name not in reaped.left:
+                self._containers.strike(slot)
+                self._pools.forget(slot)
+        removed = reaped.removed + reap_directories(self._directory, self._owned())
         if removed:
             _log.info("leftovers_removed", count=removed)
+
+    def _owned(self) -> frozenset[str]:
+        return self._containers.owned().union(self._reading)
 
     async def _keep(self) -> None:
         while True:

@@ -92,7 +92,11 @@ async def test_an_image_is_found_by_its_digest_alone(offered: Offered) -> None:
 
 
 async def test_an_images_files_are_listed_with_kind_and_mode(offered: Offered) -> None:
-    modes = dict(await offered.engine.file_modes(offered.image))
+    modes = dict(
+        await offered.engine.file_modes(
+            offered.image, labels={"callbroker.contract": offered.label}
+        )
+    )
 
     assert modes["/callbroker/entry.py"] == 0o100644
     assert await offered.engine.containers("callbroker.contract=files") == []

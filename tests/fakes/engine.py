@@ -199,9 +199,11 @@ class FakeEngine:
         del label
         return [await self.image(digest) for digest in self.programs]
 
-    async def file_modes(self, digest: str) -> Sequence[tuple[str, int]]:
+    async def file_modes(
+        self, digest: str, *, labels: Mapping[str, str]
+    ) -> Sequence[tuple[str, int]]:
         self._check("file_modes")
-        del digest
+        del digest, labels
         paths = (layout.INTERPRETER, layout.ENTRY_PATH, layout.TOOL_PATH)
         return [(path, 0o100644) for path in paths]
 

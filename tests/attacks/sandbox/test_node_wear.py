@@ -6,18 +6,23 @@ what it holds stays within its bounds.
 
 import asyncio
 import contextlib
+import io
+import tarfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
-from sandboxes import profiles
+from sandboxes import docker_words, profiles
 from sandboxes.egress.outside import Outside
+from sandboxes.engine import EngineRefused
 from sandboxes.image_findings import AT_A_TIME
 from sandboxes.node import Node, NodeOrder, Ran, Reservation
 from sandboxes.pool import STARTS_MAX, PoolLimits
 from sandboxes.refusals import Refused
+from sandboxes.slot import NODE_LABEL, RUN_LABEL
 from sandboxes.supervise import CallOrder, Ending
 from sandboxes.uids import Uids
 from tests.fakes.engine import (
@@ -82,6 +87,40 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def test_a_container_that_cannot_be_removed_costs_its_place_and_no_more(
+    tmp_path: Path,
+) -> None:
+    """Hang in the kernel, so that I cannot be removed, and have the node give up over me."""
+    engine = FakeEngine()
+    async with node_of(engine, tmp_path) as node:
+        reservation = await reserved(node)
+        engine.stuck.add(reservation.slot.container)
+        await node.run(reservation, CALL)
+        node.release(reservation)
+        await until(lambda: node.quarantined == 1)
+
+        await node._upkeep.reap()
+
+        assert node.problem == ""
+        assert node.quarantined == node.pools.count == 1
+        assert (await ran(node)).outcome.ending is Ending.ANSWERED
+        engine.stuck.clear()
+        await node._upkeep.reap()
+        assert node.quarantined == 0
+
+
+async def test_a_leftover_that_stays_does_not_keep_a_node_from_starting(tmp_path: Path) -> None:
+    """The same, across the node's restart, where nobody knows me any more."""
+    engine = FakeEngine()
+    labels = {NODE_LABEL: "node", RUN_LABEL: "callbroker-of-before"}
+    stays = await engine.create("callbroker-of-before", {"Image": DIGEST, "Labels": labels})
+    goes = await engine.create("another", {"Image": DIGEST, "Labels": {NODE_LABEL: "node"}})
+    engine.stuck.add(stays)
+    async with node_of(engine, tmp_path) as node:
+        assert goes not in engine.there
+        assert (await ran(node)).outcome.ending is Ending.ANSWERED
+
+
 class StickyEngine(FakeEngine):
     """Removes nothing that it has ever started."""
 
@@ -144,17 +183,19 @@ async def test_tools_that_never_load_leave_others_a_start(tmp_path: Path) -> Non
 
 
 class SlowReader(FakeEngine):
-    """Takes as long as `gate` says to read an image."""
+    """Takes as long as `gate` says to read an image, by a container that is there meanwhile."""
 
     def __init__(self, images: Mapping[str, Program]) -> None:
         super().__init__(images)
         self.gate = asyncio.Event()
         self.reading: list[str] = []
 
-    async def file_modes(self, digest: str) -> Sequence[tuple[str, int]]:
-        self.reading.append(digest)
+    async def file_modes(
+        self, digest: str, *, labels: Mapping[str, str]
+    ) -> Sequence[tuple[str, int]]:
+        self.reading.append(await self.create("reading", {"Image": digest, "Labels": labels}))
         await self.gate.wait()
-        return await super().file_modes(digest)
+        return await super().file_modes(digest, labels=labels)
 
 
 async def test_many_images_are_looked_into_a_few_at_a_time(tmp_path: Path) -> None:
@@ -170,6 +211,35 @@ async def test_many_images_are_looked_into_a_few_at_a_time(tmp_path: Path) -> No
 
     assert side_by_side == AT_A_TIME
     assert all(each.outcome.ending is Ending.ANSWERED for each in ended)
+
+
+async def test_what_an_image_is_read_by_is_the_nodes_own_while_it_reads(tmp_path: Path) -> None:
+    """Kill the node while it reads my image: what it read it by stays for good, with its disk."""
+    engine = SlowReader({DIGEST: echo})
+    async with node_of(engine, tmp_path) as node:
+        asking = asyncio.create_task(ran(node))
+        await until(lambda: bool(engine.reading))
+        await node._upkeep.reap()
+        was_there = engine.reading[0] in engine.there
+        engine.gate.set()
+        await asking
+        await node._upkeep.reap()  # as the next process does: this engine left it behind
+
+        assert was_there
+        assert engine.reading[0] not in engine.there
+
+
+def test_an_image_of_endless_files_is_not_read_to_its_end() -> None:
+    """Bring a million empty files along, each of which the node keeps in memory."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for number in range(1_001):
+            archive.addfile(tarfile.TarInfo(f"{number}"))
+    packed.seek(0)
+
+    exported = docker_words.Joined(iter(lambda: packed.read(65_536), b""))
+    with pytest.raises(EngineRefused, match="over 1000 files"):
+        docker_words.modes_of(exported, files_max=1_000)
 
 
 async def test_how_a_container_ended_that_answered_is_in_the_log(tmp_path: Path) -> None:
