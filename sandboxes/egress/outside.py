@@ -1,15 +1,19 @@
 """What the gates of a node share: credentials, trust in certificates, names, and the time."""
 
 import asyncio
+import functools
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from sandboxes.egress.addresses import Address, is_own_address
 from sandboxes.egress.credentials import Credential
+
+LOOKUPS_AT_ONCE: Final = 64  # eight a run at most
 
 
 class Resolver(Protocol):
@@ -25,12 +29,20 @@ class Resolver(Protocol):
 
 
 class SystemResolver:
-    """Asks as the node itself is configured to."""
+    """Asks as the node itself is configured to.
+
+    Names that do not answer hold threads of their own, so that they hold up nothing but other names.
+    """
+
+    def __init__(self) -> None:
+        """Keep the threads ready."""
+        self._threads = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="names")
 
     async def addresses(self, host: str, port: int) -> Sequence[str]:
         """All addresses, by `getaddrinfo`; the caller bounds the wait."""
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        asking = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await loop.run_in_executor(self._threads, asking)
         return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
