@@ -31,7 +31,7 @@ class Resolver(Protocol):
 class SystemResolver:
     """Asks as the node itself is configured to.
 
-    Names that do not answer hold threads of their own, so that they hold up nothing but other names.
+    Names that do not answer hold threads of their own: they hold up nothing but other names.
     """
 
     def __init__(self) -> None:
