@@ -1,7 +1,7 @@
 """YAML is read as JSON written comfortably: plain values, no aliases, no tags, no key twice.
 
-`yes` is a string and not a truth, 010 is refused rather than eight, and a document that two readers
-could read apart is an error with its line.
+`yes` is a string and not a truth, 010 is one and not eight, so that a schema which asks for another
+type refuses them. What is not read is an error with its line.
 """
 
 import re

@@ -38,10 +38,5 @@ def join(*labels: Labels) -> Labels:
     )
 
 
-def is_at_least_as_bad(one: Labels, other: Labels) -> bool:
-    """Whether joining `other` to `one` changes nothing."""
-    return join(one, other) == one
-
-
 def _worst(order: tuple[_T, ...], found: list[_T]) -> _T:
     return order[max(map(order.index, found), default=0)]
