@@ -20,10 +20,12 @@ from broker.core.holds import Requirement
 from broker.core.manifest import ToolManifest
 from broker.core.pointers import Pointer
 from broker.core.profiles import NO_PROFILE, ChosenProfile, OfferedProfile, choose_profile
+from broker.core.text import visible_value
 
 WITHHOLD: Final = "withhold"
 REDACT: Final = "redact"
 PROFILE: Final = "profile"
+_KIND_CHARACTERS_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,11 +134,12 @@ def _is_pointer(text: str) -> bool:
 
 
 def _undischargeable(obligation: Obligation) -> Verdict:
+    kind = visible_value(obligation.kind, characters_max=_KIND_CHARACTERS_MAX)
     return Verdict(
         effect=Effect.DENY,
         stage=STAGE_SETTLE,
         code="OBLIGATION_UNSUPPORTED",
-        message="Policy asks for something that this broker cannot do.",
+        message=f"Policy asks for {kind} in a way that this broker or the tool's runner cannot.",
         family=obligation.family,
     )
 

@@ -8,14 +8,16 @@ digest, so that what a node gives later can be held against it.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
 from broker.core.decision import STAGE_SETTLE, Effect, Obligation, Verdict
 from broker.core.manifest import SandboxSpec
-from broker.core.text import visible
+from broker.core.text import visible, visible_value
 
 _REASON_CHARACTERS_MAX: Final = 500
+_NAME_CHARACTERS_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,9 @@ def choose_profile(
     tighter = {p.name for p in offered if sandbox.profile in p.tightens}
     able = [p for p in offered if p.name in wanted and wanted <= p.tightens]
     if not able or not wanted <= tighter:
-        return _unsupported()
+        return _unsupported(
+            wanted, tighter, known={p.name for p in offered}, manifests=sandbox.profile
+        )
     there = [p for p in able if p.available]
     if not there:
         return _unavailable(able[0].name, able[0].unavailable_because)
@@ -83,12 +87,20 @@ def choose_profile(
     return ChosenProfile(name=name, digest=digest)
 
 
-def _unsupported() -> Verdict:
+def _unsupported(
+    wanted: AbstractSet[str], tighter: AbstractSet[str], *, known: AbstractSet[str], manifests: str
+) -> Verdict:
+    names, why = wanted, "of which none is as tight as each of the others"
+    if wanted - known:
+        names, why = wanted - known, "which no node knows"
+    elif wanted - tighter:
+        names, why = wanted - tighter, f"which is not as tight as {manifests}"
+    shown = (visible_value(name, characters_max=_NAME_CHARACTERS_MAX) for name in sorted(names))
     return Verdict(
         effect=Effect.DENY,
         stage=STAGE_SETTLE,
         code="OBLIGATION_UNSUPPORTED",
-        message="Policy asks for an isolation that is unknown, or not tighter than the tool's.",
+        message=f"Policy asks for the isolation {' and '.join(shown)}, {why}.",
     )
 
 

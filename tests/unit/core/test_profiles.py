@@ -88,6 +88,29 @@ def test_a_profile_that_nobody_knows_denies(name):
     assert code(planned(name)) == "OBLIGATION_UNSUPPORTED"
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("strickt",), '"strickt", which no node knows.'),
+        (("compute", "egress"), '"compute" and "egress", which'),
+        (("egress", "other"), "of which none is as tight as each of the others."),
+        (("\x1b[2J",), "which no node knows."),
+    ],
+)
+def test_whoever_writes_rules_is_told_which_isolation_was_wrong(names, told):
+    profile = "strict" if "compute" in names else "compute"
+    message = planned(*names, profile=profile).decision.reasons[0].message
+    assert message.startswith("Policy asks for the isolation ")
+    assert told in message
+    assert "\x1b" not in message
+
+
+def test_a_duty_of_an_unknown_kind_is_named():
+    asked_for = [Obligation(kind="profiles", parameters={"profile": "strict"})]
+    plan = make_plan(settle([ALLOW], obligations=asked_for), manifest=sandboxed(), offered=NODE)
+    assert 'Policy asks for "profiles" in a way' in plan.decision.reasons[0].message
+
+
 def test_what_no_node_can_give_is_refused_with_its_reason_and_never_a_downgrade():
     plan = planned("gvisor")
     assert code(plan) == "PROFILE_UNAVAILABLE"
