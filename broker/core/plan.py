@@ -139,7 +139,7 @@ def _undischargeable(obligation: Obligation) -> Verdict:
         effect=Effect.DENY,
         stage=STAGE_SETTLE,
         code="OBLIGATION_UNSUPPORTED",
-        message=f"Policy asks for {kind} in a way that this broker or the tool's runner cannot.",
+        message=f"Policy asks for {kind} as neither this broker nor the tool's runner can do it.",
         family=obligation.family,
     )
 

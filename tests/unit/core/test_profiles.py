@@ -108,7 +108,7 @@ def test_whoever_writes_rules_is_told_which_isolation_was_wrong(names, told):
 def test_a_duty_of_an_unknown_kind_is_named():
     asked_for = [Obligation(kind="profiles", parameters={"profile": "strict"})]
     plan = make_plan(settle([ALLOW], obligations=asked_for), manifest=sandboxed(), offered=NODE)
-    assert 'Policy asks for "profiles" in a way' in plan.decision.reasons[0].message
+    assert 'Policy asks for "profiles" as neither' in plan.decision.reasons[0].message
 
 
 def test_what_no_node_can_give_is_refused_with_its_reason_and_never_a_downgrade():
