@@ -6,7 +6,9 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -14,6 +16,9 @@ from sandboxes.egress.addresses import Address, is_own_address
 from sandboxes.egress.credentials import Credential
 
 LOOKUPS_AT_ONCE: Final = 64  # eight a run at most
+
+
+LOOK_UPS_MAX = 32
 
 
 class Resolver(Protocol):
@@ -29,20 +34,20 @@ class Resolver(Protocol):
 
 
 class SystemResolver:
-    """Asks as the node itself is configured to.
+    """Asks as the node itself is configured to, in threads of its own.
 
-    Names that do not answer hold threads of their own: they hold up nothing but other names.
+    A name whose servers do not answer keeps a thread for as long as the system tries; nothing else
+    of the node waits for these threads.
     """
 
     def __init__(self) -> None:
-        """Keep the threads ready."""
-        self._threads = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="names")
+        """With no thread yet."""
+        self._threads = ThreadPoolExecutor(LOOK_UPS_MAX, thread_name_prefix="names")
 
     async def addresses(self, host: str, port: int) -> Sequence[str]:
         """All addresses, by `getaddrinfo`; the caller bounds the wait."""
-        loop = asyncio.get_running_loop()
-        asking = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        found = await loop.run_in_executor(self._threads, asking)
+        asked = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, asked)
         return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 

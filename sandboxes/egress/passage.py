@@ -52,13 +52,26 @@ class _Injected:
     guard: EchoGuard
 
 
+def read_head(said: bytes, entry: Entry) -> Head:
+    """Read what is asked, and note it as far as it can be made out.
+
+    Raises:
+        EgressRefused: it is no plain request.
+    """
+    method, spelled = heads.method_and_target(said)
+    entry.note(method=method[:32], path=spelled)
+    asked = heads.read(said)
+    entry.note(host=asked.target.host, port=asked.target.port, path=asked.target.path)
+    return asked
+
+
 async def carry(
-    head: bytes, *, tool: ToolSide, permit: Permit, outside: Outside, entry: Entry
+    asked: Head, *, tool: ToolSide, permit: Permit, outside: Outside, entry: Entry
 ) -> None:
     """Carry one request out and its answer in. The caller has a deadline on it.
 
     Args:
-        head: as the tool wrote it.
+        asked: as `read_head` read it.
         tool: where the body comes from and the answer goes to.
         permit: of the call.
         outside: of the node.
@@ -68,10 +81,6 @@ async def carry(
         EgressRefused: it does not pass, or was cut.
         OSError: the tool hung up.
     """
-    method, spelled = heads.method_and_target(head)
-    entry.note(method=method[:32], path=spelled)  # for the record, until more is made out
-    asked = heads.read(head)
-    entry.note(host=asked.target.host, port=asked.target.port, path=asked.target.path)
     rule = rules.first_match(permit.rules, asked.method, asked.target)
     permit.budget.take_sent(asked.length_bytes)
     body = await tool.read_body(asked.length_bytes)

@@ -13,7 +13,7 @@ import structlog
 
 from sandboxes.egress import addresses, lint, passage, rules
 from sandboxes.egress.budget import Budget
-from sandboxes.egress.heads import HEAD_BYTES_MAX
+from sandboxes.egress.heads import HEAD_BYTES_MAX, Head
 from sandboxes.egress.journal import EgressRequest, Entry, Journal
 from sandboxes.egress.outside import Outside
 from sandboxes.egress.passage import Permit
@@ -172,22 +172,20 @@ class EgressGate:
 
     async def _hear(self, tool: ToolSide) -> None:
         """Take one request; whatever becomes of it is noted."""
-        head, early = b"", None
         try:
             async with asyncio.timeout(HEAD_DEADLINE_S):
-                asked = await tool.read_head()
-            if asked is None:
-                return
-            head = asked
+                said: bytes | EgressRefused | None = await tool.read_head()
         except TimeoutError:
-            early = EgressRefused("EGRESS_TOO_LATE", "The head did not come.", status=408)
+            said = EgressRefused("EGRESS_TOO_LATE", "The head did not come.", status=408)
         except OSError:
             return
         except EgressRefused as refused:
-            early = refused
+            said = refused
+        if said is None:
+            return
         entry = self._journal.begin(self._outside.now())
         try:
-            await self._carry(head, early, tool, entry)
+            await self._carry(said, tool, entry)
         except EgressRefused as refused:
             entry.note(code=refused.code)
             await tool.refuse(refused)
@@ -202,21 +200,29 @@ class EgressGate:
             _log.exception("egress_failed")
             tool.cut()
 
-    async def _carry(
-        self, head: bytes, early: EgressRefused | None, tool: ToolSide, entry: Entry
-    ) -> None:
+    async def _carry(self, said: bytes | EgressRefused, tool: ToolSide, entry: Entry) -> None:
+        asked = _read(said, entry)  # noted first, whether or not anything may pass
         permit = self._permit
         if permit is None:
             raise EgressRefused("EGRESS_CLOSED", "No call is under way.", status=503)
         permit.budget.take_request()
-        if early is not None:
-            raise early
+        if isinstance(asked, EgressRefused):
+            raise asked
         try:
             async with asyncio.timeout(permit.request_deadline_s):
                 await passage.carry(
-                    head, tool=tool, permit=permit, outside=self._outside, entry=entry
+                    asked, tool=tool, permit=permit, outside=self._outside, entry=entry
                 )
         except TimeoutError:
             raise EgressRefused(
                 "EGRESS_TOO_LATE", "The request took longer than it may.", status=504
             ) from None
+
+
+def _read(said: bytes | EgressRefused, entry: Entry) -> Head | EgressRefused:
+    if isinstance(said, EgressRefused):
+        return said
+    try:
+        return passage.read_head(said, entry)
+    except EgressRefused as refused:
+        return refused

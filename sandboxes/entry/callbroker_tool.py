@@ -54,6 +54,7 @@ class Call:
 _ELSEWHERE = {
     "fetch": "egress_client",
     "Answer": "egress_client",
+    "EgressRefused": "egress_client",
     "run_child": "child",
     "Ended": "child",
 }

@@ -1,7 +1,8 @@
 """How a tool asks for something outside: through the proxy's socket, and there is no other way.
 
 Needs the standard library alone, Python 3.9 or newer; it is copied into every image. What may be
-asked is the profile's to say; what is refused raises with the proxy's own code.
+asked is the profile's to say; what is refused raises with the proxy's own code, and a tool that
+does not catch that has failed with it.
 """
 
 import http.client
@@ -13,21 +14,19 @@ from dataclasses import dataclass
 from typing import Optional
 from urllib.parse import quote
 
+from sandboxes.entry.callbroker_tool import ToolFailed
+
 SOCKET_PATH = "/callbroker/egress/proxy.sock"
 _REFUSAL_FIELD = "Callbroker-Refused"
 _SAFE = "%:/?#[]@!$&'()*+,;=~"
 
 
-class EgressRefused(Exception):
+class EgressRefused(ToolFailed):
     """The request did not pass, or its answer was cut.
 
     Attributes:
-        code: UPPER_SNAKE, such as EGRESS_NOT_LISTED; `str` is one sentence.
+        code: UPPER_SNAKE, such as EGRESS_NOT_LISTED; `message` is one sentence.
     """
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A tool asks through the proxy with a credential that it must never see, and tries to get it."""
 
+import asyncio
 import base64
 import hashlib
 from dataclasses import replace
@@ -49,6 +50,7 @@ def echo(spelled: bytes, split: int = 0):
         for piece in pieces:
             writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
             await writer.drain()
+            await asyncio.sleep(0.05)  # as two pieces on the line as well
         writer.write(b"0\r\n\r\n")
         await writer.drain()
 
@@ -172,8 +174,9 @@ async def test_one_subjects_credential_is_not_anothers(tmp_path):
     kept.mkdir(mode=0o700)
     place.mkdir()
     theirs = kept / hashlib.sha256(b"customers/c-2").hexdigest()
-    theirs.write_text(SECRET)
-    theirs.chmod(0o600)
+    for file in (theirs, kept / hashlib.sha256(b"").hexdigest()):
+        file.write_text(SECRET)
+        file.chmod(0o600)
     credential = Credential(name="own", hosts=(HOST,), directory=kept)
     async with origin() as host:
         way_out = egress(rule(host.port, credential="own"))

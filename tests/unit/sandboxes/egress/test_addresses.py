@@ -5,6 +5,7 @@ import ipaddress
 import pytest
 
 from sandboxes.egress import addresses
+from sandboxes.egress.outside import SystemResolver
 from sandboxes.egress.refusals import EgressRefused
 
 
@@ -100,3 +101,9 @@ def test_the_kernel_says_which_addresses_are_its_own():
     assert addresses.is_own_address(ipaddress.ip_address("127.0.0.1"))
     assert addresses.is_own_address(ipaddress.ip_address("127.8.8.8"))
     assert not addresses.is_own_address(ipaddress.ip_address("93.184.215.14"))
+
+
+async def test_the_system_is_asked_for_names():
+    assert "127.0.0.1" in await SystemResolver().addresses("localhost", 443)
+    with pytest.raises(OSError, match=r".+"):
+        await SystemResolver().addresses("nowhere.invalid", 443)
