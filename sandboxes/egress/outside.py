@@ -6,9 +6,7 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -16,9 +14,6 @@ from sandboxes.egress.addresses import Address, is_own_address
 from sandboxes.egress.credentials import Credential
 
 LOOKUPS_AT_ONCE: Final = 64  # eight a run at most
-
-
-LOOK_UPS_MAX = 32
 
 
 class Resolver(Protocol):
@@ -34,20 +29,20 @@ class Resolver(Protocol):
 
 
 class SystemResolver:
-    """Asks as the node itself is configured to, in threads of its own.
+    """Asks as the node itself is configured to.
 
-    A name whose servers do not answer keeps a thread for as long as the system tries; nothing else
-    of the node waits for these threads.
+    Names that do not answer hold threads of their own: they hold up nothing but other names.
     """
 
     def __init__(self) -> None:
-        """With no thread yet."""
-        self._threads = ThreadPoolExecutor(LOOK_UPS_MAX, thread_name_prefix="names")
+        """Keep the threads ready."""
+        self._threads = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="names")
 
     async def addresses(self, host: str, port: int) -> Sequence[str]:
         """All addresses, by `getaddrinfo`; the caller bounds the wait."""
-        asked = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, asked)
+        loop = asyncio.get_running_loop()
+        asking = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await loop.run_in_executor(self._threads, asking)
         return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
