@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 from broker.sdk import Broker, BrokerError, Failed, Outcome, Session, Succeeded
-from examples.support_desk import agents, hostile, papers
+from examples.support_desk import agents, hostile, papers, screen
 from examples.support_desk.agents import Answered, Step
 from sandboxes.v1 import sandboxes_pb2, sandboxes_pb2_grpc
 
@@ -165,7 +165,7 @@ def beside(answered: Answered) -> Sequence[str]:
     found = outcome.result.get("hidden", ()) if isinstance(outcome.result, dict) else ()
     return (
         *(
-            _cut(f"         hidden, {each['how']}: {each['text']}", _TRIED + _SAID)
+            _cut(f"         hidden, {each['how']}: {each['text']}", screen.columns(_TRIED + _SAID))
             for each in found
         ),
         *(f"         left {a.file_name}, {a.size} bytes, {a.trust}" for a in outcome.artefacts),
@@ -173,7 +173,11 @@ def beside(answered: Answered) -> Sequence[str]:
 
 
 def picture(tried: str, said: str) -> str:
-    """One attempt as a line."""
+    """One attempt as a line, or as two where the terminal is too narrow for that."""
+    wide = _TRIED + _SAID + 3
+    room = screen.columns(wide)
+    if room < wide and len(said) > room - _TRIED - 3:
+        return f"  {tried}\n      {_cut(said, room - 6)}"
     return f"  {tried:{_TRIED}} {_cut(said, _SAID)}".rstrip()
 
 

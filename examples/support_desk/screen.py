@@ -49,12 +49,16 @@ def ended(outcome: Outcome, about: str) -> str:
     return f"  {outcome.state:9}  {outcome.tool:{_TOOL}} {about}"
 
 
+def columns(wanted: int) -> int:
+    """Columns that a line may have: `wanted`, or fewer in a terminal that has not so many."""
+    if not sys.stdout.isatty():
+        return wanted
+    return min(wanted, shutil.get_terminal_size((wanted, 0)).columns)
+
+
 def _room() -> int:
     """Columns for what a call was: a terminal's lines are not to be broken by it."""
-    if not sys.stdout.isatty():
-        return _ABOUT
-    columns = shutil.get_terminal_size((_ABOUT + _BESIDE, 0)).columns
-    return max(_ABOUT_MIN, min(_ABOUT, columns - _BESIDE))
+    return max(_ABOUT_MIN, columns(_ABOUT + _BESIDE) - _BESIDE)
 
 
 def _cut(text: str, room: int) -> str:
