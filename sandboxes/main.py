@@ -14,7 +14,7 @@ import signal
 import socket
 import ssl
 import stat
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, cast
@@ -24,8 +24,9 @@ import structlog
 from sandboxes import profiles
 from sandboxes.docker_engine import DockerEngine
 from sandboxes.egress import lint
-from sandboxes.egress.credentials import Credential
+from sandboxes.egress.credentials import Credential, read_secret
 from sandboxes.egress.outside import Outside, trusting
+from sandboxes.egress.refusals import EgressRefused
 from sandboxes.node import Node, NodeOrder, new_node_id
 from sandboxes.pool import PoolLimits
 from sandboxes.profile import Profile
@@ -63,6 +64,8 @@ async def _until_told(settings: SandboxdSettings) -> None:
         loop.add_signal_handler(number, stopping.set)
     async with serving(settings):
         await stopping.wait()
+        _log.info("sandboxd_stops", within_s=settings.stop_within_s)
+    _log.info("sandboxd_stopped")
 
 
 @contextlib.asynccontextmanager
@@ -75,6 +78,7 @@ async def serving(settings: SandboxdSettings) -> AsyncIterator[str]:
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(_locked(settings.state))
         node = Node(DockerEngine(settings.engine), _order(settings))
+        _warn_of_credentials(node.order.outside.credentials.values())
         server = NodeServer(node)
         address = _bind(server, settings)
         stack.push_async_callback(node.close)
@@ -138,6 +142,17 @@ def _credentials(settings: SandboxdSettings) -> Mapping[str, Credential]:
         )
         for name, each in settings.credentials.items()
     }
+
+
+def _warn_of_credentials(credentials: Iterable[Credential]) -> None:
+    """They may come later, and are read when used; an operator would rather know now."""
+    for one in credentials:
+        if one.file is None:
+            continue
+        try:
+            read_secret(one, host=one.hosts[0].replace("*", "any"), subject="")
+        except EgressRefused as refused:
+            _log.warning("credential_unusable", name=one.name, file=str(one.file), why=str(refused))
 
 
 def _looked_through(

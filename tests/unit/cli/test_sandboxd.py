@@ -4,9 +4,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from structlog.testing import capture_logs
 
 from broker.cli.main import main
-from sandboxes.settings import SandboxdSettings
+from sandboxes.main import serving
+from sandboxes.settings import SandboxdSettings, load
 from tests.unit.sandbox_nodes.authority import Authority
 
 
@@ -96,3 +98,30 @@ def test_a_base_that_is_misspelt_is_told_before_an_engine_is_asked(capsys, tmp_p
 
     assert code == 2
     assert "There is no base 'pithon'; there are python, shell." in capsys.readouterr().err
+
+
+async def test_a_credential_that_could_not_be_used_is_told_at_the_start(monkeypatch):
+    with TemporaryDirectory(prefix="cb-") as made:
+        place = Path(made)
+        (place / "open.token").write_text("a-secret-of-somebody")
+        (place / "open.token").chmod(0o644)
+        (place / "good.token").write_text("a-secret-of-somebody")
+        (place / "good.token").chmod(0o600)
+        settings = place / "sandboxd.toml"
+        settings.write_text(
+            'engine = "unix:///run/no-engine.sock"\nstate = "state"\n'
+            + "".join(
+                f'[credentials.{name}]\nfile = "{name}.token"\nhosts = ["*.example.com"]\n'
+                for name in ("open", "good", "absent")
+            )
+        )
+        monkeypatch.setenv("CALLBROKER_SANDBOXD_CONFIG", str(settings))
+        with capture_logs() as logged:
+            async with serving(load()):
+                pass
+
+    told = {each["name"]: each["why"] for each in logged if each["event"] == "credential_unusable"}
+    assert told == {
+        "open": "The credential is no plain file of mode 0600.",
+        "absent": "The credential cannot be read.",
+    }
