@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import collections
 import contextlib
+import itertools
 import random
 import signal
 import sys
@@ -28,6 +29,8 @@ from tests.sandbox_nodes import NodeClient, NodeProcess, Turned
 
 AT_A_TIME = 4
 PAUSE_S = 0.2
+NODE_EACH = 20  # blows
+ENGINE_EACH = 90
 ENDED_WITHIN_S = 20.0
 HOSTILE = (
     "say(answer(nonce))",
@@ -128,18 +131,19 @@ class Soak:
         return _named(await running)
 
     async def _strike(self) -> None:
-        while not self._is_over:
+        for number in itertools.count(1):
             await asyncio.sleep(PAUSE_S * self.choose.random() * 2)
-            blow = self.choose.random()
-            if blow < 0.96:
-                await asyncio.to_thread(self._kill_container)
-            elif blow < 0.99 or not isinstance(self.engine, OwnEngine):
+            if self._is_over:
+                return
+            if number % ENGINE_EACH == 0 and isinstance(self.engine, OwnEngine):
+                await self._shake(self.engine)
+            elif number % NODE_EACH == 0:
                 self._up.clear()
                 await self.node.stop(signal.SIGKILL)
                 self.report.blows["sandboxd killed"] += 1
                 await self._start()
             else:
-                await self._shake(self.engine)
+                await asyncio.to_thread(self._kill_container)
 
     async def _shake(self, engine: OwnEngine) -> None:
         how = self.choose.choice(("killed", "restarted", "hung"))
