@@ -1,13 +1,18 @@
-"""What tests of every folder may share: real container engines."""
+"""What tests of every folder may share: real container engines, and a clock that judges nobody."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.base_images import import_python
 from tests.engine import OwnEngine
 from tests.engine_api import ContainerEngine, existing
 from tests.supplied_images import base_of
+
+# How long an example takes says how busy the machine is, not whether it is right.
+settings.register_profile("callbroker", deadline=None)
+settings.load_profile("callbroker")
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,7 @@ class Verdict:
         enforced: False where an operator merely observes the family; then it counts as ALLOW.
         concealed: the caller is told `CONCEALED` instead, so that refusals do not map what it
             may not see; reviewers and the log get the truth.
+        told: what the caller reads instead of `message`, where that is for operators.
     """
 
     effect: Effect
@@ -67,6 +68,7 @@ class Verdict:
     terms: HoldTerms | None = None
     enforced: bool = True
     concealed: bool = False
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

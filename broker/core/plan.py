@@ -19,7 +19,13 @@ from broker.core.decision import (
 from broker.core.holds import Requirement
 from broker.core.manifest import ToolManifest
 from broker.core.pointers import Pointer
-from broker.core.profiles import NO_PROFILE, ChosenProfile, OfferedProfile, choose_profile
+from broker.core.profiles import (
+    NO_PROFILE,
+    UNSUPPORTED_TOLD,
+    ChosenProfile,
+    OfferedProfile,
+    choose_profile,
+)
 from broker.core.text import visible_value
 
 WITHHOLD: Final = "withhold"
@@ -140,6 +146,7 @@ def _undischargeable(obligation: Obligation) -> Verdict:
         stage=STAGE_SETTLE,
         code="OBLIGATION_UNSUPPORTED",
         message=f"Policy asks for {kind} as neither this broker nor the tool's runner can do it.",
+        told=UNSUPPORTED_TOLD,
         family=obligation.family,
     )
 

@@ -16,6 +16,9 @@ from broker.core.decision import STAGE_SETTLE, Effect, Obligation, Verdict
 from broker.core.manifest import SandboxSpec
 from broker.core.text import visible, visible_value
 
+# Which rule asks for what is for operators; callers learn that it cannot be done.
+UNSUPPORTED_TOLD: Final = "Policy asks for something that this broker cannot do."
+_UNAVAILABLE_TOLD: Final = "The isolation that this call must have cannot be given now."
 _REASON_CHARACTERS_MAX: Final = 500
 _NAME_CHARACTERS_MAX: Final = 64
 
@@ -101,6 +104,7 @@ def _unsupported(
         stage=STAGE_SETTLE,
         code="OBLIGATION_UNSUPPORTED",
         message=f"Policy asks for the isolation {' and '.join(shown)}, {why}.",
+        told=UNSUPPORTED_TOLD,
     )
 
 
@@ -111,4 +115,5 @@ def _unavailable(name: str, because: str) -> Verdict:
         stage=STAGE_SETTLE,
         code="PROFILE_UNAVAILABLE",
         message=f"The isolation {name} cannot be given: {reason or 'nobody says why'}",
+        told=_UNAVAILABLE_TOLD,
     )

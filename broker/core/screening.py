@@ -69,7 +69,7 @@ def visible_reasons(decision: Decision) -> tuple[tuple[str, str, str], ...]:
         if verdict.concealed:
             concealed = CONCEALED_TOOL if verdict.stage == STAGE_SCREEN else CONCEALED_ROW
             return ((*concealed, ""),)
-    told = ((v.code, v.message, _pointer(v)) for v in decision.reasons)
+    told = ((v.code, v.told or v.message, _pointer(v)) for v in decision.reasons)
     return tuple(dict.fromkeys(told))
 
 

@@ -44,13 +44,18 @@ async def test_a_tighter_isolation_is_what_it_runs_under(tmp_path: Path):
 
 
 async def test_what_no_node_can_give_is_refused_and_nothing_looser_is_used(tmp_path: Path):
-    """Take the strong isolation away from the node, so that the call runs under the weak one."""
+    """Take the strong isolation away from the node, so that the call runs under the weak one.
+
+    Or, where it is refused, learn from the refusal how the node is built.
+    """
     async with sandbox_node(tmp_path) as node, sandbox_world(tmp_path, node.address) as (w, _):
         tightened(w, "gvisor")
         refused = await w.refund(await w.caller())
         assert refused.state is InvocationState.DENIED
         assert refused.code == "PROFILE_UNAVAILABLE"
-        assert "The engine has no runsc." in refused.message
+        assert "runsc" not in refused.message
+        decided = await entry_of(w, refused, "call.decided")
+        assert "The engine has no runsc." in decided["body"]["verdicts"][0]["message"]
         assert not node.reserved
 
 
