@@ -195,4 +195,9 @@ class Node:
 def sentence(error: grpc.aio.AioRpcError) -> str:
     """What went wrong, fit to be shown."""
     told = error.details() or error.code().name
+    if error.code() is grpc.StatusCode.UNAVAILABLE and told.startswith("failed to connect"):
+        told = (
+            "There is no connection: start `callbroker sandboxd` there, or mend the address or the "
+            f"TLS files of sandboxes.nodes ({told.rpartition('last error: ')[2]})."
+        )
     return visible(told, characters_max=PROBLEM_CHARACTERS_MAX)

@@ -83,6 +83,16 @@ async def test_a_node_that_is_not_healthy_is_not_asked_and_its_problem_is_told(t
         await runner.close()
 
 
+async def test_a_node_that_nobody_started_is_told_with_what_starts_it(tmp_path: Path):
+    runner = SandboxRunner([f"unix:{tmp_path}/nobody.sock"])
+    await runner.start()
+    (view,) = runner.views
+    assert not view.is_ready
+    assert "start `callbroker sandboxd` there" in view.problem
+    assert "failed to connect to all addresses" not in view.problem
+    await runner.close()
+
+
 async def test_a_refusal_that_will_not_pass_is_told_at_once(tmp_path: Path):
     refused = refusing(grpc.StatusCode.NOT_FOUND, "There is no such image here.")
     async with sandbox_node(tmp_path, refused) as node:
