@@ -29,6 +29,7 @@ from sandboxes.slot import (
     State,
     new_name,
 )
+from sandboxes.traces import Traces
 from sandboxes.uids import Uids
 
 DEADLINE_LABEL: Final = "callbroker.deadline"
@@ -50,6 +51,7 @@ class Surroundings:
     node_id: str
     directory: Path
     uids: Uids
+    traces: Traces
     outside: Outside
     idle_s: float
     now: Callable[[], datetime]
@@ -100,7 +102,12 @@ class Containers:
                 it is on the books.
         """
         order = self._order(image, profile)
-        slot = Slot(self._engine, order, started_at_s=asyncio.get_running_loop().time())
+        slot = Slot(
+            self._engine,
+            order,
+            started_at_s=asyncio.get_running_loop().time(),
+            created=lambda container: self._around.traces.note(container, order.name),
+        )
         self._slots[order.name] = slot
         try:
             await _open_way_out(order.gate)
@@ -130,6 +137,8 @@ class Containers:
             slot.happen(Event.STUCK)
             _log.warning("sandbox_quarantined", run=slot.run, why=str(stuck))
         else:
+            if slot.interruptions == self._engine.interruptions:
+                self._around.traces.drop(slot.container)
             self.strike(slot)
 
     def strike(self, slot: Slot) -> None:

@@ -32,6 +32,7 @@ from sandboxes.pool import PoolLimits
 from sandboxes.profile import Profile
 from sandboxes.server import NodeServer
 from sandboxes.settings import SandboxdSettings
+from sandboxes.traces import Traces
 from sandboxes.uids import Uids
 
 READY_LINE: Final = "sandboxd_listens"
@@ -91,10 +92,11 @@ async def serving(settings: SandboxdSettings) -> AsyncIterator[str]:
 
 
 def _order(settings: SandboxdSettings) -> NodeOrder:
-    directory = settings.state / "egress"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    if directory.is_symlink():  # all in it is removed: nobody says that it is elsewhere
-        raise StartRefused(f"{directory} is a link: remove it.")
+    directory, traces = settings.state / "egress", settings.state / "containers"
+    for each in (directory, traces):
+        each.mkdir(mode=0o700, exist_ok=True)
+        if each.is_symlink():  # all in it is removed: nobody says that it is elsewhere
+            raise StartRefused(f"{each} is a link: remove it.")
     now = _now
     credentials = _credentials(settings)
     return NodeOrder(
@@ -114,6 +116,7 @@ def _order(settings: SandboxdSettings) -> NodeOrder:
             tls=trusting(settings.egress_ca_file),
         ),
         now=now,
+        traces=Traces(traces),
     )
 
 

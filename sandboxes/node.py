@@ -30,6 +30,7 @@ from sandboxes.reaper import EVERY_S, reap_directories
 from sandboxes.refusals import Reason, Refused
 from sandboxes.slot import NotReady, Slot, State
 from sandboxes.supervise import CallOrder, Ending, Outcome, supervise
+from sandboxes.traces import Traces
 from sandboxes.uids import Uids
 from sandboxes.upkeep import Upkeep
 
@@ -46,6 +47,7 @@ class NodeOrder:
         directory: for sockets of ways out; the node's alone.
         profiles: by name.
         now: the time, for labels alone.
+        traces: of containers that may run.
     """
 
     node_id: str
@@ -55,6 +57,7 @@ class NodeOrder:
     uids: Uids
     outside: Outside
     now: Callable[[], datetime]
+    traces: Traces = field(default_factory=Traces)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,6 +100,7 @@ class Node:
             node_id=order.node_id,
             directory=order.directory,
             uids=order.uids,
+            traces=order.traces,
             outside=order.outside,
             idle_s=limits.idle_s + limits.recycle_s + EVERY_S,
             now=order.now,
@@ -109,6 +113,7 @@ class Node:
             engine,
             node_id=order.node_id,
             directory=order.directory,
+            traces=order.traces,
             containers=self._containers,
             pools=self.pools,
             reading=self._findings.reading,
@@ -134,6 +139,7 @@ class Node:
         await self._upkeep.close()
         await self.pools.close()
         reap_directories(self.order.directory, ())
+        self.order.traces.end_lost(())
         await self._engine.close()
 
     def unavailable_because(self, profile: Profile) -> str:

@@ -10,7 +10,7 @@ only end. One that cannot be removed is set aside and counts until the engine sa
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -102,14 +102,24 @@ class SlotOrder:
 class Slot:
     """One container, from before it is made until it is gone."""
 
-    def __init__(self, engine: Engine, order: SlotOrder, *, started_at_s: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        order: SlotOrder,
+        *,
+        started_at_s: float,
+        created: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Make nothing yet.
 
         Args:
             engine: that will have the container.
             order: what it is made from.
             started_at_s: by the event loop's clock.
+            created: told the container's id, before it is started.
         """
+        self._created = created
+        self.interruptions = engine.interruptions
         loop = asyncio.get_running_loop()
         self.order = order
         self.started_at_s = started_at_s
@@ -163,6 +173,7 @@ class Slot:
             egress_directory=order.egress_directory,
         )
         self.container = await self._engine.create(order.name, body)
+        self._created(self.container)
         self._stream = await self._engine.attach(self.container)
         self._listening = asyncio.create_task(self._listen(self._stream))
         await self._engine.start(self.container)

@@ -18,6 +18,7 @@ from sandboxes.engine import Engine, EngineFacts, EngineRefused, EngineUnavailab
 from sandboxes.pool import Pools
 from sandboxes.reaper import EVERY_S, reap, reap_directories
 from sandboxes.refusals import Reason, Refused
+from sandboxes.traces import Traces
 
 LOOK_S: Final = 2.0
 LOST_LOOK_S: Final = 0.5
@@ -37,6 +38,7 @@ class Upkeep:
         *,
         node_id: str,
         directory: Path,
+        traces: Traces,
         containers: Containers,
         pools: Pools,
         reading: Collection[str],
@@ -48,6 +50,7 @@ class Upkeep:
             engine: to be looked after.
             node_id: whose leftovers are ours.
             directory: of ways out.
+            traces: of containers that may run.
             containers: the books.
             pools: told when the engine is lost and when it is back.
             reading: names of containers that images are looked into by.
@@ -57,6 +60,7 @@ class Upkeep:
         self._engine = engine
         self._node_id = node_id
         self._directory = directory
+        self._traces = traces
         self._containers = containers
         self._pools = pools
         self._reading = reading
@@ -102,6 +106,9 @@ class Upkeep:
         removed = reaped.removed + reap_directories(self._directory, self._owned())
         if removed:
             _log.info("leftovers_removed", count=removed)
+        lost = self._traces.end_lost(self._owned())
+        if lost:
+            _log.warning("lost_processes_ended", count=lost)
 
     def _owned(self) -> frozenset[str]:
         return self._containers.owned().union(self._reading)

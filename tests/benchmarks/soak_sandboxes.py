@@ -190,7 +190,7 @@ class Soak:
         left += [f"container {each}" for each in self.engine.containers(self._label())]
         after = self._seen()
         left += [f"volume {each}" for each in after.volumes - before.volumes]
-        expected = {"egress", "lock", "node_id"}
+        expected = {"containers", "egress", "lock", "node_id"}
         left += [
             f"file {each.relative_to(self.node.state)}"
             for each in self.node.state.rglob("*")

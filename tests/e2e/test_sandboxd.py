@@ -43,7 +43,12 @@ async def test_it_serves_and_leaves_nothing_when_it_is_told_to_stop(
     assert result.ending == pb.ENDING_ANSWERED
     assert code == 0
     assert left(container_engine, node.state) == []
-    assert {each.name for each in node.state.iterdir()} == {"egress", "lock", "node_id"}
+    assert {each.name for each in node.state.iterdir()} == {
+        "containers",
+        "egress",
+        "lock",
+        "node_id",
+    }
 
 
 async def test_after_a_kill_it_removes_its_own_leftovers_and_serves_again(
