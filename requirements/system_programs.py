@@ -26,6 +26,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "gcc": ("gcc",),
     "/usr/include/stdio.h": ("libc6-dev",),
     "/usr/share/keyrings/debian-archive-keyring.gpg": ("debian-archive-keyring",),
+    "ps": ("procps",),  # the engine lists a container's processes by it
     "runsc": ("runsc",),
     "busybox": ("busybox-static",),
 }
@@ -41,6 +42,7 @@ _ENGINE = (
     "gcc",
     "/usr/include/stdio.h",
     "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "ps",
 )
 
 NEEDED: dict[str, tuple[str, ...]] = {"run": (), "check": _CHECK, "test": (*_CHECK, *_ENGINE)}

@@ -21,7 +21,7 @@ VARIABLE = "CALLBROKER_REPLAY_NODE"
 FOLDER = Path(__file__).parent / "run_code"
 POLICIES = Path(__file__).parent / "redcode" / "policies"
 SUITE = "redcode"
-_ASK_S = 10.0
+_ASK_S = 120.0  # a node looks into every image before it lists it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

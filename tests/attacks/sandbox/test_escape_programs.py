@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -82,9 +83,15 @@ else:
         found: dict[str, set[str]] = {}
         for row in map(json.loads, done.stdout.splitlines()):
             found.setdefault(row["r"], set()).add(row["id"])
-        assert found["open"] == _expected("two_sided", "open"), done.stdout
+        assert found["open"] == _expected("two_sided", "open") - _beyond_this_python(), done.stdout
         assert found["error"] == _expected("two_sided", "error"), done.stdout
         assert len(set().union(*found.values())) >= TWO_SIDED_MIN
+
+
+def _beyond_this_python() -> set[str]:
+    """Their archives need the filters that tarfile has from 3.11.4 on, and end in a TypeError."""
+    listed = _expected("two_sided", "open")
+    return set() if hasattr(tarfile, "data_filter") else {n for n in listed if n.startswith("tar_")}
 
 
 def _check(profile: str, verdicts: Mapping[str, str]) -> None:
