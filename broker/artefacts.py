@@ -21,7 +21,6 @@ from broker.core.artefacts import (
     Artefact,
     FileNameRefused,
     Stored,
-    content_digest,
     erased_at,
     is_name,
     new_name,
@@ -29,6 +28,7 @@ from broker.core.artefacts import (
 )
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Caller
+from broker.core.canonical import content_digest
 from broker.core.errors import (
     Defect,
     LimitExceeded,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from broker.core.artefacts import Artefact, Stored, content_digest, new_name
+from broker.core.artefacts import Artefact, Stored, new_name
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Agent, Context, Invocation, Person, Principal, Session, ToolCall
-from broker.core.canonical import call_digest, canonical_bytes
+from broker.core.canonical import call_digest, canonical_bytes, content_digest
 from broker.core.decision import Decision, Effect, HoldTerms, Obligation, Verdict
 from broker.core.holds import Hold, Requirement, Review, ReviewEffect, Reviewer
 from broker.core.labels import Labels

@@ -11,7 +11,6 @@ hides nothing, and reads as what it is. One that does not is refused, never
 mended: two files must not become one.
 """
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -95,11 +94,6 @@ def is_name(text: JsonValue) -> bool:
 def erased_at(session_expires_at: float) -> float:
     """When a session's files are erased, POSIX seconds, by when the session itself expires."""
     return session_expires_at + limits.ARTEFACT_RETENTION_S
-
-
-def content_digest(content: bytes) -> str:
-    """`sha256:` and 64 hexadecimal digits."""
-    return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 def require_file_name(text: str) -> str:

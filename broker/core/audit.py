@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from broker.core.arguments import JsonValue
-from broker.core.canonical import canonical_bytes
+from broker.core.canonical import canonical_bytes, content_digest
 
 SALT_BYTES: Final = 32
 MAC_BYTES: Final = 32
@@ -179,4 +179,4 @@ def entry_hash(entry: bytes) -> str:
 
 def contents_digest(contents: Contents) -> str:
     """What the entry says of its contents; the salt keeps a short, erased value from guesses."""
-    return "sha256:" + hashlib.sha256(contents.salt + contents.body).hexdigest()
+    return content_digest(contents.salt + contents.body)

@@ -34,13 +34,18 @@ def canonical_bytes(value: JsonValue) -> bytes:
         raise ValueError("The value is nested too deeply for a canonical form.") from None
 
 
+def content_digest(content: bytes) -> str:
+    """Name bytes by what they are: `sha256:` and 64 hexadecimal digits."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
 def digest(value: JsonValue) -> str:
-    """Name a value by its content: `sha256:` and 64 hexadecimal digits.
+    """Name a value by its content: the digest of its canonical form.
 
     Raises:
         ValueError: as `canonical_bytes`.
     """
-    return "sha256:" + hashlib.sha256(canonical_bytes(value)).hexdigest()
+    return content_digest(canonical_bytes(value))
 
 
 def call_digest(tool: str, arguments: dict[str, JsonValue]) -> str:

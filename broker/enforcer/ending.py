@@ -6,7 +6,6 @@ etag and owner say whose end it has.
 """
 
 import asyncio
-import hashlib
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -15,6 +14,7 @@ from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Invocation
+from broker.core.canonical import content_digest
 from broker.core.errors import Defect, OutcomeUnstored, StoreUnavailable
 from broker.core.lifecycle import KEY_TAKEN, InvocationState, step
 from broker.core.trail import trail_body, trail_contents
@@ -205,7 +205,7 @@ def _end_entry(after: Invocation, ended: Ended, left: Left, *, actor: str) -> En
         body["output_trust"] = ended.labels.trust
         body["output_sensitivity"] = ended.labels.sensitivity
     if after.result is not None:
-        body["result_digest"] = "sha256:" + hashlib.sha256(after.result).hexdigest()
+        body["result_digest"] = content_digest(after.result)
         contents["result_json"] = after.result.decode()
     if left.stored:
         body["files"] = [_file(one.artefact) for one in left.stored]

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from broker.core.arguments import JsonValue
+from broker.core.canonical import content_digest
 from broker.core.question_schema import EXAMPLE
 from broker.policy import opa_command
 from broker.policy.opa_command import ENTRY_POINT, CommandRefused
@@ -169,7 +170,7 @@ def rebuild(kept: PolicyBundle, *, opa: Path, tools: Mapping[str, ToolSchemas]) 
 def revision_of(files: Mapping[str, bytes]) -> str:
     """The digest of a set of files: of the sorted lines `<sha256 of the file> <path>`."""
     lines = [f"{hashlib.sha256(files[path]).hexdigest()} {path}\n" for path in sorted(files)]
-    return "sha256:" + hashlib.sha256("".join(lines).encode("utf-8")).hexdigest()
+    return content_digest("".join(lines).encode("utf-8"))
 
 
 def _family_findings(sources: Sources, previous: set[str], dropped: set[str]) -> list[str]:

@@ -78,7 +78,7 @@ def upload_requests(
             session_secret=secret,
             file_name=name,
             size_bytes=len(content),
-            sha256=_digest(content),
+            sha256=content_digest(content),
         )
     )
     for first in range(0, len(content), CHUNK_BYTES):
@@ -115,7 +115,7 @@ class Download:
         content, announced = bytes(self._content), self._announced
         if announced is None or len(content) < announced.size_bytes:
             raise Unavailable("The file ended early.")
-        if _digest(content) != announced.sha256:
+        if content_digest(content) != announced.sha256:
             raise Defect(f"{announced.name} is not what was announced.")
         return content
 
@@ -143,5 +143,6 @@ def write(artefact: Artefact, content: bytes, path: str | PathLike[str]) -> Path
     return target
 
 
-def _digest(content: bytes) -> str:
+def content_digest(content: bytes) -> str:
+    """`sha256:` and 64 hexadecimal digits, as the broker names it."""
     return "sha256:" + hashlib.sha256(content).hexdigest()

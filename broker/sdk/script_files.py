@@ -1,11 +1,11 @@
 """The files of a scripted broker: found in their own session alone, as a broker's are."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from broker.sdk.errors import MalformedRequest, NotFound
+from broker.sdk.files import content_digest
 from broker.v1 import broker_pb2, types_pb2
 
 MADE_BY_AGENT: Final = "agent"
@@ -25,7 +25,7 @@ class ScriptedFiles:
             made_by=made_by,
             file_name=file_name,
             size_bytes=len(content),
-            sha256="sha256:" + hashlib.sha256(content).hexdigest(),
+            sha256=content_digest(content),
             trust=types_pb2.Artefact.TRUST_UNTRUSTED,
             sensitivity=types_pb2.Artefact.SENSITIVITY_SECRET,
         )

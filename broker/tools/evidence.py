@@ -4,7 +4,6 @@ It is kept only with a call of a tool that the worker may carry out, and only so
 can a stranger write into the story of a call, nor a broken worker fill the log.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,6 +12,7 @@ import structlog
 from broker.core import limits
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryDraft, EntryKind
+from broker.core.canonical import content_digest
 from broker.core.credentials import Credential
 from broker.core.inspection import plain
 from broker.core.unit import Unit
@@ -76,8 +76,8 @@ def _evidence(outcome: Outcome) -> Mapping[str, JsonValue]:
             text = result.decode("utf-8", "replace")
             if len(text) <= RESULT_CHARACTERS_MAX:
                 return {"result_json": text}
-            digest = "sha256:" + hashlib.sha256(result).hexdigest()
-            return {"result_json_begins": text[:RESULT_CHARACTERS_MAX], "result_digest": digest}
+            begins = text[:RESULT_CHARACTERS_MAX]
+            return {"result_json_begins": begins, "result_digest": content_digest(result)}
         case Failed(code=code, message=message):
             return {"code": plain(code), "message": plain(message)}
         case Lost(why=why) | NeverStarted(why=why):
