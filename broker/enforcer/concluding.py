@@ -94,19 +94,9 @@ def _concluded(outcome: Outcome, tool: RegisteredTool, plan: Run) -> Ended:
             code, message = failure(code, message)
             return Ended(state=InvocationState.FAILED, code=code, message=message)
         case Lost(why=why):
-            return Ended(
-                state=InvocationState.UNKNOWN,
-                code="OUTCOME_UNKNOWN",
-                message="It may have happened. Do not repeat it; a person must look.",
-                why=why,
-            )
+            return replace(INTERRUPTED, why=why)
         case NeverStarted(why=why):
-            return Ended(
-                state=InvocationState.CANCELLED,
-                code="NOT_STARTED",
-                message="The call was stopped before anything ran.",
-                why=why,
-            )
+            return replace(NEVER_HANDED_OVER, why=why)
 
 
 def _inspected(answer: bytes, tool: RegisteredTool, plan: Run) -> Released | Withheld:

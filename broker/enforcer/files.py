@@ -8,7 +8,7 @@ labels of all that went into it: its manifest's, its inputs', and those of the w
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from broker.core.arguments import JsonValue
@@ -17,7 +17,6 @@ from broker.core.artefacts import (
     Artefact,
     Stored,
     are_too_many,
-    content_digest,
     erased_at,
     file_names,
     is_name,
@@ -25,6 +24,7 @@ from broker.core.artefacts import (
     new_name,
 )
 from broker.core.calls import Caller, Invocation
+from broker.core.canonical import content_digest
 from broker.core.decision import STAGE_SCREEN, Effect, Verdict
 from broker.core.labels import BEST, Labels, join
 from broker.core.manifest import Output, ToolManifest
@@ -149,35 +149,28 @@ async def keep(
     """
     if not files and not withheld:
         return NOTHING_LEFT
-    digests = await asyncio.to_thread(_digests, (*files, *withheld))
-    made = Artefact(
-        name="",
-        session=invocation.session,
-        made_by=invocation.name,
-        file_name="",
-        size=0,
-        sha256="",
-        labels=labels,
-        created_at=now,
-        expires_at=erased_at(caller.session.expires_at),
+    kept, not_kept = await asyncio.to_thread(lambda: (_digests(files), _digests(withheld)))
+    stored = (
+        Artefact(
+            name=new_name(secrets.token_urlsafe(NAME_BYTES)),
+            session=invocation.session,
+            made_by=invocation.name,
+            file_name=file.name,
+            size=len(file.content),
+            sha256=digest,
+            labels=labels,
+            created_at=now,
+            expires_at=erased_at(caller.session.expires_at),
+        )
+        for file, digest in zip(files, kept, strict=True)
     )
     return Left(
         stored=tuple(
-            Stored(
-                artefact=replace(
-                    made,
-                    name=new_name(secrets.token_urlsafe(NAME_BYTES)),
-                    file_name=file.name,
-                    size=len(file.content),
-                    sha256=digest,
-                ),
-                content=file.content,
-            )
-            for file, digest in zip(files, digests, strict=False)
+            Stored(artefact=artefact, content=file.content)
+            for artefact, file in zip(stored, files, strict=True)
         ),
         withheld=tuple(
-            (digest, len(file.content))
-            for file, digest in zip(withheld, digests[len(files) :], strict=True)
+            (digest, len(file.content)) for file, digest in zip(withheld, not_kept, strict=True)
         ),
     )
 

@@ -34,7 +34,10 @@ from broker.v1 import broker_pb2, broker_pb2_grpc
 _TOOLS = "tools"
 _ARTEFACTS = "artefacts"
 _OfSession: TypeAlias = (
-    broker_pb2.GetArtefactRequest | broker_pb2.ReadArtefactRequest | broker_pb2.ListArtefactsRequest
+    broker_pb2.ListToolsRequest
+    | broker_pb2.GetArtefactRequest
+    | broker_pb2.ReadArtefactRequest
+    | broker_pb2.ListArtefactsRequest
 )
 
 
@@ -84,10 +87,7 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
         """The tools that this session may use."""
         size = page_size_of(request.page_size)
         after = cursor_of(request.page_token, listing=_TOOLS)
-        require_text(request.session, field="session")
-        caller = await self._sessions.caller(
-            authenticated(), request.session, request.session_secret
-        )
+        caller = await self._caller(request)
         usable = sorted(self._enforcer.list_tools(caller), key=lambda tool: tool.manifest.name)
         page = page_of(
             [tool for tool in usable if tool.manifest.name > after],
