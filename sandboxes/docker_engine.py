@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar, cast
 
-import docker
+from docker import APIClient
 from docker.errors import APIError, ImageNotFound, NotFound
 
+from sandboxes.docker_client import SCHEME, client_at
 from sandboxes.docker_stream import PIECE_BYTES, DockerStream
 from sandboxes.docker_words import (
-    Joined,
+    exported,
     facts_of,
     image_of,
     modes_of,
@@ -34,7 +35,6 @@ from sandboxes.engine import (
     ImageFacts,
 )
 
-SCHEME: Final = "unix://"
 THREADS: Final = 8
 QUICK_S: Final = 5.0
 CREATE_S: Final = 15.0
@@ -43,7 +43,7 @@ REMOVE_S: Final = 20.0
 FILES_S: Final = 120.0
 GRACE_S: Final = 1.0  # for the thread's own deadline to come first
 T = TypeVar("T")
-_ENDED_LOOK_S: Final = (0.005, 0.01, 0.02, 0.03, 0.05)
+_ENDED_LOOK_S: Final = (0.02, 0.03, 0.05)  # an engine sees an end some 20 ms after it
 
 
 class DockerEngine:
@@ -67,7 +67,7 @@ class DockerEngine:
         self._patience = patience
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="engine")
         self._clients = threading.local()
-        self._made: list[docker.APIClient] = []
+        self._made: list[APIClient] = []
         self._lock = threading.Lock()
         self._hung = 0
         self._interruptions = 0
@@ -103,8 +103,13 @@ class DockerEngine:
         return await self._call("describe itself", QUICK_S, facts_of)
 
     async def ping(self) -> None:
-        """Whether it answers."""
-        await self._call("answer", QUICK_S, lambda client: client.ping())
+        """Whether it takes a new connection and answers on it."""
+
+        def ask_anew(_: APIClient) -> None:
+            with client_at(self.url, timeout_s=QUICK_S * self._patience) as client:
+                client.ping()
+
+        await self._call("answer", QUICK_S, ask_anew)
 
     async def image(self, digest: str) -> ImageFacts:
         """One image, by digest."""
@@ -115,7 +120,7 @@ class DockerEngine:
     async def images(self, label: str) -> Sequence[ImageFacts]:
         """Images with this label."""
 
-        def look(client: docker.APIClient) -> list[ImageFacts]:
+        def look(client: APIClient) -> list[ImageFacts]:
             found = []
             for listed in client.images(filters={"label": [label]}):
                 with contextlib.suppress(ImageNotFound, NotFound):  # removed in between
@@ -129,26 +134,16 @@ class DockerEngine:
     ) -> Sequence[tuple[str, int]]:
         """Path and mode of every file in an image, from a container that is never started."""
 
-        def look(client: docker.APIClient) -> list[tuple[str, int]]:
-            body = {
-                "Image": digest,
-                "Entrypoint": ["/never"],
-                "NetworkDisabled": True,
-                "Labels": dict(labels),
-            }
-            made = client.create_container_from_config(body)["Id"]
-            try:
-                with contextlib.closing(Joined(client.export(made))) as exported:
-                    return modes_of(exported)
-            finally:
-                client.remove_container(made, v=True, force=True)
+        def look(client: APIClient) -> list[tuple[str, int]]:
+            with exported(client, digest, labels=labels) as files:
+                return modes_of(files)
 
         return await self._call("read an image's files", FILES_S, look)
 
     async def create(self, name: str, body: Mapping[str, Any]) -> str:
         """Make a container from the body of `POST /containers/create`; returns its id."""
 
-        def make(client: docker.APIClient) -> str:
+        def make(client: APIClient) -> str:
             return cast("str", client.create_container_from_config(dict(body), name)["Id"])
 
         return await self._call("create a container", CREATE_S, make)
@@ -167,7 +162,7 @@ class DockerEngine:
     async def kill(self, container: str) -> None:
         """SIGKILL."""
 
-        def kill(client: docker.APIClient) -> None:
+        def kill(client: APIClient) -> None:
             try:
                 client.kill(container, signal="SIGKILL")
             except APIError as refused:
@@ -205,7 +200,7 @@ class DockerEngine:
     async def remove(self, container: str) -> None:
         """Remove it with its anonymous volumes, by force."""
 
-        def remove(client: docker.APIClient) -> None:
+        def remove(client: APIClient) -> None:
             try:
                 client.remove_container(container, v=True, force=True)
             except APIError as refused:
@@ -218,7 +213,7 @@ class DockerEngine:
     async def containers(self, label: str) -> Sequence[ContainerFound]:
         """All containers with this label, running or not."""
 
-        def look(client: docker.APIClient) -> list[ContainerFound]:
+        def look(client: APIClient) -> list[ContainerFound]:
             listed = client.containers(all=True, filters={"label": [label]})
             return [
                 ContainerFound(
@@ -241,9 +236,7 @@ class DockerEngine:
         for client in made:
             client.close()
 
-    async def _call(
-        self, what: str, deadline_s: float, function: Callable[[docker.APIClient], T]
-    ) -> T:
+    async def _call(self, what: str, deadline_s: float, function: Callable[[APIClient], T]) -> T:
         if self._hung >= self._threads_max:
             raise EngineUnavailable(
                 f"The container engine at {self.url} hangs: {self._hung} calls to it wait for an "
@@ -255,20 +248,22 @@ class DockerEngine:
             try:
                 async with asyncio.timeout(deadline_s + GRACE_S * self._patience):
                     return await asyncio.wrap_future(running)
+            except asyncio.CancelledError:
+                running.add_done_callback(_let_go)
+                raise
             except TimeoutError:
                 self._note_hung(running)
+                running.add_done_callback(_let_go)
                 raise EngineUnavailable(
                     f"The container engine at {self.url} did not {what} within {deadline_s:g} s."
                 ) from None
 
-    def _with_client(self, function: Callable[[docker.APIClient], T], deadline_s: float) -> T:
+    def _with_client(self, function: Callable[[APIClient], T], deadline_s: float) -> T:
         """In a thread, which keeps a client of its own; one that broke is not used again."""
-        self._require_listener()
         try:
             client = getattr(self._clients, "client", None)
             if client is None:
-                client = docker.APIClient(base_url=self.url, version="auto", timeout=deadline_s)
-                client.trust_env = False  # no proxy of the environment stands before a socket
+                client = client_at(self.url, timeout_s=deadline_s)
                 self._clients.client = client
                 with self._lock:
                     self._made.append(client)
@@ -279,12 +274,6 @@ class DockerEngine:
         except BaseException:
             self._drop_client()
             raise
-
-    def _require_listener(self) -> None:
-        """Ask before docker-py does: where it cannot connect, it leaves its socket open."""
-        with socket.socket(socket.AF_UNIX) as asked:
-            asked.settimeout(QUICK_S * self._patience)
-            asked.connect(self.url.removeprefix(SCHEME))
 
     def _drop_client(self) -> None:
         client = getattr(self._clients, "client", None)
@@ -308,13 +297,21 @@ class DockerEngine:
         running.add_done_callback(over)
 
 
-def _open_events(client: docker.APIClient) -> socket.socket:
+def _let_go(done: Future[Any]) -> None:
+    """Nobody waits for it any more: a connection that it still brought is closed."""
+    if not done.cancelled() and done.exception() is None:
+        brought = done.result()
+        if isinstance(brought, socket.socket):
+            brought.close()
+
+
+def _open_events(client: APIClient) -> socket.socket:
     """Events of a kind that never come: what matters is that the connection ends."""
     stream = client.events(filters={"type": ["plugin"]})
     return _taken(stream._response)  # noqa: SLF001 - the package has no other way
 
 
-def _attached(client: docker.APIClient, container: str) -> socket.socket:
+def _attached(client: APIClient, container: str) -> socket.socket:
     params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
     return _taken(client.attach_socket(container, params)._response)  # noqa: SLF001 - as above
 

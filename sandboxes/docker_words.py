@@ -51,6 +51,25 @@ class Joined:
             self._source.close()
 
 
+@contextlib.contextmanager
+def exported(
+    client: APIClient, digest: str, *, labels: Mapping[str, str] | None = None
+) -> Iterator[Joined]:
+    """An image's whole file tree as a tar, out of a container that is never started."""
+    body = {
+        "Image": digest,
+        "Entrypoint": ["/never"],
+        "NetworkDisabled": True,
+        "Labels": dict(labels or {}),
+    }
+    made = client.create_container_from_config(body)["Id"]
+    try:
+        with contextlib.closing(Joined(client.export(made))) as files:
+            yield files
+    finally:
+        client.remove_container(made, v=True, force=True)
+
+
 def modes_of(exported: Joined, *, files_max: int = FILES_MAX) -> list[tuple[str, int]]:
     """Path and `st_mode` of every entry of an exported container.
 

@@ -9,15 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import docker
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
+from sandboxes.docker_client import SCHEME, client_at
 from sandboxes.docker_words import cause, clean, limits_missing
 from sandboxes.doctor import EngineReport, Facts, SocketFacts
 
 ANSWER_DEADLINE_S: Final = 5
-SCHEME: Final = "unix://"
 LSM_LIST: Final = Path("/sys/kernel/security/lsm")
 WRITABLE_BY_GROUP: Final = 0o020
 
@@ -44,7 +43,7 @@ def look(url: str) -> Facts:
 
 
 def _ask(url: str) -> EngineReport:
-    client = docker.APIClient(base_url=url, timeout=ANSWER_DEADLINE_S)
+    client = client_at(url, timeout_s=ANSWER_DEADLINE_S)
     try:
         return report_of(client.info(), client.version())
     finally:

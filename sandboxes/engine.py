@@ -124,7 +124,10 @@ class Engine(Protocol):
         ...
 
     async def ping(self) -> None:
-        """Whether it answers."""
+        """Whether it takes a new connection and answers on it.
+
+        One that shuts down ends its containers while it still answers on connections that it has.
+        """
         ...
 
     async def facts(self) -> EngineFacts:

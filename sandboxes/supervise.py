@@ -145,6 +145,7 @@ async def _observe(
             state, lost = await _last_state(slot, engine, ended=isinstance(heard, Ended))
             if engine.interruptions != interruptions:
                 state, lost = None, "The container engine was lost while it ran."
+            slot.last_state = state
     finally:
         cancelling.cancel()
         asking.cancel()
@@ -167,6 +168,7 @@ async def _last_state(
         if ended:
             state = await engine.ended(slot.container, within_s=EXIT_WITHIN_S)
             if state is not None:
+                await engine.ping()  # or it was the engine that ended it, on its own way out
                 return state, ""
         slot.hang_up()  # output that nobody reads would keep the engine from it
         await engine.kill(slot.container)

@@ -6,24 +6,22 @@ Python's own compiler, in a container that is shut in as a tool's is.
 
 import contextlib
 import json
-import socket
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self, cast
 
-import docker
 import requests
 from docker.errors import DockerException
 from docker.utils.socket import frames_iter_no_tty
 
-from sandboxes.docker_words import Joined, cause, image_of, modes_of, worded
+from sandboxes.docker_client import client_at
+from sandboxes.docker_words import Joined, cause, exported, image_of, modes_of, worded
 from sandboxes.engine import EngineRefused, EngineUnavailable, ImageFacts, NotThere
 
 DEADLINE_S: Final = 30.0
 TRANSFER_S: Final = 600.0
-SCHEME: Final = "unix://"
 _STANDARD_OUTPUT: Final = 1
 # For a container that only reads its image: shut in as tightly as the engine can by itself.
 _SHUT_IN: Final[Mapping[str, Any]] = {
@@ -51,16 +49,11 @@ class ImageStore:
         """
         self.url = url
         try:
-            # docker-py leaves its socket open where it cannot connect: ask before it does.
-            with socket.socket(socket.AF_UNIX) as asked:
-                asked.settimeout(DEADLINE_S)
-                asked.connect(url.removeprefix(SCHEME))
-            self._client = docker.APIClient(base_url=url, version="auto", timeout=DEADLINE_S)
+            self._client = client_at(url, timeout_s=DEADLINE_S)
         except (DockerException, requests.RequestException, OSError) as broken:
             raise EngineUnavailable(
                 f"No container engine answers at {url}: {cause(broken)}."
             ) from broken
-        self._client.trust_env = False
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -105,25 +98,22 @@ class ImageStore:
 
     def modes(self, digest: str) -> list[tuple[str, int]]:
         """Absolute path and `st_mode` of every file in an image."""
-        with self._exported(digest) as exported:
-            return modes_of(exported)
+        with self._exported(digest) as files:
+            return modes_of(files)
 
     def save_tree(self, digest: str, target: IO[bytes]) -> None:
         """Write an image's whole file tree as a tar."""
-        with self._exported(digest) as exported:
-            while piece := exported.read(1 << 20):
+        with self._exported(digest) as files:
+            while piece := files.read(1 << 20):
                 target.write(piece)
 
     @contextlib.contextmanager
     def _exported(self, digest: str) -> Iterator[Joined]:
-        body = {"Image": digest, "Entrypoint": ["/never"], "NetworkDisabled": True}
-        with self._worded("read an image's files", TRANSFER_S):
-            made = self._client.create_container_from_config(body)["Id"]
-            try:
-                with contextlib.closing(Joined(self._client.export(made))) as exported:
-                    yield exported
-            finally:
-                self._client.remove_container(made, v=True, force=True)
+        with (
+            self._worded("read an image's files", TRANSFER_S),
+            exported(self._client, digest) as files,
+        ):
+            yield files
 
     def pull(self, reference: str) -> ImageFacts:
         """Fetch `name@sha256:…` from its registry.

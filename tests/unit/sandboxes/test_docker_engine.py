@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import socket
 import socketserver
@@ -17,6 +18,8 @@ import pytest
 from sandboxes.docker_engine import DockerEngine
 from sandboxes.docker_stream import DockerStream
 from sandboxes.engine import EngineRefused, EngineUnavailable, NotThere
+
+DEADLINE_S = 10.0
 
 
 @pytest.fixture
@@ -95,6 +98,56 @@ async def test_a_socket_that_nobody_serves_is_told(path: Path) -> None:
 
     with pytest.raises(EngineUnavailable, match="refused"):
         await engine.ping()
+    await engine.close()
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_where_nobody_answers_no_connection_is_left_open(path: Path, *, there: bool) -> None:
+    """An engine that is killed between two questions: each that finds it gone costs nothing."""
+    if there:
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(path))
+    engine = DockerEngine(f"unix://{path}")
+    for _ in range(5):
+        with pytest.raises(EngineUnavailable):
+            await engine.ping()
+    await engine.close()
+
+    gc.collect()  # a socket that was left open warns here, which fails the test
+
+
+async def test_a_connection_that_comes_when_nobody_waits_for_it_is_closed(path: Path) -> None:
+    engine = DockerEngine(f"unix://{path}")
+    ours, theirs = socket.socketpair()
+    begun = threading.Event()
+    done = threading.Event()
+
+    def slow(_: object) -> socket.socket:
+        begun.set()
+        done.wait(DEADLINE_S)
+        return ours
+
+    with theirs, answering(path):
+        waiting = asyncio.create_task(engine._call("attach", DEADLINE_S, slow))
+        await asyncio.to_thread(begun.wait, DEADLINE_S)
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+        done.set()
+        assert await asyncio.to_thread(theirs.recv, 1) == b""
+        await engine.close()
+
+
+async def test_an_engine_on_its_way_out_is_told_from_one_that_answers(path: Path) -> None:
+    """Docker closes its socket first and ends containers next, and answers all the while on
+    connections that it has: whoever reads there how a container ended reads the engine's doing.
+    """
+    version = {"ApiVersion": "1.41"}
+    engine = DockerEngine(f"unix://{path}")
+    with answering(path, body=version):
+        await engine.ping()
+        path.unlink()  # noqa: ASYNC240 - a test's own folder
+        with pytest.raises(EngineUnavailable):
+            await engine.ping()
     await engine.close()
 
 

@@ -98,6 +98,22 @@ async def test_an_engine_that_restarts_under_a_call_leaves_it_unknown_although_i
     assert (done.outcome.ending, done.outcome.code) == (Ending.UNKNOWN, "ENGINE_LOST")
 
 
+async def test_a_container_that_an_engine_ends_on_its_own_way_out_did_not_die_by_itself(
+    node: Node, engine: FakeEngine
+) -> None:
+    reservation = await reserved(node, OTHER_DIGEST)
+    running = asyncio.create_task(node.run(reservation, CALL))
+    await until(lambda: node.runs == 1)
+    engine.refusing["ping"] = EngineUnavailable(ABSENT)
+    engine.made[-1].exit(137)
+
+    done = await running
+    node.release(reservation)
+
+    assert (done.outcome.ending, done.outcome.code) == (Ending.UNKNOWN, "ENGINE_LOST")
+    assert done.outcome.exit_code is None
+
+
 async def test_waiting_containers_of_a_lost_engine_are_set_aside_and_replaced(
     engine: FakeEngine, tmp_path: Path
 ) -> None:
