@@ -7,7 +7,7 @@ in. One of which the engine does not say that it is gone stays on the books.
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -33,6 +33,7 @@ from sandboxes.traces import Traces
 from sandboxes.uids import Uids
 
 DEADLINE_LABEL: Final = "callbroker.deadline"
+ENDS_ITSELF_WITHIN_S: Final = 0.2  # after it closed its output
 ENDED_WITHIN_S: Final = 5.0  # of the signal that kills it
 _log = structlog.get_logger()
 
@@ -44,17 +45,16 @@ class Surroundings:
     Attributes:
         node_id: stable for a state directory.
         directory: for sockets of ways out; the node's alone.
-        idle_s: how long one may wait at most, and then be at work besides.
         now: the time, for labels alone.
+        traces: of those that may run.
     """
 
     node_id: str
     directory: Path
     uids: Uids
-    traces: Traces
     outside: Outside
-    idle_s: float
     now: Callable[[], datetime]
+    traces: Traces = field(default_factory=Traces)
 
 
 class Containers:
@@ -68,12 +68,13 @@ class Containers:
         on_stuck: is told of each that came to nothing and could not be removed.
     """
 
-    def __init__(self, engine: Engine, surroundings: Surroundings) -> None:
+    def __init__(self, engine: Engine, surroundings: Surroundings, *, idle_s: float) -> None:
         """None yet.
 
         Args:
             engine: that will have them.
             surroundings: what they share.
+            idle_s: how long one may wait at most.
         """
         self.seccomp = ""
         self.is_engine_lost = True
@@ -81,6 +82,7 @@ class Containers:
         self.on_stuck: Callable[[Slot], None] = lambda _: None
         self._engine = engine
         self._around = surroundings
+        self._idle_s = idle_s
         self._slots: dict[str, Slot] = {}
 
     @property
@@ -129,9 +131,13 @@ class Containers:
             await slot.order.gate.close()
         if self.is_engine_lost:  # no call that can only hang
             slot.happen(Event.STUCK)
+            _log_end(slot)
             return
         try:
-            await self._read_end(slot)
+            try:
+                await self._read_end(slot)
+            finally:
+                _log_end(slot)
             await self._engine.remove(slot.container or slot.order.name)
         except (EngineUnavailable, EngineRefused) as stuck:
             slot.happen(Event.STUCK)
@@ -151,16 +157,14 @@ class Containers:
         """How one ended that was handed a call: once it is removed, nobody can say."""
         if not slot.was_asked:
             return
+        if slot.last_state is not None and not slot.last_state.running:
+            return
         with contextlib.suppress(NotThere):
-            await self._engine.kill(slot.container)  # what has answered may still run
-            state = await self._engine.ended(slot.container, within_s=ENDED_WITHIN_S)
-            if state is not None:
-                _log.info(
-                    "sandbox_removed",
-                    run=slot.run,
-                    exit_code=state.exit_code,
-                    out_of_memory=state.out_of_memory,
-                )
+            state = await self._engine.ended(slot.container, within_s=ENDS_ITSELF_WITHIN_S)
+            if state is None:  # what has answered may still run
+                await self._engine.kill(slot.container)
+                state = await self._engine.ended(slot.container, within_s=ENDED_WITHIN_S)
+            slot.last_state = state
 
     def _order(self, image: str, profile: Profile) -> SlotOrder:
         name, uid = new_name(), self._around.uids.take()
@@ -182,13 +186,29 @@ class Containers:
 
     def _labels(self, name: str, image: str, profile: Profile) -> Mapping[str, str]:
         # The deadline is for people and their tools; the node itself goes by its books.
-        latest = self._around.now() + timedelta(seconds=self._around.idle_s + profile.wall_s_max)
+        latest = self._around.now() + timedelta(seconds=self._idle_s + profile.wall_s_max)
         return {
             NODE_LABEL: self._around.node_id,
             RUN_LABEL: name,
             POOL_LABEL: f"{profile.digest[-12:]}/{image}",
             DEADLINE_LABEL: latest.isoformat(timespec="seconds"),
         }
+
+
+def _log_end(slot: Slot) -> None:
+    """One line for each run, once all of it is known, and when nobody waits for it."""
+    if not slot.told:
+        return
+    say = _log.info if slot.told["ending"] == "ANSWERED" else _log.warning
+    state = slot.last_state
+    say(
+        "sandbox_ended",
+        run=slot.run,
+        **slot.told,
+        exit_code=None if state is None else state.exit_code,
+        out_of_memory=state is not None and state.out_of_memory,
+        errors=printed(slot.errors),
+    )
 
 
 def printed(errors: bytes) -> str:

@@ -22,6 +22,7 @@ from typing import Final, cast
 import structlog
 
 from sandboxes import profiles
+from sandboxes.containers import Surroundings
 from sandboxes.docker_engine import DockerEngine
 from sandboxes.egress import lint
 from sandboxes.egress.credentials import Credential, read_secret
@@ -79,7 +80,7 @@ async def serving(settings: SandboxdSettings) -> AsyncIterator[str]:
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(_locked(settings.state))
         node = Node(DockerEngine(settings.engine), _order(settings))
-        _warn_of_credentials(node.order.outside.credentials.values())
+        _warn_of_credentials(node.order.around.outside.credentials.values())
         server = NodeServer(node)
         address = _bind(server, settings)
         stack.push_async_callback(node.close)
@@ -87,7 +88,7 @@ async def serving(settings: SandboxdSettings) -> AsyncIterator[str]:
         await server.start()
         stack.push_async_callback(server.stop, grace_s=settings.stop_within_s)
         _open_to_group(settings)
-        _log.info(READY_LINE, address=address, node=node.order.node_id, problem=node.problem)
+        _log.info(READY_LINE, address=address, node=node.order.around.node_id, problem=node.problem)
         yield address
 
 
@@ -97,11 +98,20 @@ def _order(settings: SandboxdSettings) -> NodeOrder:
         each.mkdir(mode=0o700, exist_ok=True)
         if each.is_symlink():  # all in it is removed: nobody says that it is elsewhere
             raise StartRefused(f"{each} is a link: remove it.")
-    now = _now
     credentials = _credentials(settings)
     return NodeOrder(
-        node_id=_node_id(settings.state / "node_id"),
-        directory=directory,
+        around=Surroundings(
+            node_id=_node_id(settings.state / "node_id"),
+            directory=directory,
+            uids=Uids(settings.uid_first, settings.uid_last, offset=secrets.randbits(32)),
+            outside=Outside(
+                now=lambda: _now().timestamp(),
+                credentials=credentials,
+                tls=trusting(settings.egress_ca_file),
+            ),
+            now=_now,
+            traces=Traces(traces),
+        ),
         profiles=_looked_through(_profiles(settings.profiles), credentials),
         limits=PoolLimits(
             warm=settings.warm,
@@ -109,14 +119,6 @@ def _order(settings: SandboxdSettings) -> NodeOrder:
             idle_s=settings.idle_s,
             recycle_s=settings.recycle_s,
         ),
-        uids=Uids(settings.uid_first, settings.uid_last, offset=secrets.randbits(32)),
-        outside=Outside(
-            now=lambda: now().timestamp(),
-            credentials=credentials,
-            tls=trusting(settings.egress_ca_file),
-        ),
-        now=now,
-        traces=Traces(traces),
     )
 
 

@@ -8,19 +8,14 @@ import asyncio
 import contextlib
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
 from typing import Final
-
-import structlog
 
 from sandboxes import names
 from sandboxes.call_bounds import within_bounds
-from sandboxes.containers import Containers, Surroundings, printed
+from sandboxes.containers import Containers, Surroundings
 from sandboxes.egress.journal import EgressRequest
-from sandboxes.egress.outside import Outside
 from sandboxes.engine import Engine, EngineRefused, EngineUnavailable, ImageFacts, NotThere
 from sandboxes.image_findings import ImageFindings
 from sandboxes.pool import NoRoom, PoolLimits, Pools
@@ -30,12 +25,9 @@ from sandboxes.reaper import EVERY_S, reap_directories
 from sandboxes.refusals import Reason, Refused
 from sandboxes.slot import NotReady, Slot, State
 from sandboxes.supervise import CallOrder, Ending, Outcome, supervise
-from sandboxes.traces import Traces
-from sandboxes.uids import Uids
 from sandboxes.upkeep import Upkeep
 
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +35,13 @@ class NodeOrder:
     """What a node is made from.
 
     Attributes:
-        node_id: stable for a state directory.
-        directory: for sockets of ways out; the node's alone.
+        around: what its containers share.
         profiles: by name.
-        now: the time, for labels alone.
-        traces: of containers that may run.
     """
 
-    node_id: str
-    directory: Path
+    around: Surroundings
     profiles: Mapping[str, Profile]
     limits: PoolLimits
-    uids: Uids
-    outside: Outside
-    now: Callable[[], datetime]
-    traces: Traces = field(default_factory=Traces)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,24 +80,15 @@ class Node:
         self._engine = engine
         self._reservations: dict[str, Reservation] = {}
         limits = order.limits
-        surroundings = Surroundings(
-            node_id=order.node_id,
-            directory=order.directory,
-            uids=order.uids,
-            traces=order.traces,
-            outside=order.outside,
-            idle_s=limits.idle_s + limits.recycle_s + EVERY_S,
-            now=order.now,
+        self._containers = Containers(
+            engine, order.around, idle_s=limits.idle_s + limits.recycle_s + EVERY_S
         )
-        self._containers = Containers(engine, surroundings)
         self.pools = Pools(limits=limits, start=self._containers.make, end=self._containers.end)
         self._containers.on_stuck = self.pools.count_on
-        self._findings = ImageFindings(engine, node_id=order.node_id)
+        self._findings = ImageFindings(engine, node_id=order.around.node_id)
         self._upkeep = Upkeep(
             engine,
-            node_id=order.node_id,
-            directory=order.directory,
-            traces=order.traces,
+            around=order.around,
             containers=self._containers,
             pools=self.pools,
             reading=self._findings.reading,
@@ -138,8 +113,8 @@ class Node:
         """Kill and remove every container."""
         await self._upkeep.close()
         await self.pools.close()
-        reap_directories(self.order.directory, ())
-        self.order.traces.end_lost(())
+        reap_directories(self.order.around.directory, ())
+        self.order.around.traces.end_lost(())
         await self._engine.close()
 
     def unavailable_because(self, profile: Profile) -> str:
@@ -216,12 +191,12 @@ class Node:
         """Its run is over, or never began."""
         self._reservations.pop(reservation.run, None)
         slot = reservation.slot
+        if reservation.outcome is not None:
+            slot.told = _told(reservation, reservation.outcome)
         if slot.state is State.CLAIMED and not reservation.cancelled.is_set():
             self.pools.give_back(slot)
         else:
             self.pools.retire(slot)
-        if reservation.outcome is not None:  # after the result went out: nobody waits for the log
-            _log_outcome(reservation, reservation.outcome)
 
     def cancel(self, run: str) -> None:
         """Have a run's container killed.
@@ -300,15 +275,11 @@ def _cancelled_before() -> Outcome:
     )
 
 
-def _log_outcome(reservation: Reservation, outcome: Outcome) -> None:
-    say = _log.info if outcome.ending is Ending.ANSWERED else _log.warning
-    say(
-        "sandbox_ended",
-        run=reservation.run,
-        profile=reservation.profile.name,
-        warm=reservation.warm,
-        ending=outcome.ending.name,
-        code=outcome.code,
-        took_ms=round(outcome.took_s * 1000, 1),
-        errors=printed(reservation.slot.errors),
-    )
+def _told(reservation: Reservation, outcome: Outcome) -> Mapping[str, object]:
+    return {
+        "profile": reservation.profile.name,
+        "warm": reservation.warm,
+        "ending": outcome.ending.name,
+        "code": outcome.code,
+        "took_ms": round(outcome.took_s * 1000, 1),
+    }

@@ -21,6 +21,7 @@ from sandboxes.slot import Event, NotReady, Slot, State
 
 HAND_OVER_S: Final = 0.1
 LINGER_S: Final = 0.03
+SILENT_WITHIN_S: Final = 0.1  # of its end; one that answered goes by itself
 STARTS_MAX: Final = 4
 TURN_S: Final = 2.0  # after which a start that goes on is nobody's way any more
 _log = structlog.get_logger()
@@ -261,6 +262,8 @@ class Pools:
             self._spawn(self._ending(slot))
 
     async def _ending(self, slot: Slot) -> None:
+        if slot.was_asked:
+            await slot.fall_silent(within_s=SILENT_WITHIN_S)
         slot.hang_up()
         if self._is_handing_over():
             self._calm.clear()

@@ -127,6 +127,8 @@ class Slot:
         self.container = ""
         self.claims = 0
         self.was_asked = False
+        self.last_state: ContainerState | None = None  # once somebody has seen how it ended
+        self.told: Mapping[str, object] = {}  # of its run, for the log
         self.claimed_at_s = 0.0
         self.outcome: asyncio.Future[Heard] = loop.create_future()
         self._loaded: asyncio.Future[Heard] = loop.create_future()
@@ -217,6 +219,11 @@ class Slot:
             return
         self._hearing.expect(AnswerReader(nonce=nonce, caps=caps))
         await self._stream.send(question)
+
+    async def fall_silent(self, *, within_s: float) -> None:
+        """Return once it has closed its output, or is listened to no longer, or not in time."""
+        if self._listening is not None:
+            await asyncio.wait((self._listening,), timeout=within_s)
 
     def hang_up(self) -> None:
         """Listen no longer. Unread output would keep the engine from removing it."""

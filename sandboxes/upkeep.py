@@ -7,18 +7,16 @@ Once it answers again, leftovers are removed before anything new is started.
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Final
 
 import structlog
 
 from sandboxes import seccomp
-from sandboxes.containers import Containers
+from sandboxes.containers import Containers, Surroundings
 from sandboxes.engine import Engine, EngineFacts, EngineRefused, EngineUnavailable
 from sandboxes.pool import Pools
 from sandboxes.reaper import EVERY_S, reap, reap_directories
 from sandboxes.refusals import Reason, Refused
-from sandboxes.traces import Traces
 
 LOOK_S: Final = 2.0
 LOST_LOOK_S: Final = 0.5
@@ -36,9 +34,7 @@ class Upkeep:
         self,
         engine: Engine,
         *,
-        node_id: str,
-        directory: Path,
-        traces: Traces,
+        around: Surroundings,
         containers: Containers,
         pools: Pools,
         reading: Collection[str],
@@ -48,9 +44,7 @@ class Upkeep:
 
         Args:
             engine: to be looked after.
-            node_id: whose leftovers are ours.
-            directory: of ways out.
-            traces: of containers that may run.
+            around: whose leftovers are ours, and where they lie.
             containers: the books.
             pools: told when the engine is lost and when it is back.
             reading: names of containers that images are looked into by.
@@ -58,9 +52,7 @@ class Upkeep:
         """
         self.problem = "The container engine was not asked yet."
         self._engine = engine
-        self._node_id = node_id
-        self._directory = directory
-        self._traces = traces
+        self._around = around
         self._containers = containers
         self._pools = pools
         self._reading = reading
@@ -98,15 +90,15 @@ class Upkeep:
             EngineUnavailable, EngineRefused: the engine does not say what there is.
         """
         stuck = self._containers.quarantined
-        reaped = await reap(self._engine, self._node_id, owned=self._owned)
+        reaped = await reap(self._engine, self._around.node_id, owned=self._owned)
         for slot in stuck:
             if slot.order.name not in reaped.left:
                 self._containers.strike(slot)
                 self._pools.forget(slot)
-        removed = reaped.removed + reap_directories(self._directory, self._owned())
+        removed = reaped.removed + reap_directories(self._around.directory, self._owned())
         if removed:
             _log.info("leftovers_removed", count=removed)
-        lost = self._traces.end_lost(self._owned())
+        lost = self._around.traces.end_lost(self._owned())
         if lost:
             _log.warning("lost_processes_ended", count=lost)
 

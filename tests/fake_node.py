@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sandboxes import profiles
+from sandboxes.containers import Surroundings
 from sandboxes.egress.outside import Outside
 from sandboxes.node import Node, NodeOrder, Ran, Reservation
 from sandboxes.pool import PoolLimits
@@ -21,13 +22,15 @@ def made(
     engine: FakeEngine, directory: Path, *, warm: int = 0, most: int = 4, **more: float
 ) -> Node:
     order = NodeOrder(
-        node_id="node",
-        directory=directory,
+        around=Surroundings(
+            node_id="node",
+            directory=directory,
+            uids=Uids(),
+            outside=Outside(now=lambda: 0.0),
+            now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+        ),
         profiles=profiles.shipped(),
         limits=PoolLimits(warm=warm, containers_max=most, **more),
-        uids=Uids(),
-        outside=Outside(now=lambda: 0.0),
-        now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
     )
     return Node(engine, order)
 

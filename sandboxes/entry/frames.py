@@ -11,8 +11,9 @@ needs the standard library alone, and little of that: what is loaded here, each 
 holds in memory (dataclasses would cost 1.7 MB).
 """
 
-import json
 import struct
+
+from sandboxes.entry import plain_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def unpack_prefix(prefix: bytes) -> "tuple[bytes, int]":
 
 
 def _frame(kind: bytes, header: object, body: bytes, files: "Sequence[File]") -> bytes:
-    encoded = json.dumps(header, separators=(",", ":")).encode()
+    encoded = plain_json.dumps(header)
     return b"".join(
         (_PREFIX.pack(kind, len(encoded)), encoded, body, *(f.content for f in files)),
     )

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sandboxes import profiles
+from sandboxes.containers import Surroundings
 from sandboxes.docker_engine import DockerEngine
 from sandboxes.egress.credentials import Credential
 from sandboxes.node import Node, NodeOrder, Ran, new_node_id
@@ -58,13 +59,15 @@ async def node(engine: ContainerEngine, state: Path, profile: Profile, file: Pat
     made = Node(
         DockerEngine(engine.url),
         NodeOrder(
-            node_id=new_node_id(),
-            directory=state,
+            around=Surroundings(
+                node_id=new_node_id(),
+                directory=state,
+                uids=Uids(),
+                outside=outside(credential),
+                now=lambda: NOW,
+            ),
             profiles={profile.name: profile},
             limits=PoolLimits(warm=0, containers_max=4, idle_s=60.0, recycle_s=600.0),
-            uids=Uids(),
-            outside=outside(credential),
-            now=lambda: NOW,
         ),
     )
     await made.start()

@@ -16,6 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from sandboxes import docker_words, profiles
+from sandboxes.containers import Surroundings
 from sandboxes.egress.outside import Outside
 from sandboxes.engine import EngineRefused
 from sandboxes.image_findings import AT_A_TIME
@@ -51,13 +52,15 @@ async def dead(container: FakeContainer) -> None:
 
 async def nodes_of(engine: FakeEngine, directory: Path, **limits: int) -> AsyncIterator[Node]:
     order = NodeOrder(
-        node_id="node",
-        directory=directory,
+        around=Surroundings(
+            node_id="node",
+            directory=directory,
+            uids=Uids(),
+            outside=Outside(now=lambda: 0.0),
+            now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+        ),
         profiles=profiles.shipped(),
         limits=PoolLimits(**{"warm": 0, "containers_max": 4, **limits}),
-        uids=Uids(),
-        outside=Outside(now=lambda: 0.0),
-        now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
     )
     node = Node(engine, order)
     await node.start()
@@ -252,6 +255,6 @@ async def test_how_a_container_ended_that_answered_is_in_the_log(tmp_path: Path)
             node.release(run)
             await until(lambda: not engine.there)
 
-    (removed,) = [each for each in logged if each["event"] == "sandbox_removed"]
+    (removed,) = [each for each in logged if each["event"] == "sandbox_ended"]
     assert (removed["exit_code"], removed["out_of_memory"]) == (0, False)
     assert removed["run"] == run.run
