@@ -6,9 +6,9 @@ refuses comes back as sentences that name the files as their author knows them.
 
 import json
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from broker.core.arguments import JsonValue
 from broker.core.errors import PolicyUnavailable
@@ -83,16 +83,67 @@ def build(opa: Path, *, tree: Path, capabilities: Path, revision: str, out: Path
 
 def evaluate(opa: Path, *, bundle: Path, question: Mapping[str, JsonValue]) -> JsonValue:
     """Ask the entry point of a bundle once; the answer is as of the Data API, `{"result": …}`."""
+    results = query(opa, ENTRY_POINT, bundle=bundle, given=dict(question)).get("result")
+    return {"result": results[0]["expressions"][0]["value"]} if results else {}
+
+
+def query(
+    opa: Path,
+    text: str,
+    *,
+    bundle: Path,
+    given: JsonValue,
+    flags: Sequence[str] = ("--strict-builtin-errors",),
+) -> dict[str, Any]:
+    """Evaluate a query, and give back all that `opa eval` prints: `result`, `coverage`, ….
+
+    Args:
+        opa: the pinned binary.
+        text: the query.
+        bundle: a built bundle, or the root of a tree with a `.manifest`.
+        given: the input.
+        flags: of `opa eval`, besides those that say where things are.
+
+    Raises:
+        CommandRefused: the query does not compile, or evaluating it failed.
+        PolicyUnavailable: OPA cannot be run.
+    """
     printed = _run(
         opa,
         "eval",
-        *("--bundle", str(bundle), "--format=json", "--strict-builtin-errors", "--stdin-input"),
-        ENTRY_POINT,
+        *("--bundle", str(bundle), "--format=json", "--stdin-input", *flags),
+        text,
         directory=bundle.parent,
-        given=json.dumps(question).encode("utf-8"),
+        given=json.dumps(given).encode("utf-8"),
     )
-    results = json.loads(printed).get("result")
-    return {"result": results[0]["expressions"][0]["value"]} if results else {}
+    document: dict[str, Any] = json.loads(printed)
+    return document
+
+
+def syntax(opa: Path, file: Path) -> dict[str, Any]:
+    """The syntax tree of one module, as OPA has it, with locations.
+
+    Raises:
+        CommandRefused: it is no Rego.
+        PolicyUnavailable: OPA cannot be run.
+    """
+    printed = _run(
+        opa,
+        *("parse", "--format=json", "--json-include=locations,-comments", file.name),
+        directory=file.parent,
+    )
+    tree: dict[str, Any] = json.loads(printed)
+    return tree
+
+
+def formatted(opa: Path, module: bytes) -> bytes:
+    """The module as `opa fmt` sets it.
+
+    Raises:
+        CommandRefused: it is no Rego.
+        PolicyUnavailable: OPA cannot be run.
+    """
+    return _run(opa, "fmt", directory=opa.parent, given=module)
 
 
 def _run(opa: Path, *arguments: str, directory: Path, given: bytes = b"") -> bytes:

@@ -16,10 +16,10 @@ from broker.core.decision import Effect
 from broker.core.errors import PolicyUnavailable
 from broker.core.question_schema import EXAMPLE
 from broker.policy import opa_child
+from broker.policy.cases.patches import merge_patch
 from broker.policy.opa_process import SupervisedOpa
 from tests.fakes.policy_trees import ALLOW_ALL, bundle_of, family, opa
 from tests.fakes.processes import is_running, until
-from tests.policies.case_tables import merge_patch
 
 RULES = f"""\
 {ALLOW_ALL}

@@ -8,10 +8,10 @@ import asyncio
 
 from broker.core.decision import Effect
 from broker.core.question_schema import EXAMPLE
+from broker.policy.cases.patches import merge_patch
 from broker.policy.opa_process import SupervisedOpa
 from tests.fakes.policy_trees import bundle_of, family, opa
 from tests.fakes.processes import processor_ticks
-from tests.policies.case_tables import merge_patch
 
 RULES = """\
 verdicts contains {"effect": "ALLOW", "code": "FINE", "message": "Fine."} if not _slow

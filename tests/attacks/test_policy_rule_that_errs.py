@@ -9,9 +9,9 @@ import pytest
 
 from broker.core.decision import Effect
 from broker.core.question_schema import EXAMPLE
+from broker.policy.cases.patches import merge_patch
 from broker.policy.opa_process import SupervisedOpa
 from tests.fakes.policy_trees import ALLOW_ALL, bundle_of, family, opa
-from tests.policies.case_tables import merge_patch
 
 RULES = f"""\
 {ALLOW_ALL}

@@ -10,12 +10,12 @@ from broker.core.decision import Effect
 from broker.core.errors import PolicyUnavailable
 from broker.core.question_schema import EXAMPLE
 from broker.policy.bundle import PolicyBundle
+from broker.policy.cases.patches import merge_patch
 from broker.policy.opa import Opa
 from broker.policy.opa_process import SupervisedOpa
 from broker.policy.opinion import denied
 from tests.fakes.decision_point import FakeDecisionPoint, allow, deny, hold, opinion
 from tests.fakes.policy_trees import bundle_of, family, opa
-from tests.policies.case_tables import merge_patch
 from tests.remote_opa import remote_opa
 
 RULES = """\

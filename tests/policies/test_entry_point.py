@@ -8,9 +8,10 @@ import pytest
 from broker.core.decision import Effect
 from broker.core.question_schema import EXAMPLE
 from broker.policy.bundle import build
+from broker.policy.cases.patches import merge_patch
 from broker.policy.opinion import opinion_of
 from tests.fakes.policy_trees import ALLOW_ALL, bundle_of, family, opa
-from tests.policies.case_tables import ask, merge_patch
+from tests.policies.asking import ask
 
 READ = merge_patch(
     EXAMPLE, {"tool": {"behaviour": {"read_only": True, "destructive": False, "open_world": False}}}

@@ -1,0 +1,1 @@
+"""Tables of cases beside rule families: read, run on real OPA, and judged each family alone."""
