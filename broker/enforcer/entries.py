@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Caller, Invocation
-from broker.core.decision import Verdict
 from broker.core.holds import Hold
 from broker.core.lifecycle import InvocationState
 from broker.core.plan import Plan, Run
+from broker.core.recorded import verdict_record
 from broker.enforcer.deciding import Considered
 
 
@@ -107,7 +107,7 @@ def _cause(
         "control_revision": invocation.control_revision,
         "effect": decision.effect.name,
         "state": invocation.state.value,
-        "verdicts": [_verdict(v) for v in decision.verdicts],
+        "verdicts": [verdict_record(v) for v in decision.verdicts],
         "obligations": [{"kind": o.kind, "family": o.family} for o in decision.obligations],
         **_files(considered),
     }
@@ -117,17 +117,6 @@ def _files(considered: Considered) -> Mapping[str, JsonValue]:
     """What is in the files that it names; their names are arguments, and erasable."""
     digests = {at: one.sha256 for at, one in considered.artefacts.items()}
     return {"files": {**digests}} if digests else {}
-
-
-def _verdict(verdict: Verdict) -> dict[str, JsonValue]:
-    return {
-        "effect": verdict.effect.name,
-        "stage": verdict.stage,
-        "family": verdict.family,
-        "code": verdict.code,
-        "message": verdict.message,
-        "enforced": verdict.enforced,
-    }
 
 
 def _contents(invocation: Invocation, considered: Considered) -> Mapping[str, JsonValue]:

@@ -17,6 +17,10 @@ from broker.ports.policy import (
     PolicyRefused,
     PolicyRoom,
 )
+from broker.ports.recorded import (
+    DecisionQuery,
+    RecordedDecisions,
+)
 from broker.ports.running import (
     CarriedFile,
     Failed,
@@ -55,6 +59,7 @@ __all__ = [
     "CounterAsked",
     "Counts",
     "DecisionPoint",
+    "DecisionQuery",
     "Facts",
     "Failed",
     "FrozenCall",
@@ -69,6 +74,7 @@ __all__ = [
     "PolicyOrder",
     "PolicyRefused",
     "PolicyRoom",
+    "RecordedDecisions",
     "Runner",
     "SandboxNodeView",
     "Seen",

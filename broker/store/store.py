@@ -17,18 +17,20 @@ from broker.core.calls import Invocation, Session
 from broker.core.control import ControlRows
 from broker.core.errors import StoreUnavailable
 from broker.core.holds import Hold, Review
+from broker.core.recorded import RecordedDecision
 from broker.core.unit import Mandate, Unit
 from broker.ids import UuidFactory
 from broker.ports import (
     Clock,
     CounterAsked,
     Counts,
+    DecisionQuery,
     HoldQuery,
     InvocationQuery,
     KeySeen,
     Seen,
 )
-from broker.store import export, reads, schema, sqlite
+from broker.store import decisions, export, reads, schema, sqlite
 from broker.store.heads import Heads
 from broker.store.keys import AuditKeys
 from broker.store.log import Log
@@ -40,7 +42,7 @@ CLOSE_DEADLINE_S: Final = 30.0
 
 
 class SqlStore:
-    """Implements `ports.Store` and `ports.AuditLog`."""
+    """Implements `ports.Store`, `ports.AuditLog` and `ports.RecordedDecisions`."""
 
     def __init__(
         self,
@@ -252,6 +254,14 @@ class SqlStore:
     async def contents(self, invocation: str) -> Mapping[str, JsonValue]:
         """The latest decision's contents of one invocation, or {}."""
         return await self._readers.ask(export.contents, invocation)
+
+    async def list_decisions(self, query: DecisionQuery) -> Sequence[RecordedDecision]:
+        """A page of decisions as the log has them."""
+        return await self._readers.ask(decisions.list_decisions, query)
+
+    async def decisions_of(self, invocation: str) -> Sequence[RecordedDecision]:
+        """All decisions on one call in order."""
+        return await self._readers.ask(decisions.decisions_of, invocation)
 
     async def counts(self) -> Counts:
         """What waits and how long the log is."""

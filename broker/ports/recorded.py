@@ -1,0 +1,43 @@
+"""What is read of past decisions, so that they can be taken again elsewhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from broker.core.recorded import RecordedDecision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionQuery:
+    """Which decisions, those of the newest calls first.
+
+    Attributes:
+        tool: only of calls of this tool; of all where empty.
+        since, until: only of calls asked at or after, and before, POSIX seconds; 0 for no bound.
+        page_size: decisions at most.
+        bytes_max: of entries and contents; one decision is given however large it is.
+        before: entry and call of the last decision of the page before, `<invocation> <entry>`.
+    """
+
+    tool: str = ""
+    since: float = 0.0
+    until: float = 0.0
+    page_size: int
+    bytes_max: int
+    before: str = ""
+
+
+class RecordedDecisions(Protocol):
+    """The decisions that the log has."""
+
+    async def list_decisions(self, query: DecisionQuery) -> Sequence[RecordedDecision]:
+        """A page of decisions; a call that was taken up again has several.
+
+        Raises:
+            StoreUnavailable: the database cannot answer, or not in time.
+        """
+        ...
+
+    async def decisions_of(self, invocation: str) -> Sequence[RecordedDecision]:
+        """All decisions on one call in order; none where there is no such call."""
+        ...
