@@ -18,6 +18,7 @@ from broker import __version__
 from broker.administration import Administration
 from broker.administration.changes import ControlChanges
 from broker.administration.credentials import CredentialAdministration
+from broker.administration.directory import DirectoryAdministration
 from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
 from broker.administration.overview import About, Overview
@@ -175,6 +176,7 @@ class Application:
             policies=policies,
             grants=GrantAdministration(changes=changes),
             freezes=FreezeAdministration(changes=changes),
+            directory=DirectoryAdministration(changes=changes),
             credentials=CredentialAdministration(changes=changes),
             overview=Overview(
                 changes=changes,

@@ -3,6 +3,7 @@
 from broker.administration import Administration
 from broker.administration.changes import ControlChanges
 from broker.administration.credentials import CredentialAdministration
+from broker.administration.directory import DirectoryAdministration
 from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
 from broker.administration.overview import About, Overview
@@ -37,6 +38,7 @@ def administration(
         policies=policy_administration,
         grants=GrantAdministration(changes=changes),
         freezes=FreezeAdministration(changes=changes),
+        directory=DirectoryAdministration(changes=changes),
         credentials=CredentialAdministration(changes=changes),
         overview=Overview(
             changes=changes,

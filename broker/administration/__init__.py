@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from broker.administration.changes import ControlChanges
 from broker.administration.credentials import CredentialAdministration
+from broker.administration.directory import DirectoryAdministration
 from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
 from broker.administration.overview import Overview
@@ -23,6 +24,7 @@ class Administration:
     policies: PolicyAdministration
     grants: GrantAdministration
     freezes: FreezeAdministration
+    directory: DirectoryAdministration
     credentials: CredentialAdministration
     overview: Overview
 

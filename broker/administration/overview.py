@@ -12,6 +12,7 @@ from broker.core.audit import EntryKind
 from broker.core.calls import Invocation
 from broker.core.canonical import canonical_bytes
 from broker.core.credentials import Credential
+from broker.core.directory import Source
 from broker.core.errors import NotFound, PolicyUnavailable
 from broker.core.limits import PAGE_SIZE
 from broker.events import RESYNC, Events
@@ -45,6 +46,7 @@ class Status:
     policy_ready: bool
     tools: int
     freezes: int
+    directory: tuple[Source, ...]
     workers: tuple[WorkerView, ...]
     sandbox_nodes: tuple[SandboxNodeView, ...]
     counts: Counts
@@ -100,6 +102,7 @@ class Overview:
             policy_ready=self._policy_is_ready(control.policy_revision),
             tools=len(control.tools),
             freezes=sum(1 for f in control.freezes if not f.expires_at or now < f.expires_at),
+            directory=control.directory.sources,
             workers=tuple(self._workers()),
             sandbox_nodes=tuple(self._sandbox_nodes()),
             counts=counts,

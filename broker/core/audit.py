@@ -50,6 +50,8 @@ class EntryKind(enum.StrEnum):
     GRANT_DELETED = "grant.deleted"
     FREEZE_CREATED = "freeze.created"
     FREEZE_DELETED = "freeze.deleted"
+    DIRECTORY_PUT = "directory.put"
+    DIRECTORY_DELETED = "directory.deleted"
     CREDENTIAL_CREATED = "credential.created"
     CREDENTIAL_REVOKED = "credential.revoked"
     AUDIT_EXPORTED = "audit.exported"

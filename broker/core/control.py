@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from broker.core.calls import Agent
 from broker.core.credentials import Credential
+from broker.core.directory import EMPTY, Directory
 from broker.core.freezes import Freeze
 from broker.core.manifest import ToolManifest
 from broker.core.schemas import Validator
@@ -50,6 +51,7 @@ class Control:
         policy_revision: digest of the bundle; empty before the first activation.
         agents: by id, from the credentials of class agent.
         credentials: by SHA-256 of the token.
+        directory: the people and places that operators have provisioned as known.
     """
 
     revision: int
@@ -59,13 +61,21 @@ class Control:
     freezes: tuple[Freeze, ...]
     agents: Mapping[str, Agent]
     credentials: Mapping[bytes, Credential]
+    directory: Directory = EMPTY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCache:
-    """Compiled tools by revision, so that a new control revision compiles only what changed."""
+    """What an earlier control was built of, so that a new one builds only what changed.
+
+    Attributes:
+        by_revision: compiled tools.
+        directory: as it was of the rows with these digests.
+    """
 
     by_revision: Mapping[str, RegisteredTool] = field(default_factory=dict)
+    directory: Directory = EMPTY
+    directory_digests: tuple[str, ...] = ()
 
 
 def agents_of(credentials: Iterable[Credential]) -> Mapping[str, Agent]:

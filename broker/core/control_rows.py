@@ -22,6 +22,7 @@ from broker.core.control import (
     agents_of,
 )
 from broker.core.credentials import Credential, CredentialClass
+from broker.core.directory_rows import DIRECTORY, directory_in
 from broker.core.errors import Defect
 from broker.core.freezes import Freeze, FreezeKind
 from broker.core.manifest import ToolManifest, parse
@@ -38,7 +39,7 @@ SETTING: Final = "setting"
 ACTIVE: Final = "active"
 """The key of the one policy row."""
 
-_KINDS: Final = frozenset({TOOL, POLICY, GRANT, FREEZE, CREDENTIAL, SETTING})
+_KINDS: Final = frozenset({TOOL, POLICY, GRANT, FREEZE, CREDENTIAL, SETTING, DIRECTORY})
 _T = TypeVar("_T")
 
 
@@ -65,7 +66,7 @@ def control_of(rows: ControlRows, cache: ToolCache) -> tuple[Control, ToolCache]
 
     Args:
         rows: all rows in force.
-        cache: compiled tools of an earlier revision; only new ones are compiled.
+        cache: of an earlier revision; only what is new is compiled and read.
 
     Returns:
         The control, and the cache for the next one.
@@ -79,6 +80,8 @@ def control_of(rows: ControlRows, cache: ToolCache) -> tuple[Control, ToolCache]
     tools = {row.key: _tool(row, cache) for row in rows.rows if row.kind == TOOL}
     good = tuple(c for c in credentials_in(rows) if not c.revoked_at)
     policy = policy_in(rows)
+    digests = tuple(row.digest for row in rows.rows if row.kind == DIRECTORY)
+    directory = cache.directory if digests == cache.directory_digests else directory_in(rows.rows)
     control = Control(
         revision=rows.revision,
         policy_revision=policy.revision if policy else "",
@@ -87,8 +90,13 @@ def control_of(rows: ControlRows, cache: ToolCache) -> tuple[Control, ToolCache]
         freezes=freezes_in(rows),
         agents=agents_of(good),
         credentials={c.digest: c for c in good},
+        directory=directory,
     )
-    return control, ToolCache(by_revision={t.manifest.revision: t for t in tools.values()})
+    return control, ToolCache(
+        by_revision={t.manifest.revision: t for t in tools.values()},
+        directory=directory,
+        directory_digests=digests,
+    )
 
 
 def compiled(manifest: ToolManifest) -> RegisteredTool:

@@ -10,6 +10,7 @@ from broker.administration import Administration
 from broker.core.limits import NAME_CHARACTERS_MAX
 from broker.core.manifest import ToolManifest
 from broker.enforcer.recovery import Recovery
+from broker.rpc.admin_directory import DirectoryMethods
 from broker.rpc.convert import instant, require_text, scope_in, seconds
 from broker.rpc.convert_admin import (
     access_out,
@@ -33,7 +34,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 _INVOCATIONS = "invocations"
 
 
-class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
+class AdminServicer(DirectoryMethods, admin_pb2_grpc.AdminServiceServicer):
     """Asks `Administration` on behalf of an operator or auditor."""
 
     def __init__(self, *, administration: Administration, recovery: Recovery) -> None:
@@ -41,6 +42,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         self._policies = administration.policies
         self._grants = administration.grants
         self._freezes = administration.freezes
+        self._directory = administration.directory
         self._credentials = administration.credentials
         self._overview = administration.overview
         self._recovery = recovery

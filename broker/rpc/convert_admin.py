@@ -19,6 +19,7 @@ from broker.rpc.convert import (
     seconds,
     timestamp,
 )
+from broker.rpc.convert_directory import source_out
 from broker.rpc.convert_invocation import state_in, summary_out
 from broker.v1 import admin_pb2
 
@@ -51,6 +52,7 @@ def status_out(status: Status) -> admin_pb2.GetStatusResponse:
         invocations_running=status.counts.running,
         invocations_unknown=status.counts.unknown,
         freezes=status.freezes,
+        directories=[source_out(source) for source in status.directory],
         audit_entries=status.counts.audit_entries,
         audit_entries_signed=status.counts.audit_entries_signed,
         store=status.about.store,

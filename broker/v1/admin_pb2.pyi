@@ -101,6 +101,7 @@ class GetStatusResponse(_message.Message):
     STORE_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     SANDBOX_NODES_FIELD_NUMBER: _builtins.int
+    DIRECTORIES_FIELD_NUMBER: _builtins.int
     broker: _builtins.str
     """This instance."""
     version: _builtins.str
@@ -139,6 +140,10 @@ class GetStatusResponse(_message.Message):
     def sandbox_nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___SandboxNodeStatus]:
         """The sandbox nodes that are configured."""
 
+    @_builtins.property
+    def directories(self) -> _containers.RepeatedCompositeFieldContainer[Global___Directory]:
+        """The directory's sources in force."""
+
     def __init__(
         self,
         *,
@@ -158,10 +163,11 @@ class GetStatusResponse(_message.Message):
         store: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         sandbox_nodes: _abc.Iterable[Global___SandboxNodeStatus] | None = ...,
+        directories: _abc.Iterable[Global___Directory] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "audit_entries_signed", b"audit_entries_signed", "broker", b"broker", "control_revision", b"control_revision", "freezes", b"freezes", "holds_pending", b"holds_pending", "invocations_running", b"invocations_running", "invocations_unknown", b"invocations_unknown", "policy_ready", b"policy_ready", "policy_revision", b"policy_revision", "sandbox_nodes", b"sandbox_nodes", "start_time", b"start_time", "store", b"store", "tools", b"tools", "version", b"version", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "audit_entries_signed", b"audit_entries_signed", "broker", b"broker", "control_revision", b"control_revision", "directories", b"directories", "freezes", b"freezes", "holds_pending", b"holds_pending", "invocations_running", b"invocations_running", "invocations_unknown", b"invocations_unknown", "policy_ready", b"policy_ready", "policy_revision", b"policy_revision", "sandbox_nodes", b"sandbox_nodes", "start_time", b"start_time", "store", b"store", "tools", b"tools", "version", b"version", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1139,6 +1145,345 @@ class ListFreezesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListFreezesResponse: _TypeAlias = ListFreezesResponse  # noqa: Y015
+
+@_typing.final
+class DirectoryEntry(_message.Message):
+    """A known person or place. To be known says where a value is from and for how sensitive content it
+    was approved; never that a deed was asked for.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DirectoryEntry._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: DirectoryEntry._Kind.ValueType  # 0
+        """Never sent."""
+        KIND_MAILBOX: DirectoryEntry._Kind.ValueType  # 1
+        """"ada@shop.example"."""
+        KIND_DOMAIN: DirectoryEntry._Kind.ValueType  # 2
+        """"shop.example"."""
+        KIND_HOST: DirectoryEntry._Kind.ValueType  # 3
+        """"files.shop.example", or an IP address."""
+        KIND_ACCOUNT: DirectoryEntry._Kind.ValueType  # 4
+        """A payee's account."""
+        KIND_CHANNEL: DirectoryEntry._Kind.ValueType  # 5
+        """A chat's or a team's channel."""
+        KIND_PERSON: DirectoryEntry._Kind.ValueType  # 6
+        """A person by name or id."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What a value is."""
+
+    KIND_UNSPECIFIED: DirectoryEntry.Kind.ValueType  # 0
+    """Never sent."""
+    KIND_MAILBOX: DirectoryEntry.Kind.ValueType  # 1
+    """"ada@shop.example"."""
+    KIND_DOMAIN: DirectoryEntry.Kind.ValueType  # 2
+    """"shop.example"."""
+    KIND_HOST: DirectoryEntry.Kind.ValueType  # 3
+    """"files.shop.example", or an IP address."""
+    KIND_ACCOUNT: DirectoryEntry.Kind.ValueType  # 4
+    """A payee's account."""
+    KIND_CHANNEL: DirectoryEntry.Kind.ValueType  # 5
+    """A chat's or a team's channel."""
+    KIND_PERSON: DirectoryEntry.Kind.ValueType  # 6
+    """A person by name or id."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    SENSITIVITY_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    kind: Global___DirectoryEntry.Kind.ValueType
+    """What it is."""
+    value: _builtins.str
+    """As it is written; at most 320 characters, in Unicode's NFC."""
+    subject: _builtins.str
+    """For whom it is known: a principal's id, "groups/{name}" or "*"; everybody where left out."""
+    sensitivity: _types_pb2.Artefact.Sensitivity.ValueType
+    """The most sensitive content that it was approved for; NONE where left out."""
+    source: _builtins.str
+    """Whose word it is; only in answers."""
+    def __init__(
+        self,
+        *,
+        kind: Global___DirectoryEntry.Kind.ValueType = ...,
+        value: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        sensitivity: _types_pb2.Artefact.Sensitivity.ValueType = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "sensitivity", b"sensitivity", "source", b"source", "subject", b"subject", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DirectoryEntry: _TypeAlias = DirectoryEntry  # noqa: Y015
+
+@_typing.final
+class Directory(_message.Message):
+    """A source of the directory, in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    PUT_TIME_FIELD_NUMBER: _builtins.int
+    PUT_BY_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """"CRM export"."""
+    digest: _builtins.str
+    """Digest of what it says."""
+    entries: _builtins.int
+    """How many entries."""
+    put_by: _builtins.str
+    """By whom."""
+    @_builtins.property
+    def put_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last put."""
+
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        entries: _builtins.int = ...,
+        put_time: _timestamp_pb2.Timestamp | None = ...,
+        put_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["put_time", b"put_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "entries", b"entries", "put_by", b"put_by", "put_time", b"put_time", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Directory: _TypeAlias = Directory  # noqa: Y015
+
+@_typing.final
+class PutDirectoryRequest(_message.Message):
+    """All that a source says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """Where the operator has it from; what it said before goes."""
+    validate_only: _builtins.bool
+    """Only check."""
+    reason: _builtins.str
+    """For the audit log."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___DirectoryEntry]:
+        """At least one. All sources together have at most 100000, of 4 MiB."""
+
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        entries: _abc.Iterable[Global___DirectoryEntry] | None = ...,
+        validate_only: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "reason", b"reason", "source", b"source", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutDirectoryRequest: _TypeAlias = PutDirectoryRequest  # noqa: Y015
+
+@_typing.final
+class PutDirectoryResponse(_message.Message):
+    """What came of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    added: _builtins.int
+    """Entries that it did not have before."""
+    removed: _builtins.int
+    """Entries that it has no more."""
+    @_builtins.property
+    def directory(self) -> Global___Directory:
+        """In force now, or as it would be."""
+
+    def __init__(
+        self,
+        *,
+        directory: Global___Directory | None = ...,
+        added: _builtins.int = ...,
+        removed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "directory", b"directory", "removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutDirectoryResponse: _TypeAlias = PutDirectoryResponse  # noqa: Y015
+
+@_typing.final
+class DeleteDirectoryRequest(_message.Message):
+    """Takes one out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """Its name."""
+    reason: _builtins.str
+    """Required."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteDirectoryRequest: _TypeAlias = DeleteDirectoryRequest  # noqa: Y015
+
+@_typing.final
+class DeleteDirectoryResponse(_message.Message):
+    """It is out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteDirectoryResponse: _TypeAlias = DeleteDirectoryResponse  # noqa: Y015
+
+@_typing.final
+class ListDirectoriesRequest(_message.Message):
+    """Asks for all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDirectoriesRequest: _TypeAlias = ListDirectoriesRequest  # noqa: Y015
+
+@_typing.final
+class ListDirectoriesResponse(_message.Message):
+    """All."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIRECTORIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def directories(self) -> _containers.RepeatedCompositeFieldContainer[Global___Directory]:
+        """In the order of their names."""
+
+    def __init__(
+        self,
+        *,
+        directories: _abc.Iterable[Global___Directory] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directories", b"directories"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDirectoriesResponse: _TypeAlias = ListDirectoriesResponse  # noqa: Y015
+
+@_typing.final
+class ListDirectoryEntriesRequest(_message.Message):
+    """Asks for a page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECTS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """Only of this source."""
+    page_size: _builtins.int
+    """At most 500; 50 where left out."""
+    page_token: _builtins.str
+    """Of the previous page's answer. It is good until the directory changes."""
+    @_builtins.property
+    def subjects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only what is known to one of these, or to everybody: a principal's id, "groups/{name}"."""
+
+    def __init__(
+        self,
+        *,
+        subjects: _abc.Iterable[_builtins.str] | None = ...,
+        source: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "source", b"source", "subjects", b"subjects"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDirectoryEntriesRequest: _TypeAlias = ListDirectoryEntriesRequest  # noqa: Y015
+
+@_typing.final
+class ListDirectoryEntriesResponse(_message.Message):
+    """A page, in the order of subject, source, kind and value; what everybody knows first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    total_size: _builtins.int
+    """How many there are on all pages."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___DirectoryEntry]:
+        """What is known."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___DirectoryEntry] | None = ...,
+        next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDirectoryEntriesResponse: _TypeAlias = ListDirectoryEntriesResponse  # noqa: Y015
 
 @_typing.final
 class Credential(_message.Message):

@@ -102,6 +102,26 @@ class AdminServiceStub(object):
                 request_serializer=broker_dot_v1_dot_admin__pb2.ListFreezesRequest.SerializeToString,
                 response_deserializer=broker_dot_v1_dot_admin__pb2.ListFreezesResponse.FromString,
                 _registered_method=True)
+        self.PutDirectory = channel.unary_unary(
+                '/broker.v1.AdminService/PutDirectory',
+                request_serializer=broker_dot_v1_dot_admin__pb2.PutDirectoryRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_admin__pb2.PutDirectoryResponse.FromString,
+                _registered_method=True)
+        self.DeleteDirectory = channel.unary_unary(
+                '/broker.v1.AdminService/DeleteDirectory',
+                request_serializer=broker_dot_v1_dot_admin__pb2.DeleteDirectoryRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_admin__pb2.DeleteDirectoryResponse.FromString,
+                _registered_method=True)
+        self.ListDirectories = channel.unary_unary(
+                '/broker.v1.AdminService/ListDirectories',
+                request_serializer=broker_dot_v1_dot_admin__pb2.ListDirectoriesRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_admin__pb2.ListDirectoriesResponse.FromString,
+                _registered_method=True)
+        self.ListDirectoryEntries = channel.unary_unary(
+                '/broker.v1.AdminService/ListDirectoryEntries',
+                request_serializer=broker_dot_v1_dot_admin__pb2.ListDirectoryEntriesRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_admin__pb2.ListDirectoryEntriesResponse.FromString,
+                _registered_method=True)
         self.CreateCredential = channel.unary_unary(
                 '/broker.v1.AdminService/CreateCredential',
                 request_serializer=broker_dot_v1_dot_admin__pb2.CreateCredentialRequest.SerializeToString,
@@ -241,6 +261,34 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutDirectory(self, request, context):
+        """Replaces all that one source says of known people and places.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteDirectory(self, request, context):
+        """Takes a whole source out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDirectories(self, request, context):
+        """The sources in force. Auditors too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDirectoryEntries(self, request, context):
+        """What is known. Auditors too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateCredential(self, request, context):
         """Makes a credential; its token is in the answer and nowhere else.
         """
@@ -364,6 +412,26 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListFreezes,
                     request_deserializer=broker_dot_v1_dot_admin__pb2.ListFreezesRequest.FromString,
                     response_serializer=broker_dot_v1_dot_admin__pb2.ListFreezesResponse.SerializeToString,
+            ),
+            'PutDirectory': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutDirectory,
+                    request_deserializer=broker_dot_v1_dot_admin__pb2.PutDirectoryRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_admin__pb2.PutDirectoryResponse.SerializeToString,
+            ),
+            'DeleteDirectory': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDirectory,
+                    request_deserializer=broker_dot_v1_dot_admin__pb2.DeleteDirectoryRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_admin__pb2.DeleteDirectoryResponse.SerializeToString,
+            ),
+            'ListDirectories': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDirectories,
+                    request_deserializer=broker_dot_v1_dot_admin__pb2.ListDirectoriesRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_admin__pb2.ListDirectoriesResponse.SerializeToString,
+            ),
+            'ListDirectoryEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDirectoryEntries,
+                    request_deserializer=broker_dot_v1_dot_admin__pb2.ListDirectoryEntriesRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_admin__pb2.ListDirectoryEntriesResponse.SerializeToString,
             ),
             'CreateCredential': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateCredential,
@@ -760,6 +828,114 @@ class AdminService(object):
             '/broker.v1.AdminService/ListFreezes',
             broker_dot_v1_dot_admin__pb2.ListFreezesRequest.SerializeToString,
             broker_dot_v1_dot_admin__pb2.ListFreezesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutDirectory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/PutDirectory',
+            broker_dot_v1_dot_admin__pb2.PutDirectoryRequest.SerializeToString,
+            broker_dot_v1_dot_admin__pb2.PutDirectoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDirectory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/DeleteDirectory',
+            broker_dot_v1_dot_admin__pb2.DeleteDirectoryRequest.SerializeToString,
+            broker_dot_v1_dot_admin__pb2.DeleteDirectoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDirectories(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/ListDirectories',
+            broker_dot_v1_dot_admin__pb2.ListDirectoriesRequest.SerializeToString,
+            broker_dot_v1_dot_admin__pb2.ListDirectoriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDirectoryEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/ListDirectoryEntries',
+            broker_dot_v1_dot_admin__pb2.ListDirectoryEntriesRequest.SerializeToString,
+            broker_dot_v1_dot_admin__pb2.ListDirectoryEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,6 +62,14 @@ class AdminServiceStub:
     """Lifts one."""
     ListFreezes: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListFreezesRequest, _admin_pb2.ListFreezesResponse]
     """Those in force. Auditors too."""
+    PutDirectory: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PutDirectoryRequest, _admin_pb2.PutDirectoryResponse]
+    """Replaces all that one source says of known people and places."""
+    DeleteDirectory: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DeleteDirectoryRequest, _admin_pb2.DeleteDirectoryResponse]
+    """Takes a whole source out."""
+    ListDirectories: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListDirectoriesRequest, _admin_pb2.ListDirectoriesResponse]
+    """The sources in force. Auditors too."""
+    ListDirectoryEntries: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListDirectoryEntriesRequest, _admin_pb2.ListDirectoryEntriesResponse]
+    """What is known. Auditors too."""
     CreateCredential: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateCredentialRequest, _admin_pb2.CreateCredentialResponse]
     """Makes a credential; its token is in the answer and nowhere else."""
     RevokeCredential: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeCredentialRequest, _admin_pb2.RevokeCredentialResponse]
@@ -113,6 +121,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lifts one."""
     ListFreezes: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListFreezesRequest, _admin_pb2.ListFreezesResponse]  # type: ignore[assignment]
     """Those in force. Auditors too."""
+    PutDirectory: _aio.UnaryUnaryMultiCallable[_admin_pb2.PutDirectoryRequest, _admin_pb2.PutDirectoryResponse]  # type: ignore[assignment]
+    """Replaces all that one source says of known people and places."""
+    DeleteDirectory: _aio.UnaryUnaryMultiCallable[_admin_pb2.DeleteDirectoryRequest, _admin_pb2.DeleteDirectoryResponse]  # type: ignore[assignment]
+    """Takes a whole source out."""
+    ListDirectories: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListDirectoriesRequest, _admin_pb2.ListDirectoriesResponse]  # type: ignore[assignment]
+    """The sources in force. Auditors too."""
+    ListDirectoryEntries: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListDirectoryEntriesRequest, _admin_pb2.ListDirectoryEntriesResponse]  # type: ignore[assignment]
+    """What is known. Auditors too."""
     CreateCredential: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateCredentialRequest, _admin_pb2.CreateCredentialResponse]  # type: ignore[assignment]
     """Makes a credential; its token is in the answer and nowhere else."""
     RevokeCredential: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeCredentialRequest, _admin_pb2.RevokeCredentialResponse]  # type: ignore[assignment]
@@ -239,6 +255,38 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListFreezesResponse, _abc.Awaitable[_admin_pb2.ListFreezesResponse]]:
         """Those in force. Auditors too."""
+
+    @_abc_1.abstractmethod
+    def PutDirectory(
+        self,
+        request: _admin_pb2.PutDirectoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.PutDirectoryResponse, _abc.Awaitable[_admin_pb2.PutDirectoryResponse]]:
+        """Replaces all that one source says of known people and places."""
+
+    @_abc_1.abstractmethod
+    def DeleteDirectory(
+        self,
+        request: _admin_pb2.DeleteDirectoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DeleteDirectoryResponse, _abc.Awaitable[_admin_pb2.DeleteDirectoryResponse]]:
+        """Takes a whole source out."""
+
+    @_abc_1.abstractmethod
+    def ListDirectories(
+        self,
+        request: _admin_pb2.ListDirectoriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListDirectoriesResponse, _abc.Awaitable[_admin_pb2.ListDirectoriesResponse]]:
+        """The sources in force. Auditors too."""
+
+    @_abc_1.abstractmethod
+    def ListDirectoryEntries(
+        self,
+        request: _admin_pb2.ListDirectoryEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListDirectoryEntriesResponse, _abc.Awaitable[_admin_pb2.ListDirectoryEntriesResponse]]:
+        """What is known. Auditors too."""
 
     @_abc_1.abstractmethod
     def CreateCredential(
