@@ -23,6 +23,7 @@ from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
 from broker.administration.overview import About, Overview
 from broker.administration.policies import PolicyAdministration
+from broker.administration.recorded import RecordedAdministration
 from broker.administration.tools import ToolAdministration
 from broker.config import ConfigurationRefused, Settings
 from broker.control_room import ControlRoom
@@ -177,6 +178,7 @@ class Application:
             grants=GrantAdministration(changes=changes),
             freezes=FreezeAdministration(changes=changes),
             directory=DirectoryAdministration(changes=changes),
+            recorded=RecordedAdministration(decisions=store),
             credentials=CredentialAdministration(changes=changes),
             overview=Overview(
                 changes=changes,

@@ -8,6 +8,7 @@ from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
 from broker.administration.overview import About, Overview
 from broker.administration.policies import PolicyAdministration
+from broker.administration.recorded import RecordedAdministration
 from broker.administration.tools import ToolAdministration
 from broker.control_room import ControlRoom
 from broker.core.credentials import Credential, CredentialClass
@@ -39,6 +40,7 @@ def administration(
         grants=GrantAdministration(changes=changes),
         freezes=FreezeAdministration(changes=changes),
         directory=DirectoryAdministration(changes=changes),
+        recorded=RecordedAdministration(decisions=store),
         credentials=CredentialAdministration(changes=changes),
         overview=Overview(
             changes=changes,

@@ -12,6 +12,7 @@ from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
 from broker.administration.overview import Overview
 from broker.administration.policies import PolicyAdministration
+from broker.administration.recorded import RecordedAdministration
 from broker.administration.tools import ToolAdministration
 
 
@@ -27,6 +28,7 @@ class Administration:
     directory: DirectoryAdministration
     credentials: CredentialAdministration
     overview: Overview
+    recorded: RecordedAdministration
 
 
 __all__ = ["Administration"]

@@ -11,6 +11,7 @@ from broker.core.limits import NAME_CHARACTERS_MAX
 from broker.core.manifest import ToolManifest
 from broker.enforcer.recovery import Recovery
 from broker.rpc.admin_directory import DirectoryMethods
+from broker.rpc.admin_recorded import RecordedMethods
 from broker.rpc.convert import instant, require_text, scope_in, seconds
 from broker.rpc.convert_admin import (
     access_out,
@@ -34,7 +35,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 _INVOCATIONS = "invocations"
 
 
-class AdminServicer(DirectoryMethods, admin_pb2_grpc.AdminServiceServicer):
+class AdminServicer(DirectoryMethods, RecordedMethods, admin_pb2_grpc.AdminServiceServicer):
     """Asks `Administration` on behalf of an operator or auditor."""
 
     def __init__(self, *, administration: Administration, recovery: Recovery) -> None:
@@ -45,6 +46,7 @@ class AdminServicer(DirectoryMethods, admin_pb2_grpc.AdminServiceServicer):
         self._directory = administration.directory
         self._credentials = administration.credentials
         self._overview = administration.overview
+        self._recorded = administration.recorded
         self._recovery = recovery
 
     async def GetStatus(

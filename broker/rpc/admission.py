@@ -38,6 +38,8 @@ _AUDITORS_TOO: Final = frozenset(
         "ListInvocations",
         "TailInvocations",
         "ShowInvocation",
+        "GetRecordedDecision",
+        "ListRecordedDecisions",
         "ExportAudit",
     )
 )

@@ -68,6 +68,9 @@ def page_of(
     items = tuple(found[:size])
     if len(found) <= size and len(found) < PAGE_SIZE_MAX:
         return Page(items=items, next_page_token="")
-    text = f"{listing} {cursor(items[-1])}"
-    token = base64.urlsafe_b64encode(text.encode()).decode("ascii")
-    return Page(items=items, next_page_token=token)
+    return Page(items=items, next_page_token=token_of(listing, cursor(items[-1])))
+
+
+def token_of(listing: str, cursor: str) -> str:
+    """The token of the page that begins at a cursor."""
+    return base64.urlsafe_b64encode(f"{listing} {cursor}".encode()).decode("ascii")

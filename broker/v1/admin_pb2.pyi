@@ -1913,6 +1913,316 @@ class ShowInvocationResponse(_message.Message):
 Global___ShowInvocationResponse: _TypeAlias = ShowInvocationResponse  # noqa: Y015
 
 @_typing.final
+class RecordedTerms(_message.Message):
+    """What lifting a hold takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVIEWERS_FIELD_NUMBER: _builtins.int
+    APPROVALS_REQUIRED_FIELD_NUMBER: _builtins.int
+    DECIDE_WITHIN_FIELD_NUMBER: _builtins.int
+    RUN_WITHIN_FIELD_NUMBER: _builtins.int
+    STEP_UP_FIELD_NUMBER: _builtins.int
+    approvals_required: _builtins.int
+    """Distinct Persons needed."""
+    step_up: _builtins.bool
+    """Whether a fresh sign-in is needed."""
+    @_builtins.property
+    def reviewers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Groups, any one of which makes a reviewer count."""
+
+    @_builtins.property
+    def decide_within(self) -> _duration_pb2.Duration:
+        """From the hold's opening until it expires undecided."""
+
+    @_builtins.property
+    def run_within(self) -> _duration_pb2.Duration:
+        """From approval until that expires unused."""
+
+    def __init__(
+        self,
+        *,
+        reviewers: _abc.Iterable[_builtins.str] | None = ...,
+        approvals_required: _builtins.int = ...,
+        decide_within: _duration_pb2.Duration | None = ...,
+        run_within: _duration_pb2.Duration | None = ...,
+        step_up: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_within", b"decide_within", "run_within", b"run_within"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals_required", b"approvals_required", "decide_within", b"decide_within", "reviewers", b"reviewers", "run_within", b"run_within", "step_up", b"step_up"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordedTerms: _TypeAlias = RecordedTerms  # noqa: Y015
+
+@_typing.final
+class RecordedVerdict(_message.Message):
+    """One stage's answer, as the log has it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EFFECT_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    FAMILY_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    ENFORCED_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    effect: _types_pb2.Effect.ValueType
+    """What it was counted as."""
+    stage: _builtins.str
+    """"screen", "floor", "policy" or "settle"."""
+    family: _builtins.str
+    """The rule family; empty outside of policy."""
+    code: _builtins.str
+    """UPPER_SNAKE, the true one."""
+    message: _builtins.str
+    """One sentence."""
+    enforced: _builtins.bool
+    """False where the family was merely observed, and this counted as ALLOW."""
+    @_builtins.property
+    def terms(self) -> Global___RecordedTerms:
+        """Of a HOLD; an ALLOW that has them is a hold that an approval lifted."""
+
+    def __init__(
+        self,
+        *,
+        effect: _types_pb2.Effect.ValueType = ...,
+        stage: _builtins.str = ...,
+        family: _builtins.str = ...,
+        code: _builtins.str = ...,
+        message: _builtins.str = ...,
+        enforced: _builtins.bool = ...,
+        terms: Global___RecordedTerms | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "effect", b"effect", "enforced", b"enforced", "family", b"family", "message", b"message", "stage", b"stage", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordedVerdict: _TypeAlias = RecordedVerdict  # noqa: Y015
+
+@_typing.final
+class RecordedObligation(_message.Message):
+    """A duty that came with a decision."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    FAMILY_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """Such as "redact"."""
+    family: _builtins.str
+    """Whose rule named it."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        family: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["family", b"family", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordedObligation: _TypeAlias = RecordedObligation  # noqa: Y015
+
+@_typing.final
+class RecordedDecision(_message.Message):
+    """One decision, as the log has it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOCATION_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    DECIDE_TIME_FIELD_NUMBER: _builtins.int
+    TOOL_FIELD_NUMBER: _builtins.int
+    TOOL_REVISION_FIELD_NUMBER: _builtins.int
+    POLICY_REVISION_FIELD_NUMBER: _builtins.int
+    EFFECT_FIELD_NUMBER: _builtins.int
+    VERDICTS_FIELD_NUMBER: _builtins.int
+    OBLIGATIONS_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    QUESTION_JSON_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
+    invocation: _builtins.str
+    """"invocations/{uuid}". A call that was taken up again has several decisions."""
+    entry: _builtins.str
+    """Id of the audit entry."""
+    tool: _builtins.str
+    """Name of the tool that was asked for."""
+    tool_revision: _builtins.str
+    """Digest of its manifest; empty where there was no such tool."""
+    policy_revision: _builtins.str
+    """Digest of the policy that was asked; empty where none was."""
+    effect: _types_pb2.Effect.ValueType
+    """The combined answer."""
+    summary: _builtins.str
+    """One line for people; empty where there is none."""
+    question_json: _builtins.bytes
+    """Canonical JSON of what policy was asked; empty where it was spared, or where it is erased."""
+    erased: _builtins.bool
+    """Contents are erased: nobody knows the question, if there was one."""
+    @_builtins.property
+    def decide_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was decided."""
+
+    @_builtins.property
+    def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordedVerdict]:
+        """Of every stage, strictest first."""
+
+    @_builtins.property
+    def obligations(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordedObligation]:
+        """All of them."""
+
+    def __init__(
+        self,
+        *,
+        invocation: _builtins.str = ...,
+        entry: _builtins.str = ...,
+        decide_time: _timestamp_pb2.Timestamp | None = ...,
+        tool: _builtins.str = ...,
+        tool_revision: _builtins.str = ...,
+        policy_revision: _builtins.str = ...,
+        effect: _types_pb2.Effect.ValueType = ...,
+        verdicts: _abc.Iterable[Global___RecordedVerdict] | None = ...,
+        obligations: _abc.Iterable[Global___RecordedObligation] | None = ...,
+        summary: _builtins.str = ...,
+        question_json: _builtins.bytes = ...,
+        erased: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "effect", b"effect", "entry", b"entry", "erased", b"erased", "invocation", b"invocation", "obligations", b"obligations", "policy_revision", b"policy_revision", "question_json", b"question_json", "summary", b"summary", "tool", b"tool", "tool_revision", b"tool_revision", "verdicts", b"verdicts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordedDecision: _TypeAlias = RecordedDecision  # noqa: Y015
+
+@_typing.final
+class GetRecordedDecisionRequest(_message.Message):
+    """Asks for one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"invocations/{uuid}"."""
+    entry: _builtins.str
+    """Id of the audit entry of an earlier decision on it; the latest where left out."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        entry: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRecordedDecisionRequest: _TypeAlias = GetRecordedDecisionRequest  # noqa: Y015
+
+@_typing.final
+class GetRecordedDecisionResponse(_message.Message):
+    """One."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def decision(self) -> Global___RecordedDecision:
+        """The decision."""
+
+    def __init__(
+        self,
+        *,
+        decision: Global___RecordedDecision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRecordedDecisionResponse: _TypeAlias = GetRecordedDecisionResponse  # noqa: Y015
+
+@_typing.final
+class ListRecordedDecisionsRequest(_message.Message):
+    """Asks for a page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tool: _builtins.str
+    """Only of calls of this tool."""
+    page_size: _builtins.int
+    """At most 500; 50 where left out. A page of large ones has fewer."""
+    page_token: _builtins.str
+    """Of the previous page's answer."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only of calls asked at or after this."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only of calls asked before this."""
+
+    def __init__(
+        self,
+        *,
+        tool: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRecordedDecisionsRequest: _TypeAlias = ListRecordedDecisionsRequest  # noqa: Y015
+
+@_typing.final
+class ListRecordedDecisionsResponse(_message.Message):
+    """A page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordedDecision]:
+        """Those of the newest calls first."""
+
+    def __init__(
+        self,
+        *,
+        decisions: _abc.Iterable[Global___RecordedDecision] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRecordedDecisionsResponse: _TypeAlias = ListRecordedDecisionsResponse  # noqa: Y015
+
+@_typing.final
 class ReconcileInvocationRequest(_message.Message):
     """Settles one."""
 

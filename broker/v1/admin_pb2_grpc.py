@@ -152,6 +152,16 @@ class AdminServiceStub(object):
                 request_serializer=broker_dot_v1_dot_admin__pb2.ShowInvocationRequest.SerializeToString,
                 response_deserializer=broker_dot_v1_dot_admin__pb2.ShowInvocationResponse.FromString,
                 _registered_method=True)
+        self.GetRecordedDecision = channel.unary_unary(
+                '/broker.v1.AdminService/GetRecordedDecision',
+                request_serializer=broker_dot_v1_dot_admin__pb2.GetRecordedDecisionRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_admin__pb2.GetRecordedDecisionResponse.FromString,
+                _registered_method=True)
+        self.ListRecordedDecisions = channel.unary_unary(
+                '/broker.v1.AdminService/ListRecordedDecisions',
+                request_serializer=broker_dot_v1_dot_admin__pb2.ListRecordedDecisionsRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_admin__pb2.ListRecordedDecisionsResponse.FromString,
+                _registered_method=True)
         self.ReconcileInvocation = channel.unary_unary(
                 '/broker.v1.AdminService/ReconcileInvocation',
                 request_serializer=broker_dot_v1_dot_admin__pb2.ReconcileInvocationRequest.SerializeToString,
@@ -331,6 +341,20 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRecordedDecision(self, request, context):
+        """What a call was decided on, and what every stage said. Auditors too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRecordedDecisions(self, request, context):
+        """All decisions, those of the newest calls first, to be taken again elsewhere. Auditors too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReconcileInvocation(self, request, context):
         """Settles an UNKNOWN call with evidence. Never by its principal or its agent's owner.
         """
@@ -462,6 +486,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ShowInvocation,
                     request_deserializer=broker_dot_v1_dot_admin__pb2.ShowInvocationRequest.FromString,
                     response_serializer=broker_dot_v1_dot_admin__pb2.ShowInvocationResponse.SerializeToString,
+            ),
+            'GetRecordedDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRecordedDecision,
+                    request_deserializer=broker_dot_v1_dot_admin__pb2.GetRecordedDecisionRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_admin__pb2.GetRecordedDecisionResponse.SerializeToString,
+            ),
+            'ListRecordedDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRecordedDecisions,
+                    request_deserializer=broker_dot_v1_dot_admin__pb2.ListRecordedDecisionsRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_admin__pb2.ListRecordedDecisionsResponse.SerializeToString,
             ),
             'ReconcileInvocation': grpc.unary_unary_rpc_method_handler(
                     servicer.ReconcileInvocation,
@@ -1098,6 +1132,60 @@ class AdminService(object):
             '/broker.v1.AdminService/ShowInvocation',
             broker_dot_v1_dot_admin__pb2.ShowInvocationRequest.SerializeToString,
             broker_dot_v1_dot_admin__pb2.ShowInvocationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRecordedDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/GetRecordedDecision',
+            broker_dot_v1_dot_admin__pb2.GetRecordedDecisionRequest.SerializeToString,
+            broker_dot_v1_dot_admin__pb2.GetRecordedDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRecordedDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/ListRecordedDecisions',
+            broker_dot_v1_dot_admin__pb2.ListRecordedDecisionsRequest.SerializeToString,
+            broker_dot_v1_dot_admin__pb2.ListRecordedDecisionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

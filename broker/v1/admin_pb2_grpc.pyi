@@ -82,6 +82,10 @@ class AdminServiceStub:
     """Each call as it is decided and as it ends. Auditors too."""
     ShowInvocation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ShowInvocationRequest, _admin_pb2.ShowInvocationResponse]
     """The whole story of one call. Auditors too."""
+    GetRecordedDecision: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetRecordedDecisionRequest, _admin_pb2.GetRecordedDecisionResponse]
+    """What a call was decided on, and what every stage said. Auditors too."""
+    ListRecordedDecisions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListRecordedDecisionsRequest, _admin_pb2.ListRecordedDecisionsResponse]
+    """All decisions, those of the newest calls first, to be taken again elsewhere. Auditors too."""
     ReconcileInvocation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReconcileInvocationRequest, _admin_pb2.ReconcileInvocationResponse]
     """Settles an UNKNOWN call with evidence. Never by its principal or its agent's owner."""
     ExportAudit: _grpc.UnaryStreamMultiCallable[_admin_pb2.ExportAuditRequest, _admin_pb2.ExportAuditResponse]
@@ -141,6 +145,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Each call as it is decided and as it ends. Auditors too."""
     ShowInvocation: _aio.UnaryUnaryMultiCallable[_admin_pb2.ShowInvocationRequest, _admin_pb2.ShowInvocationResponse]  # type: ignore[assignment]
     """The whole story of one call. Auditors too."""
+    GetRecordedDecision: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetRecordedDecisionRequest, _admin_pb2.GetRecordedDecisionResponse]  # type: ignore[assignment]
+    """What a call was decided on, and what every stage said. Auditors too."""
+    ListRecordedDecisions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListRecordedDecisionsRequest, _admin_pb2.ListRecordedDecisionsResponse]  # type: ignore[assignment]
+    """All decisions, those of the newest calls first, to be taken again elsewhere. Auditors too."""
     ReconcileInvocation: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReconcileInvocationRequest, _admin_pb2.ReconcileInvocationResponse]  # type: ignore[assignment]
     """Settles an UNKNOWN call with evidence. Never by its principal or its agent's owner."""
     ExportAudit: _aio.UnaryStreamMultiCallable[_admin_pb2.ExportAuditRequest, _admin_pb2.ExportAuditResponse]  # type: ignore[assignment]
@@ -335,6 +343,22 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ShowInvocationResponse, _abc.Awaitable[_admin_pb2.ShowInvocationResponse]]:
         """The whole story of one call. Auditors too."""
+
+    @_abc_1.abstractmethod
+    def GetRecordedDecision(
+        self,
+        request: _admin_pb2.GetRecordedDecisionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.GetRecordedDecisionResponse, _abc.Awaitable[_admin_pb2.GetRecordedDecisionResponse]]:
+        """What a call was decided on, and what every stage said. Auditors too."""
+
+    @_abc_1.abstractmethod
+    def ListRecordedDecisions(
+        self,
+        request: _admin_pb2.ListRecordedDecisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListRecordedDecisionsResponse, _abc.Awaitable[_admin_pb2.ListRecordedDecisionsResponse]]:
+        """All decisions, those of the newest calls first, to be taken again elsewhere. Auditors too."""
 
     @_abc_1.abstractmethod
     def ReconcileInvocation(

@@ -41,6 +41,8 @@ READ_BY_AUDITORS = {
     "ListInvocations",
     "TailInvocations",
     "ShowInvocation",
+    "GetRecordedDecision",
+    "ListRecordedDecisions",
     "ExportAudit",
 }
 

@@ -1,0 +1,43 @@
+"""AdminService's part about past decisions: what was asked and what was said, read by pages."""
+
+from typing import Any
+
+import grpc
+
+from broker.administration.recorded import RecordedAdministration, cursor_after
+from broker.rpc.convert import require_text
+from broker.rpc.convert_recorded import decision_out, decision_query
+from broker.rpc.paging import cursor_of, page_size_of, token_of
+from broker.v1 import admin_pb2, admin_pb2_grpc
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+_DECISIONS = "decisions"
+
+
+class RecordedMethods(admin_pb2_grpc.AdminServiceServicer):
+    """Asks `RecordedAdministration` on behalf of an operator or auditor."""
+
+    _recorded: RecordedAdministration
+
+    async def GetRecordedDecision(
+        self, request: admin_pb2.GetRecordedDecisionRequest, context: _Context
+    ) -> admin_pb2.GetRecordedDecisionResponse:
+        """What a call was decided on, and what every stage said."""
+        require_text(request.name, field="name")
+        found = await self._recorded.find(request.name, entry=request.entry)
+        return admin_pb2.GetRecordedDecisionResponse(decision=decision_out(found))
+
+    async def ListRecordedDecisions(
+        self, request: admin_pb2.ListRecordedDecisionsRequest, context: _Context
+    ) -> admin_pb2.ListRecordedDecisionsResponse:
+        """A page of decisions."""
+        query = decision_query(
+            request,
+            page_size=page_size_of(request.page_size),
+            before=cursor_of(request.page_token, listing=_DECISIONS),
+        )
+        found, last = await self._recorded.page(query)
+        return admin_pb2.ListRecordedDecisionsResponse(
+            decisions=[decision_out(decision) for decision in found],
+            next_page_token="" if last is None else token_of(_DECISIONS, cursor_after(last)),
+        )
