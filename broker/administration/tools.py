@@ -27,6 +27,7 @@ from broker.core.errors import MalformedRequest, NotFound
 from broker.core.limits import JSON_NODES_MAX, MANIFEST_BYTES_MAX, SCHEMA_DEPTH_MAX
 from broker.core.manifest import ManifestRefused, ToolManifest, parse, warnings
 from broker.core.schemas import SchemaRefused
+from broker.core.stores import stores_advice
 from broker.core.unit import AddDocument, Change, DropControl
 
 TOOLS_MAX: Final = 1_000
@@ -109,7 +110,7 @@ class ToolAdministration:
                 await self._policies.require_holding(in_force, after.values())
             put = ToolsPut(
                 manifests=tuple(after[name] for name in sorted(after)),
-                warnings=self._warnings(manifests),
+                warnings=(*self._warnings(manifests), *stores_advice(after.values())),
             )
             if validate_only:
                 return Planned(changes=(), entries=(), answer=put)

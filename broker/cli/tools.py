@@ -18,6 +18,7 @@ from broker.cli.options import AsJson, Reason, group
 from broker.cli.screen import around, list_width, ours, say, table, theirs
 from broker.cli.trees import as_bytes, checked, documents
 from broker.core.manifest import warnings
+from broker.core.stores import stores_advice
 from broker.core.text import visible_value
 from broker.tools.draft import Document, DraftRefused, draft, to_yaml
 from broker.v1 import admin_pb2
@@ -97,6 +98,7 @@ def check(paths: Paths, *, as_json: AsJson = False) -> None:
     found = [
         f"{manifest.name}: {warning}" for manifest in manifests for warning in warnings(manifest)
     ]
+    found += stores_advice(manifests)
     if as_json:
         tools = [{"name": m.name, "revision": m.revision} for m in manifests]
         print_json({"tools": tools, "warnings": found})

@@ -5,22 +5,29 @@ still stands. Rows are the store's; `Control` is what the stages read.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from broker.core.calls import Agent
 from broker.core.credentials import Credential
 from broker.core.directory import EMPTY, Directory
 from broker.core.freezes import Freeze
-from broker.core.manifest import ToolManifest
+from broker.core.manifest import Output, ToolManifest
 from broker.core.schemas import Validator
 from broker.core.scopes import Grant
+from broker.core.stores import effective_output, writers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredTool:
-    """A manifest with its compiled schemas."""
+    """A manifest with its compiled schemas.
+
+    Attributes:
+        output: what a result may carry beside the other tools (`core.stores`). This counts, never
+            the manifest's own word.
+    """
 
     manifest: ToolManifest
+    output: Output
     arguments: Validator
     result: Validator | None
 
@@ -85,3 +92,15 @@ def agents_of(credentials: Iterable[Credential]) -> Mapping[str, Agent]:
         for c in credentials
         if c.credential_class == "agent" and c.person is not None
     }
+
+
+def beside_each_other(tools: Iterable[RegisteredTool]) -> dict[str, RegisteredTool]:
+    """All tools by name, each with the output that it has beside the others."""
+    every = tuple(tools)
+    written_by = writers(tool.manifest for tool in every)
+    return {tool.manifest.name: _with_output(tool, written_by) for tool in every}
+
+
+def _with_output(tool: RegisteredTool, written_by: Mapping[str, tuple[str, ...]]) -> RegisteredTool:
+    output = effective_output(tool.manifest, written_by)
+    return tool if output == tool.output else replace(tool, output=output)

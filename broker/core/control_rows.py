@@ -20,6 +20,7 @@ from broker.core.control import (
     RegisteredTool,
     ToolCache,
     agents_of,
+    beside_each_other,
 )
 from broker.core.credentials import Credential, CredentialClass
 from broker.core.directory_rows import DIRECTORY, directory_in
@@ -28,6 +29,7 @@ from broker.core.freezes import Freeze, FreezeKind
 from broker.core.manifest import ToolManifest, parse
 from broker.core.schemas import Validator
 from broker.core.scopes import Grant, Scope
+from broker.core.stores import effective_output, writers
 from broker.core.unit import PutControl
 
 TOOL: Final = "tool"
@@ -77,7 +79,7 @@ def control_of(rows: ControlRows, cache: ToolCache) -> tuple[Control, ToolCache]
     unknown = {row.kind for row in rows.rows} - _KINDS
     if unknown:
         raise Defect(f"Control rows of unknown kinds: {', '.join(sorted(unknown))}.")
-    tools = {row.key: _tool(row, cache) for row in rows.rows if row.kind == TOOL}
+    tools = beside_each_other(_tool(row, cache) for row in rows.rows if row.kind == TOOL)
     good = tuple(c for c in credentials_in(rows) if not c.revoked_at)
     policy = policy_in(rows)
     digests = tuple(row.digest for row in rows.rows if row.kind == DIRECTORY)
@@ -100,13 +102,14 @@ def control_of(rows: ControlRows, cache: ToolCache) -> tuple[Control, ToolCache]
 
 
 def compiled(manifest: ToolManifest) -> RegisteredTool:
-    """The manifest with its schemas compiled.
+    """The manifest with its schemas compiled, as if there were no other tool.
 
     Raises:
         SchemaRefused: a schema does not compile.
     """
     return RegisteredTool(
         manifest=manifest,
+        output=effective_output(manifest, writers((manifest,))),
         arguments=Validator(manifest.arguments),
         result=None if manifest.result is None else Validator(manifest.result),
     )

@@ -38,6 +38,14 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """The named stores that a tool reads and writes (`core.stores`); None where it does not say."""
+
+    reads: tuple[str, ...] | None = None
+    writes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
     """MCP's hints, but stated by the operator."""
 
@@ -162,6 +170,7 @@ class ToolManifest:
         summary: template of the line that people read (`core.summary`).
         targets, payload: who is reached and what is carried; None where undeclared, and then, on a
             tool that writes or reaches outside, every argument counts as both (`reached`).
+        output: as the operator says it; what counts is `RegisteredTool.output`.
         scopes: at least one.
         sandbox: with `runner: sandbox`, and never without.
         deadline_s: seconds that one attempt may take.
@@ -174,6 +183,7 @@ class ToolManifest:
     arguments: dict[str, JsonValue]
     result: dict[str, JsonValue] | bool | None = None
     output: Output = Output()
+    stores: Stores = Stores()
     behaviour: Behaviour = Behaviour()
     targets: tuple[Pointer, ...] | None = None
     payload: tuple[Pointer, ...] | None = None
@@ -219,6 +229,7 @@ def parse(document: Mapping[str, JsonValue]) -> ToolManifest:
         summary=given["summary"],
         arguments=given["arguments"],
         output=Output(**given.get("output", {})),
+        stores=_stores(given.get("stores", {})),
         behaviour=Behaviour(**behaviour),
         targets=_pointers(given.get("targets")),
         payload=_pointers(given.get("payload")),
@@ -269,6 +280,10 @@ def _fact(name: str, given: Mapping[str, Any]) -> FactSpec:
         for_each=Reference.parse(given["for_each"]) if "for_each" in given else None,
         **rest,
     )
+
+
+def _stores(given: Mapping[str, Sequence[str]]) -> Stores:
+    return Stores(**{key: tuple(names) for key, names in given.items()})
 
 
 def _scope(given: Mapping[str, Any]) -> ScopeRequirement:

@@ -212,6 +212,8 @@ def _execution(document: _Document) -> Iterator[str]:
     behaviour = document.get("behaviour", {})
     if behaviour.get("read_only") and behaviour.get("destructive"):
         yield "/behaviour: say either read_only or destructive: what only reads destroys nothing"
+    if behaviour.get("read_only") and document.get("stores", {}).get("writes"):
+        yield "/stores/writes: a tool that is read_only writes no store: correct one of the two"
 
 
 def _pairs(at: str, pairs: Mapping[str, str], document: _Document) -> Iterator[str]:

@@ -17,6 +17,7 @@ from broker.core.limits import (
     INTEGER_MAX,
     NAME_CHARACTERS_MAX,
     SCOPES_MAX,
+    STORES_MAX,
     TOOL_DEADLINE_S_MAX,
 )
 from broker.core.manifest_words import (
@@ -88,6 +89,7 @@ _SCHEMAS: Final[Schema] = {
         "description": "JSON Schema 2020-12 of the result; one that does not fit is withheld.",
     },
 }
+_STORE: Final = text("A store's name.", 64, pattern=LOCAL_NAME)
 _NATURE: Final[Schema] = {
     "output": closed(
         {
@@ -103,6 +105,14 @@ _NATURE: Final[Schema] = {
             },
         },
         about="What a result may carry.",
+    ),
+    "stores": closed(
+        {
+            "reads": list_of(_STORE, "Stores that a result can come from.", at_most=STORES_MAX),
+            "writes": list_of(_STORE, "Stores that a call can change.", at_most=STORES_MAX),
+        },
+        about="Names of one's own, such as orders or wiki, that tools share. What is read from a "
+        "store that any tool writes is untrusted, whatever output says.",
     ),
     "behaviour": closed(
         {

@@ -8,10 +8,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from broker.core.arguments import JsonValue
-from broker.core.control import RegisteredTool
+from broker.core.control import RegisteredTool, beside_each_other
+from broker.core.control_rows import compiled
 from broker.core.limits import MANIFEST_BYTES_MAX
 from broker.core.manifest import ManifestRefused, parse
-from broker.core.schemas import SchemaRefused, Validator
+from broker.core.schemas import SchemaRefused
 from broker.yaml_documents import YamlRefused, read_yaml
 
 Document = Mapping[str, JsonValue]
@@ -103,7 +104,7 @@ def build_registry(documents: Iterable[tuple[str, Document]]) -> Registry:
         tools[name], origins[name] = tool, origin
     if findings:
         raise RegistryRefused(tuple(findings))
-    return MappingProxyType(tools)
+    return MappingProxyType(beside_each_other(tools.values()))
 
 
 def _at(origin: str, finding: str) -> str:
@@ -119,11 +120,6 @@ def register(document: Document) -> RegisteredTool:
     """
     manifest = parse(document)
     try:
-        result = None if manifest.result is None else Validator(manifest.result)
-        return RegisteredTool(
-            manifest=manifest,
-            arguments=Validator(manifest.arguments),
-            result=result,
-        )
+        return compiled(manifest)
     except SchemaRefused as refused:
         raise ManifestRefused(refused.findings) from None
