@@ -5,7 +5,7 @@ it does not understand, turns the decision into DENY (XACML 3.0 §7.18). The iso
 is one of them: it comes with every call of such a tool, and policy can only tighten it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -82,11 +82,7 @@ def make_plan(
     if decision.effect is Effect.DENY:
         return Refuse(decision=decision)
     sandbox = manifest.sandbox if manifest is not None else None
-    unknown = tuple(
-        _undischargeable(o)
-        for o in decision.obligations
-        if not _understood(o, is_sandboxed=sandbox is not None)
-    )
+    unknown = unsupported(decision.obligations, is_sandboxed=sandbox is not None)
     if unknown:
         return _refuse(decision, *unknown)
     profile: ChosenProfile | Verdict = NO_PROFILE
@@ -101,6 +97,15 @@ def make_plan(
     if decision.effect is Effect.HOLD:
         return Suspend(decision=decision, requirements=_requirements(decision))
     return Run(decision=decision, obligations=decision.obligations, profile=profile)
+
+
+def unsupported(obligations: Iterable[Obligation], *, is_sandboxed: bool) -> tuple[Verdict, ...]:
+    """A denial for each duty that nobody can discharge, of a tool that runs in a sandbox or not."""
+    return tuple(
+        _undischargeable(obligation)
+        for obligation in obligations
+        if not _understood(obligation, is_sandboxed=is_sandboxed)
+    )
 
 
 def _refuse(decision: Decision, *because: Verdict) -> Refuse:

@@ -178,7 +178,7 @@ def _items(body: Mapping[str, JsonValue], name: str) -> list[Mapping[str, JsonVa
     found = body.get(name)
     if not isinstance(found, list):
         raise MalformedRecord(f"The entry has no {name}.")
-    items = [item for item in found if isinstance(item, Mapping)]
+    items: list[Mapping[str, JsonValue]] = [i for i in found if isinstance(i, Mapping)]
     if len(items) != len(found):
         raise MalformedRecord(f"The entry has {name} that are none.")
     return items
