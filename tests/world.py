@@ -13,7 +13,7 @@ from typing import Any
 
 from broker.artefacts import Artefacts
 from broker.control_room import ControlRoom
-from broker.core.calls import Caller, Fact, Invocation, Person, Principal
+from broker.core.calls import Caller, Context, Fact, Invocation, Person, Principal
 from broker.core.control_rows import (
     PolicyInForce,
     credential_row,
@@ -234,6 +234,7 @@ class World:
         *,
         scopes: tuple[str, ...] = ("refunds:write",),
         words: tuple[str, ...] = ("My lamp arrived broken.",),
+        context: Context = Context.OPEN,
     ) -> Caller:
         order = MandateOrder(
             principal=Principal(
@@ -242,6 +243,7 @@ class World:
                 groups=("customers",),
             ),
             agent=self.agent.subject,
+            context=context,
             words=words,
             scopes=tuple(Scope(name=s) for s in scopes),
         )

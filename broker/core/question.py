@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
 from broker.core.calls import Caller, Fact, History, ToolCall, Usage
+from broker.core.labels import BEST, Labels
 from broker.core.manifest import ToolManifest, carried, reached
+from broker.core.provenance.tracing import Origin
 from broker.core.question_schema import QUESTION_VERSION, WEEKDAYS
 
 
@@ -26,6 +28,8 @@ def question(
     usage: Mapping[str, Usage],
     history: Iterable[History] = (),
     artefacts: Mapping[str, Artefact] | None = None,
+    provenance: Mapping[str, Origin] | None = None,
+    labels: Labels = BEST,
     now: float,
 ) -> dict[str, JsonValue]:
     """Build the policy input for one call.
@@ -40,6 +44,8 @@ def question(
         usage: by counter; `used` counts what came before this call.
         history: of this session, per tool and effect.
         artefacts: files of this session that the arguments name, by JSON Pointer.
+        provenance: where each leaf of the arguments comes from, by JSON Pointer.
+        labels: of what the session has seen.
         now: POSIX seconds, UTC.
 
     Returns:
@@ -55,7 +61,7 @@ def question(
             "arguments": dict(call.arguments),
         },
         "tool": _tool(manifest, call.arguments),
-        **_caller(caller),
+        **_caller(caller, labels),
         "scopes": {
             "required": [*sorted(set(scopes_required))],
             "effective": [*sorted(set(scopes_effective))],
@@ -66,7 +72,7 @@ def question(
             for name, u in usage.items()
         },
         "artefacts": {at: _artefact(one) for at, one in (artefacts or {}).items()},
-        "provenance": {},
+        "provenance": {at: _origin(one) for at, one in (provenance or {}).items()},
         "history": _history(history),
         "time": {"now": _instant(now), "weekday": _weekday(now), "zone": "UTC"},
     }
@@ -94,7 +100,7 @@ def _tool(manifest: ToolManifest, arguments: Mapping[str, JsonValue]) -> JsonVal
     }
 
 
-def _caller(caller: Caller) -> dict[str, JsonValue]:
+def _caller(caller: Caller, labels: Labels) -> dict[str, JsonValue]:
     principal, agent, session = caller.principal, caller.agent, caller.session
     return {
         "principal": {
@@ -112,7 +118,7 @@ def _caller(caller: Caller) -> dict[str, JsonValue]:
             "id": session.name,
             "words": list(session.words),
             "context": str(session.context),
-            "labels": [],
+            "labels": _labels(labels),
             "opened_at": _instant(session.opened_at),
         },
     }
@@ -135,6 +141,25 @@ def _artefact(artefact: Artefact) -> JsonValue:
         "sensitivity": artefact.labels.sensitivity,
         "made_by": artefact.made_by,
     }
+
+
+def _origin(origin: Origin) -> JsonValue:
+    return {
+        "source": origin.source,
+        "from": [*origin.origins],
+        "carries": origin.carries,
+        "approved": origin.approved,
+    }
+
+
+def _labels(labels: Labels) -> list[JsonValue]:
+    """Each that is not the best of its kind."""
+    told: list[JsonValue] = []
+    if labels.trust != BEST.trust:
+        told.append(labels.trust)
+    if labels.sensitivity != BEST.sensitivity:
+        told.append(labels.sensitivity)
+    return told
 
 
 def _history(history: Iterable[History]) -> JsonValue:

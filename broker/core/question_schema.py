@@ -76,7 +76,7 @@ def question_schema(
                 "facts": _named(facts, _FACT),
                 "usage": _named(counters, _USAGE),
                 "artefacts": _members(_ARTEFACT),
-                "provenance": _ANYTHING,
+                "provenance": _members(_ORIGIN),
                 "history": _members(_members(_PAST)),
                 "time": _closed(
                     {
@@ -135,6 +135,7 @@ _ARTEFACT: Final = _closed(
         "made_by": _TEXT,
     }
 )
+_ORIGIN: Final = _closed({"source": _TEXT, "from": _TEXTS, "carries": _TEXT, "approved": _TEXT})
 _PAST: Final = _closed({"count": _COUNT, "first": _INSTANT, "last": _INSTANT})
 _WHO_AND_WHAT: Final[_Schema] = {
     "version": {"type": "integer", "const": QUESTION_VERSION},

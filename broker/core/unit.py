@@ -13,6 +13,8 @@ from broker.core.artefacts import Stored
 from broker.core.audit import EntryDraft
 from broker.core.calls import Invocation, Session
 from broker.core.holds import Hold, Review
+from broker.core.labels import Labels
+from broker.core.provenance.memory import MEMORY_BYTES_MAX
 
 
 class ConflictOn(StrEnum):
@@ -28,6 +30,7 @@ class ConflictOn(StrEnum):
     COUNTER = "counter"
     MANDATE = "mandate"
     ARTEFACT = "artefact"
+    MEMORY = "memory"
 
 
 class Conflict(Exception):
@@ -209,7 +212,7 @@ class PutControl:
     """A control row comes into force in place of any of the same kind and key; the revision rises.
 
     Attributes:
-        kind: `tool`, `policy`, `grant`, `freeze`, `credential` or `setting`.
+        kind: `tool`, `policy`, `grant`, `freeze`, `directory`, `credential` or `setting`.
         digest: names the content; for `tool` and `policy` also a document's digest.
         body: JSON, RFC 8785.
     """
@@ -254,6 +257,28 @@ class DropArtefacts:
     expired_at: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddSighting:
+    """What is released to a session's model is remembered, next in order.
+
+    Of what goes beyond `bytes_max` of a session only the labels are kept.
+    """
+
+    session: str
+    invocation: str
+    labels: Labels
+    content: bytes
+    bytes_max: int = MEMORY_BYTES_MAX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequireMemory:
+    """Nothing was released to the session since `position`."""
+
+    session: str
+    position: int
+
+
 Change = (
     RequireControl
     | TouchSession
@@ -278,6 +303,8 @@ Change = (
     | AddDocument
     | AddArtefact
     | DropArtefacts
+    | AddSighting
+    | RequireMemory
 )
 
 

@@ -15,7 +15,7 @@ from broker.core import freezes, limits
 from broker.core.calls import Caller, Invocation
 from broker.core.control import Control, RegisteredTool
 from broker.core.errors import StoreUnavailable
-from broker.core.labels import WORST, Labels
+from broker.core.labels import WORST, Labels, join
 from broker.core.plan import Run
 from broker.enforcer.concluding import conclude
 from broker.enforcer.ending import Endings
@@ -27,7 +27,7 @@ from broker.enforcer.files import (
     output_labels,
     reached_outside,
 )
-from broker.ports import Clock, FrozenCall, Lost, NeverStarted, Outcome, Slot, Succeeded
+from broker.ports import Clock, Failed, FrozenCall, Lost, NeverStarted, Outcome, Slot, Succeeded
 
 _log = structlog.get_logger(__name__)
 
@@ -54,8 +54,18 @@ class Carrier:
         tool: RegisteredTool,
         plan: Run,
         slot: Slot,
+        *,
+        given: Labels,
     ) -> Invocation:
         """Have a RUNNING invocation carried out, and record the outcome.
+
+        Args:
+            invocation: as it was recorded.
+            caller: for whom.
+            tool: as it was decided on.
+            plan: with the duties on its result.
+            slot: where it has a place.
+            given: labels of what the call's arguments carry in.
 
         Returns:
             The invocation as it was recorded.
@@ -70,7 +80,7 @@ class Carrier:
                 outcome = await self._hand_over(invocation, caller, tool, slot, handed)
             finally:
                 slot.release()
-            labels = _labels(outcome, tool, handed)
+            labels = _labels(outcome, tool, handed, given)
             ended = conclude(outcome, tool, plan, labels)
             left = await keep(
                 ended.files,
@@ -127,9 +137,12 @@ class Carrier:
             return Lost(why=f"the runner failed: {type(error).__name__}")
 
 
-def _labels(outcome: Outcome, tool: RegisteredTool, handed: Handed | NeverStarted) -> Labels:
-    """Of what the tool left; the worst where nobody can say."""
-    if not isinstance(outcome, Succeeded) or isinstance(handed, NeverStarted):
+def _labels(
+    outcome: Outcome, tool: RegisteredTool, handed: Handed | NeverStarted, given: Labels
+) -> Labels:
+    """Of what the tool left, its words of failure too; the worst where nobody can say."""
+    if not isinstance(outcome, Succeeded | Failed) or isinstance(handed, NeverStarted):
         return WORST
+    inputs = join(handed.labels, given)
     outside = reached_outside(outcome.trail)
-    return output_labels(tool.manifest.output, handed.labels, reached_outside=outside)
+    return output_labels(tool.output, inputs, reached_outside=outside)

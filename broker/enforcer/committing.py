@@ -102,6 +102,7 @@ class Committer:
             considered.tool,
             plan,
             recorded.slot,
+            given=considered.given,
         )
 
     async def _slot(self, considered: Considered) -> Slot | None:

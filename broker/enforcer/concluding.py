@@ -71,12 +71,12 @@ def conclude(outcome: Outcome, tool: RegisteredTool, plan: Run, labels: Labels) 
         outcome: what the runner says.
         tool: as it was decided on.
         plan: with the duties on its result.
-        labels: of all that the tool gave, if it succeeded.
+        labels: of all that the tool gave, its words of failure too.
     """
     ended = _concluded(outcome, tool, plan)
     if isinstance(outcome, NeverStarted):
         return ended
-    given = labels if isinstance(outcome, Succeeded) else None
+    given = labels if isinstance(outcome, Succeeded | Failed) else None
     return replace(ended, trail=outcome.trail, labels=given)
 
 

@@ -6,6 +6,7 @@ etag and owner say whose end it has.
 """
 
 import asyncio
+import json
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -20,6 +21,7 @@ from broker.core.lifecycle import KEY_TAKEN, InvocationState, step
 from broker.core.trail import trail_body, trail_contents
 from broker.core.unit import (
     AddArtefact,
+    AddSighting,
     Change,
     Conflict,
     ConflictOn,
@@ -117,6 +119,7 @@ class Endings:
         unit = Unit(
             changes=(
                 *_end_changes(invocation, after),
+                *_released(after, ended, left),
                 *(AddArtefact(stored=one) for one in left.stored),
             ),
             entries=(_end_entry(after, ended, left, actor=actor),),
@@ -190,6 +193,35 @@ def _end_changes(before: Invocation, after: Invocation) -> tuple[Change, ...]:
         # Nothing was handed to a runner, so nothing was used up.
         return (moved, *freed, ReleaseReservations(invocation=after.name))
     return (moved, *freed)
+
+
+def _released(after: Invocation, ended: Ended, left: Left) -> tuple[Change, ...]:
+    """What the session's model gets to read: remembered before it is released.
+
+    A file that is no text cannot be remembered by its values, and so counts as lost.
+    """
+    if ended.labels is None:
+        return ()
+    told: list[JsonValue] = []
+    if after.result is not None:
+        told.append(json.loads(after.result))
+    elif ended.state is InvocationState.FAILED:
+        told += [after.code, after.message]
+    texts = [_text(one.content) for one in left.stored]
+    if not told and not texts:
+        return ()
+    content = b"" if None in texts else json.dumps([*told, *texts]).encode()
+    sighting = AddSighting(
+        session=after.session, invocation=after.name, labels=ended.labels, content=content
+    )
+    return (sighting,)
+
+
+def _text(content: bytes) -> str | None:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _end_entry(after: Invocation, ended: Ended, left: Left, *, actor: str) -> EntryDraft:

@@ -23,6 +23,7 @@ from broker.core.unit import (
     MoveHold,
     MoveInvocation,
     RequireControl,
+    RequireMemory,
     RequireSession,
     Reserve,
     TakeKey,
@@ -85,6 +86,7 @@ def record_new(
     ]
     if hold is not None:
         changes.append(AddHold(hold=hold))
+    changes += _seen(caller.session.name, considered, is_pinned=is_pinned)
     changes += _taken(name, considered, stamp)
     entries = entries_of(invocation, hold, caller, considered, stamp)
     return Recording(
@@ -117,6 +119,7 @@ def record_again(
     ]
     if hold is not None:
         changes.append(AddHold(hold=hold))
+    changes += _seen(held.session, considered, is_pinned=True)
     changes += _taken(held.name, considered, stamp)
     moved = EntryDraft(
         kind=EntryKind.HOLD_CHANGED,
@@ -211,6 +214,13 @@ def _counted(invocation: Invocation, decision: Decision, stamp: Stamp) -> CountH
         effect=decision.effect.name,
         at=stamp.now,
     )
+
+
+def _seen(session: str, considered: Considered, *, is_pinned: bool) -> list[Change]:
+    """Nothing was released to the model meanwhile that the call may have come from."""
+    if considered.memory_position is None or not is_pinned:
+        return []
+    return [RequireMemory(session=session, position=considered.memory_position)]
 
 
 def _taken(name: str, considered: Considered, stamp: Stamp) -> list[Change]:

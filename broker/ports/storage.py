@@ -10,6 +10,7 @@ from broker.core.calls import History, Invocation, Session, Usage
 from broker.core.control import ControlRows
 from broker.core.holds import Hold, Review
 from broker.core.lifecycle import InvocationState
+from broker.core.provenance.memory import Sighting
 from broker.core.unit import Mandate, Unit
 
 
@@ -38,6 +39,7 @@ class Seen:
 
     usage: Mapping[str, Usage]
     history: tuple[History, ...]
+    sightings: tuple[Sighting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +123,10 @@ class Store(Protocol):
         """Exclusive keys as they stand; one never seen has version 0 and is free."""
         ...
 
-    async def seen(self, session: str, counters: Sequence[CounterAsked], *, now: float) -> Seen:
-        """Counters and history for one call."""
+    async def seen(
+        self, session: str, counters: Sequence[CounterAsked], *, now: float, after: int = 0
+    ) -> Seen:
+        """Counters, history, and what was released to the session after a position."""
         ...
 
     async def find_hold(self, name: str) -> tuple[Hold, tuple[Review, ...]] | None:

@@ -17,6 +17,7 @@ from broker.core.unit import (
     AddInvocation,
     AddMandate,
     AddReview,
+    AddSighting,
     AppendWords,
     Change,
     Conflict,
@@ -32,6 +33,7 @@ from broker.core.unit import (
     RedeemMandate,
     ReleaseReservations,
     RequireControl,
+    RequireMemory,
     RequireSession,
     Reserve,
     RevokeMandate,
@@ -39,6 +41,7 @@ from broker.core.unit import (
     TouchSession,
 )
 from broker.store import statements as s
+from broker.store.remembering import add_sighting, require_memory
 from broker.store.rows import (
     artefact_row,
     content_row,
@@ -314,4 +317,6 @@ _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     AddDocument: _add_document,
     AddArtefact: _add_artefact,
     DropArtefacts: _drop_artefacts,
+    AddSighting: add_sighting,
+    RequireMemory: require_memory,
 }

@@ -112,6 +112,17 @@ UNFINISHED: Final = Statement(
     )
     .order_by(t.invocations.c.name),
 )
+SIGHTINGS: Final = Statement(
+    sa.select(
+        t.sightings.c.position,
+        t.sightings.c.invocation,
+        t.sightings.c.trust,
+        t.sightings.c.sensitivity,
+        t.sightings.c.content,
+    )
+    .where(t.sightings.c.session == bound("session"), t.sightings.c.position > bound("after"))
+    .order_by(t.sightings.c.position),
+)
 # With its session always: whoever has a name alone has nothing.
 ARTEFACT: Final = Statement(
     sa.select(t.artefacts).where(

@@ -14,6 +14,7 @@ from broker.core.limits import PAGE_SIZE_MAX
 from broker.core.unit import Mandate
 from broker.ports import CounterAsked, Counts, HoldQuery, InvocationQuery, KeySeen, Seen
 from broker.store import queries as q
+from broker.store.remembering import sightings
 from broker.store.rows import (
     artefact_of,
     hold_of,
@@ -87,11 +88,16 @@ def seen(
     session: str,
     counters: Sequence[CounterAsked],
     now: float,
+    after: int,
 ) -> Seen:
-    """Counters and history for one call."""
+    """Counters, history and what was released after a position, for one call."""
     usage = {asked.name: _usage(database, asked, now) for asked in counters}
     rows = database.rows(q.HISTORY, {"session": session})
-    return Seen(usage=usage, history=tuple(History(**row) for row in rows))
+    return Seen(
+        usage=usage,
+        history=tuple(History(**row) for row in rows),
+        sightings=sightings(database, session, after),
+    )
 
 
 def find_hold(database: Database, name: str) -> tuple[Hold, tuple[Review, ...]] | None:

@@ -179,6 +179,13 @@ ARTEFACTS_HAD: Final = Statement(
 )
 ADD_ARTEFACT: Final = insert(t.artefacts)
 ADD_CONTENT: Final = insert(t.artefact_contents)
+SIGHTINGS_HAD: Final = Statement(
+    sa.select(
+        sa.func.coalesce(sa.func.max(t.sightings.c.position), 0).label("position"),
+        sa.func.coalesce(sa.func.sum(t.sightings.c.size), 0).label("bytes"),
+    ).where(t.sightings.c.session == bound("session")),
+)
+ADD_SIGHTING: Final = insert(t.sightings)
 _EXPIRED: Final = t.artefacts.c.expires_at <= bound("now")
 DROP_CONTENTS: Final = Statement(
     sa.delete(t.artefact_contents).where(

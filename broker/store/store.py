@@ -199,9 +199,11 @@ class SqlStore:
         """Exclusive keys as they stand; one never seen has version 0 and is free."""
         return await self._readers.look(reads.keys, keys)
 
-    async def seen(self, session: str, counters: Sequence[CounterAsked], *, now: float) -> Seen:
-        """Counters and history for one call."""
-        return await self._readers.look(reads.seen, session, counters, now)
+    async def seen(
+        self, session: str, counters: Sequence[CounterAsked], *, now: float, after: int = 0
+    ) -> Seen:
+        """Counters, history, and what was released to the session after a position."""
+        return await self._readers.look(reads.seen, session, counters, now, after)
 
     async def find_hold(self, name: str) -> tuple[Hold, tuple[Review, ...]] | None:
         """A hold with all its reviews, oldest first."""

@@ -236,6 +236,22 @@ artefact_contents = sa.Table(
     _bytes("content"),
 )
 
+# What was released to a session's model, in that order: what its later calls are traced by.
+sightings = sa.Table(
+    "sightings",
+    metadata,
+    sa.Column("session", sa.ForeignKey("sessions.name"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    _text("invocation"),
+    _text("trust"),
+    _text("sensitivity"),
+    _integer("size"),
+    # Empty: there was no room for it, or it was erased.
+    _bytes("content"),
+    _one_of("trust", get_args(Trust)),
+    _one_of("sensitivity", get_args(Sensitivity)),
+)
+
 # An exclusive key is free (no invocation) or taken; its version rises when it is given back.
 keys = sa.Table(
     "keys",

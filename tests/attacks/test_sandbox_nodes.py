@@ -6,6 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from broker.core.calls import Context
 from broker.core.errors import RunnerUnavailable
 from broker.core.freezes import FreezeKind
 from broker.core.lifecycle import InvocationState
@@ -345,7 +346,7 @@ async def test_what_reached_outside_is_untrusted_whatever_the_manifest_says(tmp_
 async def test_what_stayed_inside_is_as_trusted_as_the_manifest_says(tmp_path: Path):
     """(The other side of the same: a label that is always untrusted would say nothing.)"""
     async with sandbox_node(tmp_path) as node, sandbox_world(tmp_path, node.address) as (w, _):
-        done = await w.refund(await w.caller())
+        done = await w.refund(await w.caller(context=Context.MEDIATED))
         ended = await entry_of(w, done, "call.ended")
         assert ended["body"]["output_trust"] == "trusted"
         assert ended["body"]["run"]["warm"] is True
