@@ -270,6 +270,11 @@ def _compile(
     silent = sorted(v.family for v in opinion.verdicts if v.code == "FAMILY_MISSING")
     if silent:
         raise BundleRefused(f"broker/rules/{family}: contributes no verdicts" for family in silent)
+    misread = sorted(v.family for v in opinion.verdicts if v.code == "PARAMETERS_INVALID")
+    if misread:
+        raise BundleRefused(
+            f"parameters/{family}: these mean nothing to the family" for family in misread
+        )
     return bundle
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from broker.policy.bundle import PolicyBundle, build
 from broker.policy.opa_binary import find
+from broker.policy.sources import library_directory
 
 
 @functools.cache
@@ -34,8 +35,23 @@ def write_tree(directory: Path, files: Mapping[str, str]) -> Path:
     return directory
 
 
+@functools.cache
+def _bare_files() -> dict[str, str]:
+    """The shipped library with one family, `behaviour`, so that no other speaks in a test."""
+    root = library_directory()
+    files = [
+        *root.glob("broker/decision/*.rego"),
+        *root.glob("broker/rules/behaviour/*"),
+        *root.glob("presets/*.yaml"),
+        root / "capabilities.json",
+    ]
+    return {str(path.relative_to(root)): path.read_text("utf-8") for path in files}
+
+
 def bundle_of(files: Mapping[str, str], **options: Any) -> PolicyBundle:
-    """The bundle of the shipped library and an operator's tree of these files."""
+    """The bundle of a library with one family, and an operator's tree of these files over it."""
     with tempfile.TemporaryDirectory() as directory:
-        tree = write_tree(Path(directory), files)
-        return build(opa=opa(), directory=tree, **options)
+        library = write_tree(Path(directory) / "library", _bare_files())
+        tree = write_tree(Path(directory) / "tree", files)
+        tree.mkdir(exist_ok=True)
+        return build(opa=opa(), directory=tree, library=library, **options)

@@ -23,7 +23,8 @@ HOLD = '"effect": "HOLD", "code": "WAIT", "message": "Wait."'
 
 @pytest.fixture(scope="module")
 def library():
-    return build(opa=opa())
+    """With one family, so that no other speaks."""
+    return bundle_of({})
 
 
 def said(bundle, question=EXAMPLE, **replaced):
@@ -38,11 +39,35 @@ def test_where_no_rule_speaks_the_balanced_preset_holds(library):
 
 
 def test_where_no_rule_speaks_the_strict_preset_denies():
-    assert said(build(opa=opa(), preset="strict")) == {("DENY", "SILENCE", "")}
+    assert said(bundle_of({}, preset="strict")) == {("DENY", "SILENCE", "")}
 
 
 def test_where_a_rule_speaks_silence_does_not(library):
     assert said(library, READ) == {("ALLOW", "READ_ONLY", "behaviour")}
+
+
+ADDS = f"tightens_only := true\n\nverdicts contains {{{HOLD}}}"
+
+
+def test_a_hold_that_only_adds_does_not_stand_where_silence_denies():
+    verdicts = said(bundle_of(family(ADDS), preset="strict"))
+    assert verdicts == {("HOLD", "WAIT", "sample"), ("DENY", "SILENCE", "")}
+
+
+def test_a_family_that_only_adds_and_allows_does_not_break_silence():
+    bundle = bundle_of(family(f"tightens_only := true\n\n{ALLOW_ALL}"))
+    assert said(bundle) == {("ALLOW", "FINE", "sample"), ("HOLD", "SILENCE", "")}
+
+
+def test_a_family_that_only_adds_takes_nothing_from_one_that_speaks():
+    bundle = bundle_of(family(ADDS) | family(ALLOW_ALL, name="other"), preset="strict")
+    assert said(bundle) == {("HOLD", "WAIT", "sample"), ("ALLOW", "FINE", "other")}
+
+
+@pytest.mark.parametrize("word", ['"yes"', "{}", "0"])
+def test_a_family_that_says_in_another_way_that_it_only_adds_is_taken_at_its_word(word):
+    bundle = bundle_of(family(f"tightens_only := {word}\n\nverdicts contains {{{HOLD}}}"))
+    assert ("HOLD", "SILENCE", "") in said(bundle)
 
 
 @pytest.mark.parametrize("silence", ["ALLOW", "allow", "", None, True, ["HOLD"], {"HOLD": 1}])
@@ -162,7 +187,8 @@ def test_removing_any_one_family_denies_every_call():
         assert ("DENY", "FAMILY_MISSING", gone) in verdicts
 
 
-def test_three_thousand_pieces_of_nonsense_are_not_allowed(library):
+def test_three_thousand_pieces_of_nonsense_are_not_allowed():
+    library = build(opa=opa())
     chance = random.Random(20_261_121)
     questions = [_nonsense(chance, depth=4) for _ in range(2_000)]
     questions += [_mutilated(chance) for _ in range(1_000)]

@@ -3,7 +3,8 @@
 # description: |
 #   Gathers what every rule family says of a call. It combines nothing: the broker takes the
 #   strictest verdict. It adds only denials (a family that is missing or speaks nonsense) and,
-#   where no family speaks, the preset's silence, which is HOLD or DENY and never ALLOW.
+#   where no family speaks, or only such as say `tightens_only`, the preset's silence, which is
+#   HOLD or DENY and never ALLOW.
 package broker.decision
 
 # METADATA
@@ -108,8 +109,6 @@ _obligations contains object.union(obligation, {"family": family}) if {
 	some obligation in data.broker.rules[family].obligations
 	_dutiful(obligation)
 }
-
-_spoken if count(_contributed) > 0
 
 _silence_holds if data.callbroker.silence == "HOLD"
 

@@ -1,4 +1,4 @@
-# The form of what families contribute. The broker checks the same again when it reads the answer;
+# The form and the weight of what families contribute. The broker checks the same again when it reads the answer;
 # here a family's mistake is laid at that family's door.
 package broker.decision
 
@@ -46,3 +46,12 @@ _dutiful(obligation) if {
 	is_string(obligation.kind)
 	object.get(obligation, "family", null) == null
 }
+
+# A family that only adds conditions is no word for a call: under a preset that denies what no rule
+# speaks for, its HOLD would else stand where the denial stood.
+_spoken if {
+	some said in _contributed
+	not _only_tightens(said.family)
+}
+
+_only_tightens(family) if data.broker.rules[family].tightens_only

@@ -48,7 +48,8 @@ def findings(files: dict[str, str], **options) -> str:
 
 def test_the_shipped_library_makes_a_bundle():
     bundle = build(opa=opa())
-    assert bundle.families == ("behaviour",)
+    rules = library_directory() / "broker" / "rules"
+    assert bundle.families == tuple(sorted(folder.name for folder in rules.iterdir()))
     assert bundle.revision == revision_of(bundle.files)
     assert "broker/rules/behaviour/behaviour_cases.yaml" in bundle.files
 
@@ -298,7 +299,22 @@ def test_a_link_in_the_tree_brings_nothing_in(tmp_path):
     outside = write_tree(tmp_path / "outside", family(ALLOW_ALL))
     tree = write_tree(tmp_path / "tree", family(ALLOW_ALL, name="own"))
     (tree / "broker" / "rules" / "sample").symlink_to(outside / "broker" / "rules" / "sample")
-    assert build(opa=opa(), directory=tree).families == ("behaviour", "own")
+    families = build(opa=opa(), directory=tree).families
+    assert set(families) - set(build(opa=opa()).families) == {"own"}
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("budgets", "counters: {refunds: {hold_add: 2}}"),
+        ("hours", "windows: [{days: [Friday], from: '9:00', until: '17:00', offset_minutes: 0}]"),
+        ("sequence", "rules: {one: {after: {tool: a}, then: {}, effect: ALLOW}}"),
+    ],
+)
+def test_parameters_that_mean_nothing_to_a_shipped_family_are_refused(tmp_path, path, text):
+    tree = write_tree(tmp_path, {f"parameters/{path}/data.yaml": text})
+    with pytest.raises(BundleRefused, match=f"parameters/{path}: these mean nothing"):
+        build(opa=opa(), directory=tree)
 
 
 def _preset() -> dict[str, str]:

@@ -6,7 +6,7 @@
 #   be theirs, and its container is the tightest.
 # schemas:
 #   - input: schema.input
-package broker.rules.code
+package broker.rules.contained
 
 verdicts contains verdict if {
 	_is_code
