@@ -1,0 +1,1 @@
+"""Why a policy says what it says of a question, and what would have to differ."""
