@@ -142,6 +142,11 @@ class Settings(BaseSettings):
         default=None,
         description="Directory of rule families of one's own, beside the shipped ones.",
     )
+    directory: Path | None = Field(
+        default=None,
+        description="File of known people and places, or a directory of such files, that "
+        "`serve --watch` reloads.",
+    )
     preset: str = Field(default="balanced", description="Parameters of the shipped families.")
     opa: Path | None = Field(
         default=None,
@@ -262,6 +267,7 @@ def _anchored(settings: Settings, directory: Path) -> Settings:
             "database": settings.database or f"sqlite:///{state}/callbroker.db",
             "tools": at(settings.tools),
             "policies": at(settings.policies),
+            "directory": at(settings.directory),
             "opa": at(settings.opa),
             "opa_token_file": at(settings.opa_token_file),
             "opa_ca_file": at(settings.opa_ca_file),

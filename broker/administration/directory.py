@@ -89,7 +89,7 @@ class DirectoryAdministration:
             directory = in_force.control.directory
             now = self._changes.clock()
             put = await asyncio.to_thread(_compared, directory, provision, now, operator.subject)
-            _require_room(directory, put.source)
+            require_room(directory, put.source)
             if validate_only:
                 return Planned(changes=(), entries=(), answer=put)
             before = _found(directory, provision.source)
@@ -173,7 +173,12 @@ def _compared(directory: Directory, provision: Provision, now: float, by: str) -
     )
 
 
-def _require_room(directory: Directory, source: Source) -> None:
+def require_room(directory: Directory, source: Source) -> None:
+    """Check that a source fits beside the others, in place of what it said before.
+
+    Raises:
+        LimitExceeded: with what there would be too much of.
+    """
     others = [one for one in directory.sources if one.name != source.name]
     for what, most, together in (
         ("sources", DIRECTORY_SOURCES_MAX, len(others) + 1),

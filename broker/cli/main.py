@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "tools": ("tools", "What may be called: manifests, put in force or taken out."),
     "sandbox": ("sandbox", "Images and isolation of tools that run in sandboxes."),
     "policy": ("policy", "The rules: check, activate, go back."),
+    "directory": ("directory", "People and places that are known: put, list, remove."),
     "access": ("access", "Who may do what, through which agent, and why."),
     "token": ("token", "Credentials: make, list, revoke."),
     "freeze": ("freeze", "Stop a tool, agent, principal, session or everything at once."),

@@ -40,6 +40,7 @@ def status_picture(told: GetStatusResponse, address: str, shown: Around) -> list
         ("Broker", broker),
         ("Policy", _policy(told)),
         ("Tools", _tools(told, shown)),
+        ("Known", _known(told, shown)),
         ("Workers", _workers(told)),
         *[("Sandbox" if n == 0 else "", _node(s)) for n, s in enumerate(told.sandbox_nodes)],
         ("Calls", _calls(told)),
@@ -66,6 +67,19 @@ def _policy(told: GetStatusResponse) -> Text:
 def _tools(told: GetStatusResponse, shown: Around) -> Text:
     del shown
     return ours(str(told.tools) if told.tools else "none: callbroker tools put DIR")
+
+
+def _known(told: GetStatusResponse, shown: Around) -> Text:
+    """How much and how old: a source that nobody has put for long may name who has left."""
+    if not told.directories:
+        return ours("nobody: callbroker directory put FILE")
+    return ours("; ").join(
+        [
+            theirs(f"{one.source} {one.entries}")
+            + ours(f" ({length(shown.now - epoch(one.put_time))} old)")
+            for one in told.directories
+        ]
+    )
 
 
 def _workers(told: GetStatusResponse) -> Text:

@@ -13,10 +13,13 @@ from typing import Final
 import structlog
 
 from broker.cli.connection import ACTIVATE_DEADLINE_S, Line, find_token, open_channel
+from broker.cli.directory_files import entries_out, provisions
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.hold_picture import digest
 from broker.cli.trees import as_bytes, checked, documents, policy_files
 from broker.config import Settings
+from broker.core.canonical import content_digest
+from broker.core.directory_rows import said
 from broker.v1 import admin_pb2
 from broker.v1.admin_pb2_grpc import AdminServiceStub
 
@@ -29,7 +32,7 @@ _log = structlog.get_logger(__name__)
 
 @contextlib.asynccontextmanager
 async def watching(settings: Settings, address: str) -> AsyncIterator[None]:
-    """Put `settings.tools` and `settings.policies` in force now and whenever they change.
+    """Put `settings.tools`, `policies` and `directory` in force now and whenever they change.
 
     Args:
         settings: of the broker that runs in this process.
@@ -38,9 +41,10 @@ async def watching(settings: Settings, address: str) -> AsyncIterator[None]:
     Raises:
         CommandFailed: there is nothing to watch, or no operator token.
     """
-    if settings.tools is None and settings.policies is None:
+    if not any(_watched(settings)):
         raise CommandFailed(
-            "--watch has nothing to watch: name `tools` or `policies` in callbroker.toml.",
+            "--watch has nothing to watch: name `tools`, `policies` or `directory` in "
+            "callbroker.toml.",
             exit_code=ExitCode.USAGE,
         )
     token = find_token("operator")
@@ -59,13 +63,17 @@ async def _watch(settings: Settings, line: Line[AdminServiceStub]) -> None:
     in_force: Seen | None = None
     before: Seen | None = None
     while True:
-        now = await asyncio.to_thread(_seen, (settings.tools, settings.policies))
+        now = await asyncio.to_thread(_seen, _watched(settings))
         # A file may be half written: it counts once it has been left alone for one look.
         if now == before and now != in_force:
             await asyncio.to_thread(reload, settings, line)
             in_force = now
         before = now
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _watched(settings: Settings) -> tuple[Path | None, ...]:
+    return (settings.tools, settings.policies, settings.directory)
 
 
 def reload(settings: Settings, line: Line[AdminServiceStub]) -> bool:
@@ -83,7 +91,10 @@ def reload(settings: Settings, line: Line[AdminServiceStub]) -> bool:
         # The policy before read something that these tools have no more; the new one does not.
         with _logged("tools"):
             tools = _put_tools(manifests, line)
-    return tools and policy
+    known = settings.directory is None
+    with _logged("directory"):
+        known = known or _put_directory(settings, line)
+    return tools and policy and known
 
 
 @contextlib.contextmanager
@@ -125,13 +136,30 @@ def _activate(settings: Settings, line: Line[AdminServiceStub]) -> bool:
     return True
 
 
+def _put_directory(settings: Settings, line: Line[AdminServiceStub]) -> bool:
+    """What is in force as it is gets no new date here: nobody has looked at it again."""
+    if settings.directory is None:
+        return True
+    told = line.ask(line.stub.ListDirectories, admin_pb2.ListDirectoriesRequest())
+    before = {one.source: one.digest for one in told.directories}
+    for provision in provisions(settings.directory):
+        if before.get(provision.source) == content_digest(said(provision)):
+            continue
+        request = admin_pb2.PutDirectoryRequest(
+            source=provision.source, entries=entries_out(provision.entries), reason=_REASON
+        )
+        line.ask(line.stub.PutDirectory, request, deadline_s=ACTIVATE_DEADLINE_S)
+        _log.info("watch_directory", source=provision.source, entries=len(provision.entries))
+    return True
+
+
 def _seen(directories: Iterable[Path | None]) -> Seen:
     """Every file that counts, by path, size and time of change."""
     found: set[tuple[str, int, int]] = set()
     for directory in directories:
         if directory is None:
             continue
-        for path in directory.rglob("*"):
+        for path in (directory, *directory.rglob("*")):
             with contextlib.suppress(OSError):
                 stat = path.stat()
                 if path.is_file():

@@ -18,11 +18,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from broker import bootstrap, config
 from broker.token_files import save_token
 from broker.tools.registry import read_manifests
+from broker.yaml_documents import read_yaml
 from examples.support_desk import containers, records
 from examples.support_desk.agents import AGENT, SCOPES
 from examples.support_desk.operating import Operator
@@ -192,6 +193,8 @@ def _provision(
     """What an operator puts in force: tools, rules, who may what, and everybody's token."""
     manifests = read_manifests(HERE / "tools")
     operator.put_tools([*(document for _, document in manifests), *sandboxed])
+    known = read_yaml((HERE / "directory.yaml").read_bytes())
+    operator.put_directory(cast("Mapping[str, Any]", known))
     families = operator.activate_policy(HERE / "policies")
     for scope in (*SCOPES, *(containers.SCOPES if sandboxed else ())):
         operator.grant("groups/customers", scope, reason="customers serve themselves")

@@ -46,6 +46,28 @@ class Operator(AbstractContextManager["Operator"]):
             timeout=_DEADLINE_S,
         )
 
+    def put_directory(self, document: Mapping[str, Any]) -> None:
+        """Put all that one source says of known people and places in force."""
+        kind, sensitivity = admin_pb2.DirectoryEntry.Kind, types_pb2.Artefact.Sensitivity
+        entries = [
+            admin_pb2.DirectoryEntry(
+                kind=kind.Value(f"KIND_{entry['kind'].upper()}"),
+                value=entry["value"],
+                subject=entry.get("for", "*"),
+                sensitivity=sensitivity.Value(
+                    f"SENSITIVITY_{entry.get('sensitivity', 'none').upper()}"
+                ),
+            )
+            for entry in document["entries"]
+        ]
+        self._admin.PutDirectory(
+            admin_pb2.PutDirectoryRequest(
+                source=document["source"], entries=entries, reason="set up"
+            ),
+            metadata=self._metadata,
+            timeout=_DEADLINE_S,
+        )
+
     def activate_policy(self, directory: Path | None = None) -> Sequence[str]:
         """Put the shipped rule families in force, and those of a directory; returns their names."""
         files = (
