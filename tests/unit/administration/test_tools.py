@@ -75,3 +75,16 @@ async def test_a_tool_that_the_policy_in_force_reads_cannot_leave_under_it(offic
     with pytest.raises(MalformedRequest, match="undefined schema of refund"):
         await office.admin.tools.put(OPERATOR, [document(name="other")], replace_all=True)
     assert set(office.room.current().tools) == {"refund"}
+
+
+async def test_a_tool_that_writes_what_a_trusted_one_reads_gets_a_warning_that_names_both(office):
+    trusted = {"trust": "trusted", "sensitivity": "none"}
+    reading = document(name="read_page", output=trusted, stores={"reads": ["wiki"], "writes": []})
+    writing = document(name="edit_page", output={}, stores={"reads": [], "writes": ["wiki"]})
+    put = await office.admin.tools.put(OPERATOR, [reading])
+    assert not any("counts as untrusted" in warning for warning in put.warnings)
+    put = await office.admin.tools.put(OPERATOR, [writing])
+    (told,) = [warning for warning in put.warnings if "counts as untrusted" in warning]
+    assert told.startswith("read_page: /output/trust: ")
+    assert "edit_page" in told
+    assert office.room.current().tools["read_page"].output.trust == "untrusted"
