@@ -23,14 +23,15 @@ CASES_A_RUN_MAX: Final = 2_000
 # Bound first: OPA 1.22 takes a reference behind `with input as` for undefined, without a word.
 _QUERY: Final = f"""{{i: decision |
 	some i, asked in input.cases
-	question := asked.question
+	question := input.values[asked.question]
 	families := [asked.family]
-	parameters := input.parameters[asked.parameters]
+	parameters := input.values[asked.parameters]
 	decision := {ENTRY_POINT} with input as question
 		with data.callbroker.families as families
 		with data.parameters as parameters
 }}"""
 _STRICT: Final = "--strict-builtin-errors"
+_COVERAGE: Final = "--coverage"
 
 Coverage = dict[str, dict[str, list[dict[str, Any]]]]
 """By file in the bundle: `covered` and `not_covered` ranges, as OPA reports them."""
@@ -72,13 +73,18 @@ def run(
 
 
 def run_at(
-    opa: Path, bundle: Path, cases: Sequence[Case], *, flags: Iterable[str] = (_STRICT,)
+    opa: Path,
+    bundle: Path,
+    cases: Sequence[Case],
+    *,
+    flags: Iterable[str] = (_STRICT, _COVERAGE),
+    cases_max: int = CASES_A_RUN_MAX,
 ) -> tuple[list[Outcome], list[Coverage]]:
-    """As `run`, of a bundle that lies at `bundle`, with `flags` of `opa eval` for the semantics."""
+    """As `run`, of a bundle or tree that lies at `bundle`, with these flags of `opa eval`."""
     outcomes: list[Outcome] = []
     coverages: list[Coverage] = []
-    for first in range(0, len(cases), CASES_A_RUN_MAX):
-        batch = cases[first : first + CASES_A_RUN_MAX]
+    for first in range(0, len(cases), cases_max):
+        batch = cases[first : first + cases_max]
         _run(opa, bundle, batch, [*flags], outcomes, coverages)
     return outcomes, coverages
 
@@ -92,9 +98,7 @@ def _run(
     coverages: list[Coverage],
 ) -> None:
     try:
-        printed = opa_command.query(
-            opa, _QUERY, bundle=bundle, given=_given(cases), flags=[*flags, "--coverage"]
-        )
+        printed = opa_command.query(opa, _QUERY, bundle=bundle, given=given_of(cases), flags=flags)
     except CommandRefused as refused:
         if len(cases) == 1:
             error = "; ".join(refused.findings)
@@ -110,14 +114,22 @@ def _run(
     coverages.append({path.removeprefix("/"): ranges for path, ranges in files.items()})
 
 
-def _given(cases: Iterable[Case]) -> JsonValue:
-    """The cases as one input; parameters, which most share, once each."""
-    numbers: dict[str, int] = {}
+def given_of(cases: Iterable[Case]) -> JsonValue:
+    """The cases as one input; what several share, once."""
     asked: list[JsonValue] = []
+    numbers: dict[str, int] = {}
+    values: list[JsonValue] = []
+
+    def number_of(value: JsonValue) -> int:
+        number = numbers.setdefault(json.dumps(value, sort_keys=True), len(values))
+        if number == len(values):
+            values.append(value)
+        return number
+
     for case in cases:
-        number = numbers.setdefault(json.dumps(case.parameters, sort_keys=True), len(numbers))
-        asked.append({"question": case.question, "family": case.family, "parameters": number})
-    return {"cases": asked, "parameters": [json.loads(text) for text in numbers]}
+        question, parameters = number_of(case.question), number_of(case.parameters)
+        asked.append({"family": case.family, "question": question, "parameters": parameters})
+    return {"cases": asked, "values": values}
 
 
 def outcome_of(answer: Any) -> Outcome:
