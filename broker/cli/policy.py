@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from broker.cli import policy_case, policy_input, policy_replay
 from broker.cli.connection import ACTIVATE_DEADLINE_S, Line, administering, looking
 from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed
@@ -150,6 +151,11 @@ def list_policies(*, as_json: AsJson = False) -> None:
         say(*table(("Policy", "First", "", "Families"), rows, width=list_width(shown)))
     else:
         say("No policy was ever in force: callbroker policy activate DIR")
+
+
+app.command("input", epilog=policy_input.EPILOG)(policy_input.policy_input)
+app.command("case", epilog=policy_case.EPILOG)(policy_case.policy_case)
+app.command("replay", epilog=policy_replay.EPILOG)(policy_replay.policy_replay)
 
 
 def _resolved(line: Line[AdminServiceStub], text: str) -> str:

@@ -70,6 +70,22 @@ def parse_end(text: str, *, now: float) -> Timestamp:
     return message
 
 
+def parse_start(text: str, *, now: float) -> datetime:
+    """Read when something began: a length of time ago (`7d`), or at a time (`2026-11-01`).
+
+    A time without an offset is UTC.
+
+    Raises:
+        CommandFailed: it is neither, or before 1970.
+    """
+    if not _LENGTH.fullmatch(text):
+        return parse_time(text)
+    began = now - parse_length(text).seconds
+    if began < 0:
+        raise CommandFailed(f"{text!r} ago is before 1970.", exit_code=ExitCode.USAGE)
+    return datetime.fromtimestamp(began, UTC)
+
+
 def parse_time(text: str) -> datetime:
     """Read an ISO 8601 time; one without an offset is UTC.
 

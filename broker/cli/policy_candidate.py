@@ -1,0 +1,60 @@
+"""The policy of a directory, built here as a broker would build it, to be tried on past calls."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.cli.environment import settings
+from broker.cli.failures import CommandFailed, ExitCode
+from broker.cli.opening import refusing
+from broker.cli.policy_check import checked_policy
+from broker.cli.trees import checked, documents, policy_files
+from broker.policy import opa_binary
+from broker.policy.bundle import PolicyBundle
+from broker.ports import PolicyOrder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A policy that is built.
+
+    Attributes:
+        path: the file that OPA loads; gone when the block ends.
+    """
+
+    bundle: PolicyBundle
+    preset: str
+    opa: Path
+    path: Path
+
+
+@contextlib.contextmanager
+def candidate(directory: Path | None, *, preset: str, tools: Path | None) -> Iterator[Candidate]:
+    """Build a policy.
+
+    Args:
+        directory: an operator's own tree; the shipped library alone where there is none.
+        preset: as configured where empty.
+        tools: manifests that its rules are typed by; as configured where there are none.
+
+    Raises:
+        CommandFailed: it is refused, with every finding, or there is no OPA.
+    """
+    configured = settings()
+    where = tools or configured.tools
+    order = PolicyOrder(
+        files={} if directory is None else policy_files(directory),
+        preset=preset or configured.preset,
+    )
+    manifests = [] if where is None else checked(documents([where]))
+    bundle = checked_policy(order, manifests, configured.opa)
+    with refusing():
+        opa = opa_binary.find(configured.opa)
+    if opa is None or not isinstance(bundle, PolicyBundle):
+        raise CommandFailed("There is no OPA here any more.", exit_code=ExitCode.USAGE)
+    with tempfile.TemporaryDirectory(prefix="callbroker-candidate-") as scratch:
+        path = Path(scratch) / "bundle.tar.gz"
+        path.write_bytes(bundle.bundle)
+        yield Candidate(bundle=bundle, preset=order.preset, opa=opa, path=path)
