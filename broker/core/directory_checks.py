@@ -184,10 +184,11 @@ def _is_visible(text: str) -> bool:
 
 def _is_host(value: str) -> bool:
     try:
-        ipaddress.ip_address(value)
+        address = ipaddress.ip_address(value)
     except ValueError:
         return _is_host_name(value)
-    return "%" not in value  # a zone is of this machine alone
+    # RFC 5952 has one spelling of each; a zone is of this machine alone.
+    return str(address) == value and "%" not in value
 
 
 def _is_domain(value: str) -> bool:

@@ -1,6 +1,7 @@
 """What is known is taken whole or not at all, and comes back from its row as it went in."""
 
 import json
+import unicodedata
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from broker.core.directory import EMPTY, KINDS, SENSITIVITIES, Entry, Provision,
 from broker.core.directory_checks import DirectoryRefused, parse
 from broker.core.directory_rows import directory_in, said, source_changes, source_of
 from broker.core.errors import Defect
+from broker.core.text import visible
 
 
 def document(*entries: Any, **changes: Any) -> dict[str, Any]:
@@ -118,6 +120,8 @@ def test_a_source_has_a_name_and_entries_and_nothing_else(wrong, at):
         ("host", "0x7f000001"),
         ("host", "2130706433"),
         ("host", "192.0.2.007"),
+        ("host", "2001:DB8::7"),
+        ("host", "2001:db8:0:0:0:0:0:7"),
         ("person", ""),
         ("person", " Ada"),
         ("person", "Ada\n"),
@@ -156,6 +160,18 @@ def test_what_is_no_such_thing_or_cannot_be_seen_is_refused(kind, value):
 )
 def test_what_is_written_plainly_is_taken_as_it_is(kind, value):
     assert parse(document(one(kind, value))).entries[0].value == value
+
+
+@given(st.sampled_from(KINDS), st.text(max_size=30) | st.from_regex(r"\A[a-z@.\-]{1,30}\Z"))
+def test_whatever_is_taken_is_seen_as_it_is_and_has_one_spelling(kind, value):
+    try:
+        taken = parse(document(one(kind, value))).entries[0].value
+    except DirectoryRefused:
+        return
+    assert taken == value == unicodedata.normalize("NFC", value) == value.strip()
+    assert visible(value.replace("\\", "/")) == value.replace("\\", "/")
+    assert kind not in {"domain", "host"} or not set(value) & set(" /\\@*#?")
+    assert kind != "mailbox" or value.count("@") == 1
 
 
 @pytest.mark.parametrize("subject", ["", "groups/", "groups/*", " x", "x\ty", 7, "x" * 201])
