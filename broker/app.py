@@ -21,9 +21,11 @@ from broker.administration.credentials import CredentialAdministration
 from broker.administration.directory import DirectoryAdministration
 from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
+from broker.administration.observing import ObservingAdministration
 from broker.administration.overview import About, Overview
 from broker.administration.policies import PolicyAdministration
 from broker.administration.recorded import RecordedAdministration
+from broker.administration.shadow import ShadowAdministration
 from broker.administration.tools import ToolAdministration
 from broker.config import ConfigurationRefused, Settings
 from broker.control_room import ControlRoom
@@ -109,9 +111,10 @@ class Application:
     async def _start(self) -> None:
         parts = await self._open()
         mediating = mediation(parts.mediation)
-        administration = self._administration(parts)
+        administration = self._administration(parts, mediating)
         await self._recover(parts, mediating)
         await administration.policies.start()
+        self._begin_shadow(mediating, administration)
         await self._serve(parts, mediating, administration)
 
     async def _open(self) -> "_Parts":
@@ -158,7 +161,7 @@ class Application:
             sandboxes=sandboxes,
         )
 
-    def _administration(self, parts: "_Parts") -> Administration:
+    def _administration(self, parts: "_Parts", mediation: Mediation) -> Administration:
         store, mediating = parts.store, parts.mediation
         changes = ControlChanges(
             store=store,
@@ -167,6 +170,13 @@ class Application:
             ids=self._ids,
         )
         policies = PolicyAdministration(changes=changes, room=parts.policies)
+        shadow = ShadowAdministration(
+            changes=changes,
+            room=parts.policies,
+            policies=policies,
+            seen=mediation.shadowing.tally,
+            owner=mediating.owner,
+        )
         return Administration(
             changes=changes,
             tools=ToolAdministration(
@@ -177,6 +187,8 @@ class Application:
             policies=policies,
             grants=GrantAdministration(changes=changes),
             freezes=FreezeAdministration(changes=changes),
+            observing=ObservingAdministration(changes=changes),
+            shadow=shadow,
             directory=DirectoryAdministration(changes=changes),
             recorded=RecordedAdministration(decisions=store),
             credentials=CredentialAdministration(changes=changes),
@@ -186,6 +198,7 @@ class Application:
                 policies=parts.policies,
                 audit_log=store,
                 workers=lambda: _workers(parts.workers),
+                shadow=shadow.report,
                 sandbox_nodes=parts.sandboxes.status,
                 about=About(
                     broker=mediating.owner,
@@ -208,6 +221,12 @@ class Application:
         interrupted = await mediating.recovery.recover()
         if interrupted:
             _log.warning("calls_interrupted", count=interrupted, see="callbroker invocations list")
+
+    def _begin_shadow(self, mediating: Mediation, administration: Administration) -> None:
+        """Beside the calls: no call and no start waits for a policy that decides nothing."""
+        for work in (mediating.shadowing.run(), administration.shadow.resume()):
+            begun = asyncio.get_running_loop().create_task(work)
+            self._closing.push_async_callback(_end, begun)
 
     async def _serve(
         self,

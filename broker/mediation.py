@@ -18,6 +18,7 @@ from broker.enforcer.deciding import Decider
 from broker.enforcer.ending import STORE_RETRY_S, Endings
 from broker.enforcer.recovery import Recovery
 from broker.enforcer.resuming import Resuming
+from broker.enforcer.shadowing import Shadowing
 from broker.enforcer.turns import Turns
 from broker.events import Events
 from broker.invocations import Invocations
@@ -69,6 +70,7 @@ class Mediation:
     enforcer: Enforcer
     resuming: Resuming
     recovery: Recovery
+    shadowing: Shadowing
     views: HoldViews
     reviews: Reviews
 
@@ -114,6 +116,13 @@ def mediation(parts: Parts) -> Mediation:
         events=events,
         clock=clock,
     )
+    shadowing = Shadowing(
+        control=control,
+        policies=parts.policies,
+        store=store,
+        owner=parts.owner,
+        offered=parts.offered,
+    )
     views = HoldViews(store=store, control=control, events=events)
     return Mediation(
         own=own,
@@ -127,6 +136,7 @@ def mediation(parts: Parts) -> Mediation:
             invocations=invocations,
             own=own,
             turns=turns,
+            shadowing=shadowing,
             store=store,
             control=control,
             clock=clock,
@@ -142,6 +152,7 @@ def mediation(parts: Parts) -> Mediation:
             clock=clock,
             owner=parts.owner,
         ),
+        shadowing=shadowing,
         views=views,
         reviews=Reviews(
             views=views,

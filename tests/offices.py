@@ -6,12 +6,15 @@ from broker.administration.credentials import CredentialAdministration
 from broker.administration.directory import DirectoryAdministration
 from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
+from broker.administration.observing import ObservingAdministration
 from broker.administration.overview import About, Overview
 from broker.administration.policies import PolicyAdministration
 from broker.administration.recorded import RecordedAdministration
+from broker.administration.shadow import ShadowAdministration
 from broker.administration.tools import ToolAdministration
 from broker.control_room import ControlRoom
 from broker.core.credentials import Credential, CredentialClass
+from broker.core.shadowing import Tally
 from broker.events import Events
 from broker.ids import UuidFactory
 from broker.ports import Clock, PolicyRoom
@@ -28,9 +31,17 @@ def administration(
     events: Events | None = None,
     drain_s: float = 0.0,
     workers=lambda: (),
+    seen=lambda _shadow: Tally(),
 ) -> Administration:
     changes = ControlChanges(store=store, room=room, clock=clock, ids=UuidFactory(clock))
     policy_administration = PolicyAdministration(changes=changes, room=policies, drain_s=drain_s)
+    shadow = ShadowAdministration(
+        changes=changes,
+        room=policies,
+        policies=policy_administration,
+        seen=seen,
+        owner="brokers/1",
+    )
     return Administration(
         changes=changes,
         tools=ToolAdministration(
@@ -39,6 +50,8 @@ def administration(
         policies=policy_administration,
         grants=GrantAdministration(changes=changes),
         freezes=FreezeAdministration(changes=changes),
+        observing=ObservingAdministration(changes=changes),
+        shadow=shadow,
         directory=DirectoryAdministration(changes=changes),
         recorded=RecordedAdministration(decisions=store),
         credentials=CredentialAdministration(changes=changes),
@@ -48,6 +61,7 @@ def administration(
             policies=policies,
             audit_log=store,
             workers=workers,
+            shadow=shadow.report,
             about=About(
                 broker="brokers/1", version="0", store="sqlite:///broker.db", started_at=clock()
             ),

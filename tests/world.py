@@ -32,6 +32,7 @@ from broker.core.unit import Change, PutControl, Unit
 from broker.enforcer import Enforcer
 from broker.enforcer.recovery import Recovery
 from broker.enforcer.resuming import Resuming
+from broker.enforcer.shadowing import Shadowing
 from broker.events import Events
 from broker.ids import UuidFactory
 from broker.invocations import Invocations
@@ -179,6 +180,7 @@ class World:
     enforcer: Enforcer
     resuming: Resuming
     recovery: Recovery
+    shadowing: Shadowing
     views: HoldViews
     reviews: Reviews
     ids: UuidFactory
@@ -381,6 +383,7 @@ async def build(store: Any, clock: FakeClock, *, owner: str = "brokers/1") -> Wo
         enforcer=mediating.enforcer,
         resuming=mediating.resuming,
         recovery=mediating.recovery,
+        shadowing=mediating.shadowing,
         views=mediating.views,
         reviews=mediating.reviews,
         ids=ids,

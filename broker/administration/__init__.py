@@ -10,9 +10,11 @@ from broker.administration.credentials import CredentialAdministration
 from broker.administration.directory import DirectoryAdministration
 from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
+from broker.administration.observing import ObservingAdministration
 from broker.administration.overview import Overview
 from broker.administration.policies import PolicyAdministration
 from broker.administration.recorded import RecordedAdministration
+from broker.administration.shadow import ShadowAdministration
 from broker.administration.tools import ToolAdministration
 
 
@@ -25,6 +27,8 @@ class Administration:
     policies: PolicyAdministration
     grants: GrantAdministration
     freezes: FreezeAdministration
+    observing: ObservingAdministration
+    shadow: ShadowAdministration
     directory: DirectoryAdministration
     credentials: CredentialAdministration
     overview: Overview

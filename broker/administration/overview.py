@@ -3,10 +3,11 @@
 Looking changes nothing, with one exception that is meant: taking the log away is an entry in it.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from broker.administration.changes import ControlChanges
+from broker.administration.shadow import ShadowReport
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryKind
 from broker.core.calls import Invocation
@@ -15,6 +16,7 @@ from broker.core.credentials import Credential
 from broker.core.directory import Source
 from broker.core.errors import NotFound, PolicyUnavailable
 from broker.core.limits import PAGE_SIZE
+from broker.core.observing import Observation
 from broker.events import RESYNC, Events
 from broker.ports import AuditLog, Counts, InvocationQuery, Policies, SandboxNodeView, WorkerView
 
@@ -50,6 +52,8 @@ class Status:
     workers: tuple[WorkerView, ...]
     sandbox_nodes: tuple[SandboxNodeView, ...]
     counts: Counts
+    observations: tuple[Observation, ...] = ()
+    shadow: ShadowReport | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +83,7 @@ class Overview:
         audit_log: AuditLog,
         workers: Callable[[], Sequence[WorkerView]],
         about: About,
+        shadow: Callable[[], Awaitable[ShadowReport | None]],
         sandbox_nodes: Callable[[], Sequence[SandboxNodeView]] = tuple,
     ) -> None:
         self._changes = changes
@@ -88,6 +93,7 @@ class Overview:
         self._audit_log = audit_log
         self._workers = workers
         self._about = about
+        self._shadow = shadow
         self._sandbox_nodes = sandbox_nodes
 
     async def status(self) -> Status:
@@ -106,6 +112,8 @@ class Overview:
             workers=tuple(self._workers()),
             sandbox_nodes=tuple(self._sandbox_nodes()),
             counts=counts,
+            observations=tuple(o for o in control.observations if o.is_in_force(now=now)),
+            shadow=await self._shadow(),
         )
 
     async def invocations(self, query: InvocationQuery) -> tuple[InvocationView, ...]:

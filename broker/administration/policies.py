@@ -6,7 +6,8 @@ What is refused changes nothing and is an entry. Every bundle that was ever in f
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +32,7 @@ DRAIN_S: Final = 30.0
 """Longer than a call can take from reading what is in force to asking policy."""
 
 _Choose = Callable[[InForce], Awaitable[Bundle]]
+_Warm = Callable[[Bundle], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +183,30 @@ class PolicyAdministration:
                 field="manifests_json",
             ) from wrong
 
+    @contextlib.asynccontextmanager
+    async def beside(self, *revisions: str) -> AsyncGenerator[_Warm]:
+        """Let no policy come into force while one that is asked beside it comes or goes.
+
+        Args:
+            revisions: those that may go.
+
+        Yields:
+            What warms another one. At the end each is retired that nothing in force asks.
+        """
+        warmed = set(revisions)
+
+        async def warm(bundle: Bundle) -> None:
+            self._keep_warm(bundle.revision)
+            warmed.add(bundle.revision)
+            await self._room.prepare(bundle)
+
+        async with self._switching:
+            try:
+                yield warm
+            finally:
+                for revision in warmed - self._wanted():
+                    self._retire(revision)
+
     async def close(self) -> None:
         """End the ones that are being retired now, without waiting any longer."""
         tasks = tuple(self._retiring.values())
@@ -211,7 +237,7 @@ class PolicyAdministration:
                     await self._say_refused(operator, wrong, reason)
                 raise refused("This policy is refused:", wrong.findings, field="files") from wrong
             finally:
-                for revision in warmed - {self._changes.room.current().policy_revision}:
+                for revision in warmed - self._wanted():
                     self._retire(revision)
 
     def _planned(
@@ -262,6 +288,12 @@ class PolicyAdministration:
             raise PolicyRefused([f"what is kept under {revision} is another policy"])
         return bundle
 
+    def _wanted(self) -> frozenset[str]:
+        """The revisions that live calls are asked about."""
+        control = self._changes.room.current()
+        beside = {control.shadow.revision} if control.shadow else set()
+        return frozenset({control.policy_revision} | beside)
+
     def _keep_warm(self, revision: str) -> None:
         retiring = self._retiring.pop(revision, None)
         if retiring is not None:
@@ -274,7 +306,7 @@ class PolicyAdministration:
     async def _retire_later(self, revision: str) -> None:
         await asyncio.sleep(self._drain_s)
         self._retiring.pop(revision, None)
-        if self._changes.room.current().policy_revision != revision:
+        if revision not in self._wanted():
             await self._room.retire(revision)
 
 

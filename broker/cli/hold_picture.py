@@ -15,6 +15,7 @@ from rich.text import Text
 from broker.cli.files import named_file
 from broker.cli.json_output import enum_word
 from broker.cli.names import short
+from broker.cli.observed import observed_lines
 from broker.cli.screen import (
     Around,
     beside,
@@ -48,6 +49,7 @@ def hold_picture(hold: Hold, shown: Around) -> list[Text]:
     lines += labelled("For", for_whom, indent=_INDENT, width=width)
     lines += _many("Words", [quoted(words) for words in hold.words], width)
     lines += _stopped(hold.requirements, width)
+    lines += _many("Observed", observed_lines(hold.observed), width)
     lines += _arguments(hold.arguments, width)
     lines += _many("Files", [named_file(file) for file in hold.files], width)
     lines += _before(hold, shown, width)

@@ -13,6 +13,7 @@ from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.files import file_line
 from broker.cli.json_output import enum_word, plain, print_json, print_json_line
 from broker.cli.names import full, resolve, short
+from broker.cli.observed import observed_lines
 from broker.cli.options import AsJson, group
 from broker.cli.screen import (
     Around,
@@ -174,7 +175,7 @@ def list_picture(calls: Sequence[InvocationSummary], shown: Around, *, width: in
             theirs(call.invocation.tool),
             theirs(call.principal),
             shown_before(call.summary),
-            theirs(call.invocation.code),
+            _why(call),
         ]
         for call in calls
     ]
@@ -196,6 +197,8 @@ def call_picture(call: InvocationSummary, shown: Around) -> list[Text]:
     for number, reason in enumerate(reasons):
         value = effect + ours("  ") + reason if number == 0 else reason
         lines += labelled("" if number else "Decided", value, indent=_INDENT, width=width)
+    for number, said in enumerate(observed_lines(call.observed)):
+        lines += labelled("" if number else "Observed", said, indent=_INDENT, width=width)
     already = [(r.code, r.message) for r in invocation.reasons]
     told = (invocation.code, invocation.message)
     if any(told) and told not in already:
@@ -217,7 +220,7 @@ def tail_lines(call: InvocationSummary, shown: Around, *, width: int) -> list[Te
     word = _state(invocation)
     word.pad_right(max(0, 9 - word.cell_len))
     what = shown_before(call.summary or invocation.tool)
-    why = theirs(f"  {invocation.code}") if invocation.code else ours("")
+    why = ours("  ") + _why(call) if invocation.code or call.observed else ours("")
     head = ours(f"{at}  {short(invocation.name)}  ")
     return columns([[head + word, theirs(call.principal) + ours("  ") + what + why]], width=width)
 
@@ -255,6 +258,13 @@ def _all(
 
 def _clock(call: InvocationSummary, shown: Around) -> str:
     return clock(epoch(call.invocation.create_time), now=shown.now, zone=shown.zone)
+
+
+def _why(call: InvocationSummary) -> Text:
+    """The code, and those that would have counted were their family not observed."""
+    observed = [theirs(f"{one.code} (observed only)", "yellow") for one in call.observed]
+    code = [theirs(call.invocation.code)] if call.invocation.code or not observed else []
+    return ours(" ").join([*code, *observed])
 
 
 def _state(invocation: Invocation) -> Text:

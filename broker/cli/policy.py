@@ -13,11 +13,16 @@ from broker.cli.failures import CommandFailed
 from broker.cli.hold_picture import digest
 from broker.cli.json_output import plain, print_json
 from broker.cli.options import AsJson, Reason, group
+from broker.cli.policy_observe import EPILOG as OBSERVE_EPILOG
+from broker.cli.policy_observe import observe
+from broker.cli.policy_shadow import EPILOG as SHADOW_EPILOG
+from broker.cli.policy_shadow import shadow
 from broker.cli.screen import around, list_width, ours, say, table, theirs
 from broker.cli.times import clock, epoch
 from broker.cli.trees import checked, documents, policy_files
+from broker.cli.trial_picture import observation_line, shadow_line
 from broker.ports import PolicyOrder
-from broker.v1 import admin_pb2
+from broker.v1 import admin_pb2, observing_pb2
 from broker.v1.admin_pb2 import Policy
 from broker.v1.admin_pb2_grpc import AdminServiceStub
 
@@ -129,13 +134,26 @@ def rollback(
         say(ours("Policy ") + theirs(digest(told.policy_revision), "bold") + ours(" in force."))
 
 
+app.command("observe", epilog=OBSERVE_EPILOG)(observe)
+app.command("shadow", epilog=SHADOW_EPILOG)(shadow)
+
+
 @app.command("list", epilog="Example: callbroker policy list")
 def list_policies(*, as_json: AsJson = False) -> None:
     """Every policy that is or was in force, newest first."""
     with looking() as line:
         found = _kept(line)
+        asked = observing_pb2.ListObservationsRequest()
+        observed = line.ask(line.stub.ListObservations, asked).observations
+        beside = line.ask(line.stub.GetShadow, observing_pb2.GetShadowRequest())
     if as_json:
-        print_json({"policies": [plain(policy) for policy in found]})
+        print_json(
+            {
+                "policies": [plain(policy) for policy in found],
+                "observations": [plain(one) for one in observed],
+                "shadow": plain(beside)["shadow"],
+            }
+        )
         return
     shown = around()
     rows = [
@@ -151,6 +169,9 @@ def list_policies(*, as_json: AsJson = False) -> None:
         say(*table(("Policy", "First", "", "Families"), rows, width=list_width(shown)))
     else:
         say("No policy was ever in force: callbroker policy activate DIR")
+    say(*(ours("Observed ") + observation_line(one, shown) for one in observed))
+    if beside.HasField("shadow"):
+        say(ours("Shadow ") + shadow_line(beside.shadow, shown))
 
 
 app.command("input", epilog=policy_input.EPILOG)(policy_input.policy_input)

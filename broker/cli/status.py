@@ -11,6 +11,7 @@ from broker.cli.names import short
 from broker.cli.options import AsJson, group
 from broker.cli.screen import Around, around, labelled, ours, say, theirs
 from broker.cli.times import epoch, length
+from broker.cli.trial_picture import observation_line, shadow_line
 from broker.v1.admin_pb2 import GetStatusRequest, GetStatusResponse, SandboxNodeStatus
 
 _INDENT = 9
@@ -47,6 +48,10 @@ def status_picture(told: GetStatusResponse, address: str, shown: Around) -> list
         ("Log", theirs(_log(told))),
         ("Store", theirs(f"{told.store}, control revision {told.control_revision}")),
     ]
+    trials = [("Observed", observation_line(one, shown)) for one in told.observations]
+    if told.HasField("shadow"):
+        trials.append(("Shadow", shadow_line(told.shadow, shown)))
+    lines[2:2] = trials
     if told.freezes:
         freezes = f"{told.freezes} in force: callbroker freezes"
         lines.insert(1, ("Frozen", ours(freezes, "bold red")))

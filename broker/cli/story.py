@@ -101,10 +101,19 @@ def _main_points(body: Mapping[str, Any], contents: Mapping[str, Any]) -> Text:
     codes = body.get("codes") or [
         verdict.get("code")
         for verdict in body.get("verdicts") or ()
-        if isinstance(verdict, dict) and verdict.get("effect") == body.get("effect")
+        if isinstance(verdict, dict)
+        and verdict.get("effect") == body.get("effect")
+        and verdict.get("enforced") is not False
+    ]
+    observed = [
+        str(verdict.get("code"))
+        for verdict in body.get("verdicts") or ()
+        if isinstance(verdict, dict) and verdict.get("enforced") is False
     ]
     if isinstance(codes, list) and codes:
         told += ours("  ") + theirs(" ".join(str(code) for code in codes))
+    if observed:
+        told += ours("  observed only: ", "yellow") + theirs(" ".join(observed))
     for name in ("code", "why", "attempt", "hold"):
         value = body.get(name)
         if value:

@@ -12,8 +12,10 @@ from broker.core.credentials import Credential
 from broker.core.directory import EMPTY, Directory
 from broker.core.freezes import Freeze
 from broker.core.manifest import Output, ToolManifest
+from broker.core.observing import Observation
 from broker.core.schemas import Validator
 from broker.core.scopes import Grant
+from broker.core.shadowing import Shadow
 from broker.core.stores import effective_output, writers
 
 
@@ -58,6 +60,8 @@ class Control:
         policy_revision: digest of the bundle; empty before the first activation.
         agents: by id, from the credentials of class agent.
         credentials: by SHA-256 of the token.
+        observations: expired ones too.
+        shadow: a second policy that is asked and decides nothing.
         directory: the people and places that operators have provisioned as known.
     """
 
@@ -68,6 +72,8 @@ class Control:
     freezes: tuple[Freeze, ...]
     agents: Mapping[str, Agent]
     credentials: Mapping[bytes, Credential]
+    observations: tuple[Observation, ...] = ()
+    shadow: Shadow | None = None
     directory: Directory = EMPTY
 
 

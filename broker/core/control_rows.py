@@ -27,8 +27,10 @@ from broker.core.directory_rows import DIRECTORY, directory_in
 from broker.core.errors import Defect
 from broker.core.freezes import Freeze, FreezeKind
 from broker.core.manifest import ToolManifest, parse
+from broker.core.observing_rows import OBSERVATION, observations_in
 from broker.core.schemas import Validator
 from broker.core.scopes import Grant, Scope
+from broker.core.shadow_rows import SHADOW, shadow_in
 from broker.core.stores import effective_output, writers
 from broker.core.unit import PutControl
 
@@ -41,7 +43,9 @@ SETTING: Final = "setting"
 ACTIVE: Final = "active"
 """The key of the one policy row."""
 
-_KINDS: Final = frozenset({TOOL, POLICY, GRANT, FREEZE, CREDENTIAL, SETTING, DIRECTORY})
+_KINDS: Final = frozenset(
+    {TOOL, POLICY, GRANT, FREEZE, CREDENTIAL, SETTING, DIRECTORY, OBSERVATION, SHADOW}
+)
 _T = TypeVar("_T")
 
 
@@ -92,6 +96,8 @@ def control_of(rows: ControlRows, cache: ToolCache) -> tuple[Control, ToolCache]
         freezes=freezes_in(rows),
         agents=agents_of(good),
         credentials={c.digest: c for c in good},
+        observations=observations_in(rows.rows),
+        shadow=shadow_in(rows.rows),
         directory=directory,
     )
     return control, ToolCache(

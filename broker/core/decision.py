@@ -111,6 +111,11 @@ class Decision:
         return tuple(v for v in self.verdicts if v.enforced and v.effect == self.effect)
 
     @property
+    def observed(self) -> tuple[Verdict, ...]:
+        """What observed families said that would else have counted."""
+        return tuple(v for v in self.verdicts if not v.enforced)
+
+    @property
     def holds(self) -> tuple[Verdict, ...]:
         """The enforced HOLD verdicts, each of which needs its own terms met."""
         return tuple(v for v in self.verdicts if v.enforced and v.effect is Effect.HOLD)

@@ -89,10 +89,18 @@ HOLD_DECIDE_WITHIN_S: Final = 14_400
 HOLD_RUN_WITHIN_S: Final = 3_600
 HOLD_WITHIN_S_MAX: Final = 30 * 86_400
 CREDENTIAL_LIFE_S: Final = 90 * 86_400.0
+OBSERVATION_LIFE_S_MAX: Final = 30 * 86_400.0
 
 # Audit.
 CHECKPOINT_ENTRIES_MAX: Final = 100
 CHECKPOINT_INTERVAL_S: Final = 60.0
+
+# A policy that is asked beside the one in force. What does not fit is counted and left out.
+SHADOW_QUEUE_MAX: Final = 100
+SHADOW_DEADLINE_S: Final = 1.0
+SHADOW_WRITE_INTERVAL_S: Final = 5.0  # so much of what was counted a crash may cost
+SHADOW_EXAMPLES_MAX: Final = 10
+SHADOW_CODES_MAX: Final = 10
 
 # Pages.
 PAGE_SIZE: Final = 50

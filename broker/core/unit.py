@@ -212,7 +212,7 @@ class PutControl:
     """A control row comes into force in place of any of the same kind and key; the revision rises.
 
     Attributes:
-        kind: `tool`, `policy`, `grant`, `freeze`, `directory`, `credential` or `setting`.
+        kind: such as `tool`, `policy`, `grant`: those of `control_rows`.
         digest: names the content; for `tool` and `policy` also a document's digest.
         body: JSON, RFC 8785.
     """
@@ -255,6 +255,20 @@ class DropArtefacts:
     """Files whose time was over at `expired_at` are erased."""
 
     expired_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutShadowTally:
+    """What this broker has seen of a shadow, in place of what it had said of it before."""
+
+    shadow: str
+    broker: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropShadowTallies:
+    """What was seen of every shadow is forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +317,8 @@ Change = (
     | AddDocument
     | AddArtefact
     | DropArtefacts
+    | PutShadowTally
+    | DropShadowTallies
     | AddSighting
     | RequireMemory
 )

@@ -20,6 +20,7 @@ from broker.enforcer.committing import Committer, Recorded
 from broker.enforcer.deciding import Decider, effective_scopes
 from broker.enforcer.freezing import freeze_call
 from broker.enforcer.recording import record_new
+from broker.enforcer.shadowing import Shadowing
 from broker.enforcer.turns import Turns
 from broker.invocations import Invocations
 from broker.own_work import OwnWork
@@ -44,6 +45,7 @@ class Enforcer:
         invocations: Invocations,
         own: OwnWork,
         turns: Turns,
+        shadowing: Shadowing,
         store: Store,
         control: Callable[[], Control],
         clock: Clock,
@@ -54,6 +56,7 @@ class Enforcer:
         self._invocations = invocations
         self._own = own
         self._turns = turns
+        self._shadowing = shadowing
         self._store = store
         self._control = control
         self._clock = clock
@@ -121,6 +124,7 @@ class Enforcer:
         async with self._turns.of(self._decider.contended(call, caller)):
             recorded = await self._decide_and_record(call, caller, asked_at)
         if recorded is not None:
+            self._shadowing.offer(recorded.recording.invocation, recorded.considered)
             return await self._committer.follow(recorded, caller)
         known = await self._store.find_request(caller.session.name, call.request_id)
         if known is None:

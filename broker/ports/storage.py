@@ -181,6 +181,10 @@ class Store(Protocol):
         """The latest decision's contents (arguments, facts, summary) of one invocation, or {}."""
         ...
 
+    async def shadow_tallies(self, shadow: str) -> Mapping[str, bytes]:
+        """What each broker has seen of a shadow, by the broker's name."""
+        ...
+
     async def counts(self) -> Counts:
         """What waits and how long the log is."""
         ...

@@ -11,6 +11,7 @@ from broker.core.limits import NAME_CHARACTERS_MAX
 from broker.core.manifest import ToolManifest
 from broker.enforcer.recovery import Recovery
 from broker.rpc.admin_directory import DirectoryMethods
+from broker.rpc.admin_observing import ObservingMethods
 from broker.rpc.admin_recorded import RecordedMethods
 from broker.rpc.convert import instant, require_text, scope_in, seconds
 from broker.rpc.convert_admin import (
@@ -35,7 +36,9 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 _INVOCATIONS = "invocations"
 
 
-class AdminServicer(DirectoryMethods, RecordedMethods, admin_pb2_grpc.AdminServiceServicer):
+class AdminServicer(
+    DirectoryMethods, ObservingMethods, RecordedMethods, admin_pb2_grpc.AdminServiceServicer
+):
     """Asks `Administration` on behalf of an operator or auditor."""
 
     def __init__(self, *, administration: Administration, recovery: Recovery) -> None:
@@ -46,6 +49,8 @@ class AdminServicer(DirectoryMethods, RecordedMethods, admin_pb2_grpc.AdminServi
         self._directory = administration.directory
         self._credentials = administration.credentials
         self._overview = administration.overview
+        self._observing = administration.observing
+        self._shadow = administration.shadow
         self._recorded = administration.recorded
         self._recovery = recovery
 

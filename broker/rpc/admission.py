@@ -32,6 +32,8 @@ _AUDITORS_TOO: Final = frozenset(
         "ListPolicies",
         "ShowAccess",
         "ListFreezes",
+        "ListObservations",
+        "GetShadow",
         "ListDirectories",
         "ListDirectoryEntries",
         "ListCredentials",

@@ -20,7 +20,8 @@ from broker.rpc.convert import (
     timestamp,
 )
 from broker.rpc.convert_directory import source_out
-from broker.rpc.convert_invocation import state_in, summary_out
+from broker.rpc.convert_invocation import observed_out, state_in, summary_out
+from broker.rpc.convert_observing import observation_out, shadow_out
 from broker.v1 import admin_pb2
 
 
@@ -57,6 +58,8 @@ def status_out(status: Status) -> admin_pb2.GetStatusResponse:
         audit_entries_signed=status.counts.audit_entries_signed,
         store=status.about.store,
         start_time=timestamp(status.about.started_at),
+        observations=[observation_out(one) for one in status.observations],
+        shadow=shadow_out(status.shadow),
     )
 
 
@@ -195,6 +198,7 @@ def view_out(view: InvocationView) -> admin_pb2.InvocationSummary:
         agent=view.invocation.agent,
         summary=view.summary,
         decided_in_ms=view.decided_in_s * 1_000,
+        observed=observed_out(view.invocation),
     )
 
 

@@ -4,7 +4,7 @@ from broker.core.holds import Hold, Requirement, Review, ReviewEffect, given
 from broker.core.review_view import ArgumentView
 from broker.reviews import EarlierView, FileView, HoldView
 from broker.rpc.convert import timestamp
-from broker.rpc.convert_invocation import artefact_out, effect_named, state_out
+from broker.rpc.convert_invocation import artefact_out, effect_named, observed_out, state_out
 from broker.v1 import review_pb2, types_pb2
 
 
@@ -38,6 +38,7 @@ def hold_out(view: HoldView) -> review_pb2.Hold:
         ineligible_reason=view.ineligible_reason,
         invocation_state=state_out(view.invocation.state),
         files=[_file(file) for file in view.files],
+        observed=observed_out(view.invocation),
     )
 
 

@@ -90,6 +90,20 @@ def summary_out(invocation: Invocation) -> types_pb2.Invocation:
     )
 
 
+def observed_out(invocation: Invocation) -> list[types_pb2.Observed]:
+    """What observed families said, for operators and reviewers."""
+    decision = invocation.decision
+    return [
+        types_pb2.Observed(
+            family=verdict.family,
+            effect=effect_out(verdict.effect),
+            code=verdict.code,
+            message=verdict.message,
+        )
+        for verdict in (decision.observed if decision else ())
+    ]
+
+
 def artefact_out(artefact: Artefact) -> types_pb2.Artefact:
     """What is known of a file."""
     return types_pb2.Artefact(

@@ -25,11 +25,13 @@ from broker.core.unit import (
     CountHistory,
     DropArtefacts,
     DropControl,
+    DropShadowTallies,
     EndSession,
     FreeKeys,
     MoveHold,
     MoveInvocation,
     PutControl,
+    PutShadowTally,
     RedeemMandate,
     ReleaseReservations,
     RequireControl,
@@ -293,6 +295,19 @@ def _drop_artefacts(database: Database, change: DropArtefacts) -> None:
     database.run(s.DROP_ARTEFACTS, {"now": change.expired_at})
 
 
+def _put_shadow_tally(database: Database, change: PutShadowTally) -> None:
+    at = {"of_shadow": change.shadow, "of_broker": change.broker}
+    if database.run(s.PUT_SHADOW_TALLY, {**at, "seen": change.body}):
+        return
+    row = {"shadow": change.shadow, "broker": change.broker, "body": change.body}
+    _must_be_new(database, s.ADD_SHADOW_TALLY, row, ConflictOn.CONTROL)
+
+
+def _drop_shadow_tallies(database: Database, change: DropShadowTallies) -> None:
+    del change
+    database.run(s.DROP_SHADOW_TALLIES, {})
+
+
 # A change of another class raises KeyError, and its unit is undone.
 _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     TouchSession: _touch_session,
@@ -317,6 +332,8 @@ _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     AddDocument: _add_document,
     AddArtefact: _add_artefact,
     DropArtefacts: _drop_artefacts,
+    PutShadowTally: _put_shadow_tally,
+    DropShadowTallies: _drop_shadow_tallies,
     AddSighting: add_sighting,
     RequireMemory: require_memory,
 }

@@ -145,6 +145,11 @@ EXPIRED_COUNT: Final = Statement(
     .select_from(t.artefacts)
     .where(t.artefacts.c.expires_at <= bound("now")),
 )
+SHADOW_TALLIES: Final = Statement(
+    sa.select(t.shadow_tallies.c.broker, t.shadow_tallies.c.body)
+    .where(t.shadow_tallies.c.shadow == bound("shadow"))
+    .order_by(t.shadow_tallies.c.broker),
+)
 OPEN_STATES: Final = Statement(
     sa.select(t.invocations.c.state, sa.func.count().label("count"))
     .where(sa.text(t.OPEN_INVOCATION))

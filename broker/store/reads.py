@@ -174,6 +174,12 @@ def expired_artefacts(database: Database, now: float) -> int:
     return int(row["count"])
 
 
+def shadow_tallies(database: Database, shadow: str) -> Mapping[str, bytes]:
+    """What each broker has seen of a shadow."""
+    rows = database.rows(q.SHADOW_TALLIES, {"shadow": shadow})
+    return {row["broker"]: bytes(row["body"]) for row in rows}
+
+
 def counts(database: Database) -> Counts:
     """What waits and how long the log is."""
     states = {row["state"]: row["count"] for row in database.rows(q.OPEN_STATES, {})}

@@ -193,3 +193,13 @@ DROP_CONTENTS: Final = Statement(
     ),
 )
 DROP_ARTEFACTS: Final = Statement(sa.delete(t.artefacts).where(_EXPIRED))
+PUT_SHADOW_TALLY: Final = Statement(
+    sa.update(t.shadow_tallies)
+    .where(
+        t.shadow_tallies.c.shadow == bound("of_shadow"),
+        t.shadow_tallies.c.broker == bound("of_broker"),
+    )
+    .values(body=bound("seen")),
+)
+ADD_SHADOW_TALLY: Final = insert(t.shadow_tallies)
+DROP_SHADOW_TALLIES: Final = Statement(sa.delete(t.shadow_tallies))

@@ -257,6 +257,10 @@ class SqlStore:
         """The latest decision's contents of one invocation, or {}."""
         return await self._readers.ask(export.contents, invocation)
 
+    async def shadow_tallies(self, shadow: str) -> Mapping[str, bytes]:
+        """What each broker has seen of a shadow, by the broker's name."""
+        return await self._readers.ask(reads.shadow_tallies, shadow)
+
     async def list_decisions(self, query: DecisionQuery) -> Sequence[RecordedDecision]:
         """A page of decisions as the log has them."""
         return await self._readers.ask(decisions.list_decisions, query)

@@ -296,6 +296,16 @@ history = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# What each broker has seen of a policy that is asked beside the one in force.
+shadow_tallies = sa.Table(
+    "shadow_tallies",
+    metadata,
+    sa.Column("shadow", sa.Text, primary_key=True),
+    sa.Column("broker", sa.Text, primary_key=True),
+    _bytes("body"),
+    sqlite_with_rowid=False,
+)
+
 # The bytes in `entry` are the log; the other columns only find them.
 audit_entries = sa.Table(
     "audit_entries",

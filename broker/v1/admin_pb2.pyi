@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from broker.v1 import observing_pb2 as _observing_pb2
 from broker.v1 import types_pb2 as _types_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -102,6 +103,8 @@ class GetStatusResponse(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     SANDBOX_NODES_FIELD_NUMBER: _builtins.int
     DIRECTORIES_FIELD_NUMBER: _builtins.int
+    OBSERVATIONS_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
     broker: _builtins.str
     """This instance."""
     version: _builtins.str
@@ -144,6 +147,14 @@ class GetStatusResponse(_message.Message):
     def directories(self) -> _containers.RepeatedCompositeFieldContainer[Global___Directory]:
         """The directory's sources in force."""
 
+    @_builtins.property
+    def observations(self) -> _containers.RepeatedCompositeFieldContainer[_observing_pb2.Observation]:
+        """Rule families whose holds and denials have no force now."""
+
+    @_builtins.property
+    def shadow(self) -> _observing_pb2.Shadow:
+        """The policy that is asked beside the one in force; left out where none is."""
+
     def __init__(
         self,
         *,
@@ -164,10 +175,12 @@ class GetStatusResponse(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         sandbox_nodes: _abc.Iterable[Global___SandboxNodeStatus] | None = ...,
         directories: _abc.Iterable[Global___Directory] | None = ...,
+        observations: _abc.Iterable[_observing_pb2.Observation] | None = ...,
+        shadow: _observing_pb2.Shadow | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["shadow", b"shadow", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "audit_entries_signed", b"audit_entries_signed", "broker", b"broker", "control_revision", b"control_revision", "directories", b"directories", "freezes", b"freezes", "holds_pending", b"holds_pending", "invocations_running", b"invocations_running", "invocations_unknown", b"invocations_unknown", "policy_ready", b"policy_ready", "policy_revision", b"policy_revision", "sandbox_nodes", b"sandbox_nodes", "start_time", b"start_time", "store", b"store", "tools", b"tools", "version", b"version", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "audit_entries_signed", b"audit_entries_signed", "broker", b"broker", "control_revision", b"control_revision", "directories", b"directories", "freezes", b"freezes", "holds_pending", b"holds_pending", "invocations_running", b"invocations_running", "invocations_unknown", b"invocations_unknown", "observations", b"observations", "policy_ready", b"policy_ready", "policy_revision", b"policy_revision", "sandbox_nodes", b"sandbox_nodes", "shadow", b"shadow", "start_time", b"start_time", "store", b"store", "tools", b"tools", "version", b"version", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1762,6 +1775,7 @@ class InvocationSummary(_message.Message):
     AGENT_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     DECIDED_IN_MS_FIELD_NUMBER: _builtins.int
+    OBSERVED_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
     """Whose authority."""
     agent: _builtins.str
@@ -1774,6 +1788,10 @@ class InvocationSummary(_message.Message):
     def invocation(self) -> _types_pb2.Invocation:
         """The record, without arguments and result."""
 
+    @_builtins.property
+    def observed(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Observed]:
+        """What observed families said; it had no force."""
+
     def __init__(
         self,
         *,
@@ -1782,10 +1800,11 @@ class InvocationSummary(_message.Message):
         agent: _builtins.str = ...,
         summary: _builtins.str = ...,
         decided_in_ms: _builtins.float = ...,
+        observed: _abc.Iterable[_types_pb2.Observed] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["invocation", b"invocation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "decided_in_ms", b"decided_in_ms", "invocation", b"invocation", "principal", b"principal", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "decided_in_ms", b"decided_in_ms", "invocation", b"invocation", "observed", b"observed", "principal", b"principal", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

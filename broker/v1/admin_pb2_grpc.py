@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from broker.v1 import admin_pb2 as broker_dot_v1_dot_admin__pb2
+from broker.v1 import observing_pb2 as broker_dot_v1_dot_observing__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
@@ -121,6 +122,36 @@ class AdminServiceStub(object):
                 '/broker.v1.AdminService/ListDirectoryEntries',
                 request_serializer=broker_dot_v1_dot_admin__pb2.ListDirectoryEntriesRequest.SerializeToString,
                 response_deserializer=broker_dot_v1_dot_admin__pb2.ListDirectoryEntriesResponse.FromString,
+                _registered_method=True)
+        self.CreateObservation = channel.unary_unary(
+                '/broker.v1.AdminService/CreateObservation',
+                request_serializer=broker_dot_v1_dot_observing__pb2.CreateObservationRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_observing__pb2.CreateObservationResponse.FromString,
+                _registered_method=True)
+        self.DeleteObservation = channel.unary_unary(
+                '/broker.v1.AdminService/DeleteObservation',
+                request_serializer=broker_dot_v1_dot_observing__pb2.DeleteObservationRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_observing__pb2.DeleteObservationResponse.FromString,
+                _registered_method=True)
+        self.ListObservations = channel.unary_unary(
+                '/broker.v1.AdminService/ListObservations',
+                request_serializer=broker_dot_v1_dot_observing__pb2.ListObservationsRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_observing__pb2.ListObservationsResponse.FromString,
+                _registered_method=True)
+        self.StartShadow = channel.unary_unary(
+                '/broker.v1.AdminService/StartShadow',
+                request_serializer=broker_dot_v1_dot_observing__pb2.StartShadowRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_observing__pb2.StartShadowResponse.FromString,
+                _registered_method=True)
+        self.StopShadow = channel.unary_unary(
+                '/broker.v1.AdminService/StopShadow',
+                request_serializer=broker_dot_v1_dot_observing__pb2.StopShadowRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_observing__pb2.StopShadowResponse.FromString,
+                _registered_method=True)
+        self.GetShadow = channel.unary_unary(
+                '/broker.v1.AdminService/GetShadow',
+                request_serializer=broker_dot_v1_dot_observing__pb2.GetShadowRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_observing__pb2.GetShadowResponse.FromString,
                 _registered_method=True)
         self.CreateCredential = channel.unary_unary(
                 '/broker.v1.AdminService/CreateCredential',
@@ -299,6 +330,48 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateObservation(self, request, context):
+        """Takes the force from one rule family's holds and denials, for a while; all are still recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteObservation(self, request, context):
+        """Gives it back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListObservations(self, request, context):
+        """Those in force. Auditors too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartShadow(self, request, context):
+        """Asks a second policy about live calls, beside the one in force; it decides none of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopShadow(self, request, context):
+        """Asks it no more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetShadow(self, request, context):
+        """The one that is on and what differs. Auditors too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateCredential(self, request, context):
         """Makes a credential; its token is in the answer and nowhere else.
         """
@@ -456,6 +529,36 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListDirectoryEntries,
                     request_deserializer=broker_dot_v1_dot_admin__pb2.ListDirectoryEntriesRequest.FromString,
                     response_serializer=broker_dot_v1_dot_admin__pb2.ListDirectoryEntriesResponse.SerializeToString,
+            ),
+            'CreateObservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateObservation,
+                    request_deserializer=broker_dot_v1_dot_observing__pb2.CreateObservationRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_observing__pb2.CreateObservationResponse.SerializeToString,
+            ),
+            'DeleteObservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteObservation,
+                    request_deserializer=broker_dot_v1_dot_observing__pb2.DeleteObservationRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_observing__pb2.DeleteObservationResponse.SerializeToString,
+            ),
+            'ListObservations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListObservations,
+                    request_deserializer=broker_dot_v1_dot_observing__pb2.ListObservationsRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_observing__pb2.ListObservationsResponse.SerializeToString,
+            ),
+            'StartShadow': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartShadow,
+                    request_deserializer=broker_dot_v1_dot_observing__pb2.StartShadowRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_observing__pb2.StartShadowResponse.SerializeToString,
+            ),
+            'StopShadow': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopShadow,
+                    request_deserializer=broker_dot_v1_dot_observing__pb2.StopShadowRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_observing__pb2.StopShadowResponse.SerializeToString,
+            ),
+            'GetShadow': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetShadow,
+                    request_deserializer=broker_dot_v1_dot_observing__pb2.GetShadowRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_observing__pb2.GetShadowResponse.SerializeToString,
             ),
             'CreateCredential': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateCredential,
@@ -970,6 +1073,168 @@ class AdminService(object):
             '/broker.v1.AdminService/ListDirectoryEntries',
             broker_dot_v1_dot_admin__pb2.ListDirectoryEntriesRequest.SerializeToString,
             broker_dot_v1_dot_admin__pb2.ListDirectoryEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateObservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/CreateObservation',
+            broker_dot_v1_dot_observing__pb2.CreateObservationRequest.SerializeToString,
+            broker_dot_v1_dot_observing__pb2.CreateObservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteObservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/DeleteObservation',
+            broker_dot_v1_dot_observing__pb2.DeleteObservationRequest.SerializeToString,
+            broker_dot_v1_dot_observing__pb2.DeleteObservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListObservations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/ListObservations',
+            broker_dot_v1_dot_observing__pb2.ListObservationsRequest.SerializeToString,
+            broker_dot_v1_dot_observing__pb2.ListObservationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartShadow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/StartShadow',
+            broker_dot_v1_dot_observing__pb2.StartShadowRequest.SerializeToString,
+            broker_dot_v1_dot_observing__pb2.StartShadowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopShadow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/StopShadow',
+            broker_dot_v1_dot_observing__pb2.StopShadowRequest.SerializeToString,
+            broker_dot_v1_dot_observing__pb2.StopShadowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetShadow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/GetShadow',
+            broker_dot_v1_dot_observing__pb2.GetShadowRequest.SerializeToString,
+            broker_dot_v1_dot_observing__pb2.GetShadowResponse.FromString,
             options,
             channel_credentials,
             insecure,

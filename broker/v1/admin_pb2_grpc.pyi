@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from broker.v1 import admin_pb2 as _admin_pb2
+from broker.v1 import observing_pb2 as _observing_pb2
 from collections import abc as _abc
 from grpc import aio as _aio
 import abc as _abc_1
@@ -70,6 +71,18 @@ class AdminServiceStub:
     """The sources in force. Auditors too."""
     ListDirectoryEntries: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListDirectoryEntriesRequest, _admin_pb2.ListDirectoryEntriesResponse]
     """What is known. Auditors too."""
+    CreateObservation: _grpc.UnaryUnaryMultiCallable[_observing_pb2.CreateObservationRequest, _observing_pb2.CreateObservationResponse]
+    """Takes the force from one rule family's holds and denials, for a while; all are still recorded."""
+    DeleteObservation: _grpc.UnaryUnaryMultiCallable[_observing_pb2.DeleteObservationRequest, _observing_pb2.DeleteObservationResponse]
+    """Gives it back."""
+    ListObservations: _grpc.UnaryUnaryMultiCallable[_observing_pb2.ListObservationsRequest, _observing_pb2.ListObservationsResponse]
+    """Those in force. Auditors too."""
+    StartShadow: _grpc.UnaryUnaryMultiCallable[_observing_pb2.StartShadowRequest, _observing_pb2.StartShadowResponse]
+    """Asks a second policy about live calls, beside the one in force; it decides none of them."""
+    StopShadow: _grpc.UnaryUnaryMultiCallable[_observing_pb2.StopShadowRequest, _observing_pb2.StopShadowResponse]
+    """Asks it no more."""
+    GetShadow: _grpc.UnaryUnaryMultiCallable[_observing_pb2.GetShadowRequest, _observing_pb2.GetShadowResponse]
+    """The one that is on and what differs. Auditors too."""
     CreateCredential: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateCredentialRequest, _admin_pb2.CreateCredentialResponse]
     """Makes a credential; its token is in the answer and nowhere else."""
     RevokeCredential: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeCredentialRequest, _admin_pb2.RevokeCredentialResponse]
@@ -133,6 +146,18 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """The sources in force. Auditors too."""
     ListDirectoryEntries: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListDirectoryEntriesRequest, _admin_pb2.ListDirectoryEntriesResponse]  # type: ignore[assignment]
     """What is known. Auditors too."""
+    CreateObservation: _aio.UnaryUnaryMultiCallable[_observing_pb2.CreateObservationRequest, _observing_pb2.CreateObservationResponse]  # type: ignore[assignment]
+    """Takes the force from one rule family's holds and denials, for a while; all are still recorded."""
+    DeleteObservation: _aio.UnaryUnaryMultiCallable[_observing_pb2.DeleteObservationRequest, _observing_pb2.DeleteObservationResponse]  # type: ignore[assignment]
+    """Gives it back."""
+    ListObservations: _aio.UnaryUnaryMultiCallable[_observing_pb2.ListObservationsRequest, _observing_pb2.ListObservationsResponse]  # type: ignore[assignment]
+    """Those in force. Auditors too."""
+    StartShadow: _aio.UnaryUnaryMultiCallable[_observing_pb2.StartShadowRequest, _observing_pb2.StartShadowResponse]  # type: ignore[assignment]
+    """Asks a second policy about live calls, beside the one in force; it decides none of them."""
+    StopShadow: _aio.UnaryUnaryMultiCallable[_observing_pb2.StopShadowRequest, _observing_pb2.StopShadowResponse]  # type: ignore[assignment]
+    """Asks it no more."""
+    GetShadow: _aio.UnaryUnaryMultiCallable[_observing_pb2.GetShadowRequest, _observing_pb2.GetShadowResponse]  # type: ignore[assignment]
+    """The one that is on and what differs. Auditors too."""
     CreateCredential: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateCredentialRequest, _admin_pb2.CreateCredentialResponse]  # type: ignore[assignment]
     """Makes a credential; its token is in the answer and nowhere else."""
     RevokeCredential: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeCredentialRequest, _admin_pb2.RevokeCredentialResponse]  # type: ignore[assignment]
@@ -295,6 +320,54 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListDirectoryEntriesResponse, _abc.Awaitable[_admin_pb2.ListDirectoryEntriesResponse]]:
         """What is known. Auditors too."""
+
+    @_abc_1.abstractmethod
+    def CreateObservation(
+        self,
+        request: _observing_pb2.CreateObservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_observing_pb2.CreateObservationResponse, _abc.Awaitable[_observing_pb2.CreateObservationResponse]]:
+        """Takes the force from one rule family's holds and denials, for a while; all are still recorded."""
+
+    @_abc_1.abstractmethod
+    def DeleteObservation(
+        self,
+        request: _observing_pb2.DeleteObservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_observing_pb2.DeleteObservationResponse, _abc.Awaitable[_observing_pb2.DeleteObservationResponse]]:
+        """Gives it back."""
+
+    @_abc_1.abstractmethod
+    def ListObservations(
+        self,
+        request: _observing_pb2.ListObservationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_observing_pb2.ListObservationsResponse, _abc.Awaitable[_observing_pb2.ListObservationsResponse]]:
+        """Those in force. Auditors too."""
+
+    @_abc_1.abstractmethod
+    def StartShadow(
+        self,
+        request: _observing_pb2.StartShadowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_observing_pb2.StartShadowResponse, _abc.Awaitable[_observing_pb2.StartShadowResponse]]:
+        """Asks a second policy about live calls, beside the one in force; it decides none of them."""
+
+    @_abc_1.abstractmethod
+    def StopShadow(
+        self,
+        request: _observing_pb2.StopShadowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_observing_pb2.StopShadowResponse, _abc.Awaitable[_observing_pb2.StopShadowResponse]]:
+        """Asks it no more."""
+
+    @_abc_1.abstractmethod
+    def GetShadow(
+        self,
+        request: _observing_pb2.GetShadowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_observing_pb2.GetShadowResponse, _abc.Awaitable[_observing_pb2.GetShadowResponse]]:
+        """The one that is on and what differs. Auditors too."""
 
     @_abc_1.abstractmethod
     def CreateCredential(

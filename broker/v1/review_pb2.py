@@ -26,7 +26,7 @@ from broker.v1 import types_pb2 as broker_dot_v1_dot_types__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62roker/v1/review.proto\x12\tbroker.v1\x1a\x15\x62roker/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x89\x01\n\x0fHoldRequirement\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\treviewers\x18\x03 \x03(\t\x12\x1a\n\x12\x61pprovals_required\x18\x04 \x01(\x05\x12\x17\n\x0f\x61pprovals_given\x18\x05 \x01(\x05\x12\x0f\n\x07step_up\x18\x06 \x01(\x08\"\x81\x01\n\x0cHoldArgument\x12\x0f\n\x07pointer\x18\x01 \x01(\t\x12\x12\n\nvalue_json\x18\x02 \x01(\t\x12\x10\n\x08rendered\x18\x03 \x01(\t\x12&\n\tlooked_up\x18\x04 \x03(\x0b\x32\x13.broker.v1.LookedUp\x12\x12\n\nprovenance\x18\x05 \x01(\t\"C\n\x08LookedUp\x12\x11\n\treference\x18\x01 \x01(\t\x12\x12\n\nvalue_json\x18\x02 \x01(\t\x12\x10\n\x08rendered\x18\x03 \x01(\t\"B\n\x08HoldFile\x12\x0f\n\x07pointer\x18\x01 \x01(\t\x12%\n\x08\x61rtefact\x18\x02 \x01(\x0b\x32\x13.broker.v1.Artefact\"|\n\x0b\x45\x61rlierCall\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12!\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\x0e\x32\x11.broker.v1.Effect\x12\x12\n\ninvocation\x18\x04 \x01(\t\"w\n\x06Review\x12\x10\n\x08reviewer\x18\x01 \x01(\t\x12\x10\n\x08\x61pproved\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63ounted\x18\x05 \x01(\x08\"\xa0\x07\n\x04Hold\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ninvocation\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\x12$\n\x05state\x18\x04 \x01(\x0e\x32\x15.broker.v1.Hold.State\x12\x0f\n\x07summary\x18\x05 \x01(\t\x12\x0c\n\x04tool\x18\x06 \x01(\t\x12\x11\n\tprincipal\x18\x07 \x01(\t\x12\r\n\x05\x61gent\x18\x08 \x01(\t\x12\r\n\x05words\x18\t \x03(\t\x12\x30\n\x0crequirements\x18\n \x03(\x0b\x32\x1a.broker.v1.HoldRequirement\x12*\n\targuments\x18\x0b \x03(\x0b\x32\x17.broker.v1.HoldArgument\x12\x16\n\x0e\x61rguments_json\x18\x0c \x01(\x0c\x12\'\n\x07\x65\x61rlier\x18\r \x03(\x0b\x32\x16.broker.v1.EarlierCall\x12\"\n\x07reviews\x18\x0e \x03(\x0b\x32\x11.broker.v1.Review\x12\x13\n\x0b\x63\x61ll_digest\x18\x0f \x01(\t\x12\x15\n\rtool_revision\x18\x10 \x01(\t\x12\x17\n\x0fpolicy_revision\x18\x11 \x01(\t\x12\x14\n\x0c\x66\x61\x63ts_digest\x18\x12 \x01(\t\x12\x0c\n\x04\x65tag\x18\x13 \x01(\t\x12/\n\x0b\x63reate_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x64\x65\x63ide_by_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brun_by_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65ligible\x18\x17 \x01(\x08\x12\x19\n\x11ineligible_reason\x18\x18 \x01(\t\x12\x35\n\x10invocation_state\x18\x19 \x01(\x0e\x32\x1b.broker.v1.Invocation.State\x12\"\n\x05\x66iles\x18\x1a \x03(\x0b\x32\x13.broker.v1.HoldFile\"\xa4\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x12\n\x0eSTATE_APPROVED\x10\x02\x12\x11\n\rSTATE_CLAIMED\x10\x03\x12\x12\n\x0eSTATE_REJECTED\x10\x04\x12\x11\n\rSTATE_EXPIRED\x10\x05\x12\x13\n\x0fSTATE_WITHDRAWN\x10\x06\x12\x0e\n\nSTATE_VOID\x10\x07\"i\n\x10ListHoldsRequest\x12\x17\n\x0finclude_decided\x18\x01 \x01(\x08\x12\x15\n\ronly_eligible\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"L\n\x11ListHoldsResponse\x12\x1e\n\x05holds\x18\x01 \x03(\x0b\x32\x0f.broker.v1.Hold\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eGetHoldRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"0\n\x0fGetHoldResponse\x12\x1d\n\x04hold\x18\x01 \x01(\x0b\x32\x0f.broker.v1.Hold\"\x13\n\x11WatchHoldsRequest\"3\n\x12WatchHoldsResponse\x12\x1d\n\x04hold\x18\x01 \x01(\x0b\x32\x0f.broker.v1.Hold\"U\n\x12\x41pproveHoldRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x13\n\x0b\x63\x61ll_digest\x18\x04 \x01(\t\"4\n\x13\x41pproveHoldResponse\x12\x1d\n\x04hold\x18\x01 \x01(\x0b\x32\x0f.broker.v1.Hold\"?\n\x11RejectHoldRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"3\n\x12RejectHoldResponse\x12\x1d\n\x04hold\x18\x01 \x01(\x0b\x32\x0f.broker.v1.Hold2\xff\x02\n\rReviewService\x12\x46\n\tListHolds\x12\x1b.broker.v1.ListHoldsRequest\x1a\x1c.broker.v1.ListHoldsResponse\x12@\n\x07GetHold\x12\x19.broker.v1.GetHoldRequest\x1a\x1a.broker.v1.GetHoldResponse\x12K\n\nWatchHolds\x12\x1c.broker.v1.WatchHoldsRequest\x1a\x1d.broker.v1.WatchHoldsResponse0\x01\x12L\n\x0b\x41pproveHold\x12\x1d.broker.v1.ApproveHoldRequest\x1a\x1e.broker.v1.ApproveHoldResponse\x12I\n\nRejectHold\x12\x1c.broker.v1.RejectHoldRequest\x1a\x1d.broker.v1.RejectHoldResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62roker/v1/review.proto\x12\tbroker.v1\x1a\x15\x62roker/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x89\x01\n\x0fHoldRequirement\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\treviewers\x18\x03 \x03(\t\x12\x1a\n\x12\x61pprovals_required\x18\x04 \x01(\x05\x12\x17\n\x0f\x61pprovals_given\x18\x05 \x01(\x05\x12\x0f\n\x07step_up\x18\x06 \x01(\x08\"\x81\x01\n\x0cHoldArgument\x12\x0f\n\x07pointer\x18\x01 \x01(\t\x12\x12\n\nvalue_json\x18\x02 \x01(\t\x12\x10\n\x08rendered\x18\x03 \x01(\t\x12&\n\tlooked_up\x18\x04 \x03(\x0b\x32\x13.broker.v1.LookedUp\x12\x12\n\nprovenance\x18\x05 \x01(\t\"C\n\x08LookedUp\x12\x11\n\treference\x18\x01 \x01(\t\x12\x12\n\nvalue_json\x18\x02 \x01(\t\x12\x10\n\x08rendered\x18\x03 \x01(\t\"B\n\x08HoldFile\x12\x0f\n\x07pointer\x18\x01 \x01(\t\x12%\n\x08\x61rtefact\x18\x02 \x01(\x0b\x32\x13.broker.v1.Artefact\"|\n\x0b\x45\x61rlierCall\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12!\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\x0e\x32\x11.broker.v1.Effect\x12\x12\n\ninvocation\x18\x04 \x01(\t\"w\n\x06Review\x12\x10\n\x08reviewer\x18\x01 \x01(\t\x12\x10\n\x08\x61pproved\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63ounted\x18\x05 \x01(\x08\"\xc7\x07\n\x04Hold\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ninvocation\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\x12$\n\x05state\x18\x04 \x01(\x0e\x32\x15.broker.v1.Hold.State\x12\x0f\n\x07summary\x18\x05 \x01(\t\x12\x0c\n\x04tool\x18\x06 \x01(\t\x12\x11\n\tprincipal\x18\x07 \x01(\t\x12\r\n\x05\x61gent\x18\x08 \x01(\t\x12\r\n\x05words\x18\t \x03(\t\x12\x30\n\x0crequirements\x18\n \x03(\x0b\x32\x1a.broker.v1.HoldRequirement\x12*\n\targuments\x18\x0b \x03(\x0b\x32\x17.broker.v1.HoldArgument\x12\x16\n\x0e\x61rguments_json\x18\x0c \x01(\x0c\x12\'\n\x07\x65\x61rlier\x18\r \x03(\x0b\x32\x16.broker.v1.EarlierCall\x12\"\n\x07reviews\x18\x0e \x03(\x0b\x32\x11.broker.v1.Review\x12\x13\n\x0b\x63\x61ll_digest\x18\x0f \x01(\t\x12\x15\n\rtool_revision\x18\x10 \x01(\t\x12\x17\n\x0fpolicy_revision\x18\x11 \x01(\t\x12\x14\n\x0c\x66\x61\x63ts_digest\x18\x12 \x01(\t\x12\x0c\n\x04\x65tag\x18\x13 \x01(\t\x12/\n\x0b\x63reate_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x64\x65\x63ide_by_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brun_by_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65ligible\x18\x17 \x01(\x08\x12\x19\n\x11ineligible_reason\x18\x18 \x01(\t\x12\x35\n\x10invocation_state\x18\x19 \x01(\x0e\x32\x1b.broker.v1.Invocation.State\x12\"\n\x05\x66iles\x18\x1a \x03(\x0b\x32\x13.broker.v1.HoldFile\x12%\n\x08observed\x18\x1b \x03(\x0b\x32\x13.broker.v1.Observed\"\xa4\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x12\n\x0eSTATE_APPROVED\x10\x02\x12\x11\n\rSTATE_CLAIMED\x10\x03\x12\x12\n\x0eSTATE_REJECTED\x10\x04\x12\x11\n\rSTATE_EXPIRED\x10\x05\x12\x13\n\x0fSTATE_WITHDRAWN\x10\x06\x12\x0e\n\nSTATE_VOID\x10\x07\"i\n\x10ListHoldsRequest\x12\x17\n\x0finclude_decided\x18\x01 \x01(\x08\x12\x15\n\ronly_eligible\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"L\n\x11ListHoldsResponse\x12\x1e\n\x05holds\x18\x01 \x03(\x0b\x32\x0f.broker.v1.Hold\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eGetHoldRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"0\n\x0fGetHoldResponse\x12\x1d\n\x04hold\x18\x01 \x01(\x0b\x32\x0f.broker.v1.Hold\"\x13\n\x11WatchHoldsRequest\"3\n\x12WatchHoldsResponse\x12\x1d\n\x04hold\x18\x01 \x01(\x0b\x32\x0f.broker.v1.Hold\"U\n\x12\x41pproveHoldRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x13\n\x0b\x63\x61ll_digest\x18\x04 \x01(\t\"4\n\x13\x41pproveHoldResponse\x12\x1d\n\x04hold\x18\x01 \x01(\x0b\x32\x0f.broker.v1.Hold\"?\n\x11RejectHoldRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"3\n\x12RejectHoldResponse\x12\x1d\n\x04hold\x18\x01 \x01(\x0b\x32\x0f.broker.v1.Hold2\xff\x02\n\rReviewService\x12\x46\n\tListHolds\x12\x1b.broker.v1.ListHoldsRequest\x1a\x1c.broker.v1.ListHoldsResponse\x12@\n\x07GetHold\x12\x19.broker.v1.GetHoldRequest\x1a\x1a.broker.v1.GetHoldResponse\x12K\n\nWatchHolds\x12\x1c.broker.v1.WatchHoldsRequest\x1a\x1d.broker.v1.WatchHoldsResponse0\x01\x12L\n\x0b\x41pproveHold\x12\x1d.broker.v1.ApproveHoldRequest\x1a\x1e.broker.v1.ApproveHoldResponse\x12I\n\nRejectHold\x12\x1c.broker.v1.RejectHoldRequest\x1a\x1d.broker.v1.RejectHoldResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,29 +46,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVIEW']._serialized_start=628
   _globals['_REVIEW']._serialized_end=747
   _globals['_HOLD']._serialized_start=750
-  _globals['_HOLD']._serialized_end=1678
-  _globals['_HOLD_STATE']._serialized_start=1514
-  _globals['_HOLD_STATE']._serialized_end=1678
-  _globals['_LISTHOLDSREQUEST']._serialized_start=1680
-  _globals['_LISTHOLDSREQUEST']._serialized_end=1785
-  _globals['_LISTHOLDSRESPONSE']._serialized_start=1787
-  _globals['_LISTHOLDSRESPONSE']._serialized_end=1863
-  _globals['_GETHOLDREQUEST']._serialized_start=1865
-  _globals['_GETHOLDREQUEST']._serialized_end=1895
-  _globals['_GETHOLDRESPONSE']._serialized_start=1897
-  _globals['_GETHOLDRESPONSE']._serialized_end=1945
-  _globals['_WATCHHOLDSREQUEST']._serialized_start=1947
-  _globals['_WATCHHOLDSREQUEST']._serialized_end=1966
-  _globals['_WATCHHOLDSRESPONSE']._serialized_start=1968
-  _globals['_WATCHHOLDSRESPONSE']._serialized_end=2019
-  _globals['_APPROVEHOLDREQUEST']._serialized_start=2021
-  _globals['_APPROVEHOLDREQUEST']._serialized_end=2106
-  _globals['_APPROVEHOLDRESPONSE']._serialized_start=2108
-  _globals['_APPROVEHOLDRESPONSE']._serialized_end=2160
-  _globals['_REJECTHOLDREQUEST']._serialized_start=2162
-  _globals['_REJECTHOLDREQUEST']._serialized_end=2225
-  _globals['_REJECTHOLDRESPONSE']._serialized_start=2227
-  _globals['_REJECTHOLDRESPONSE']._serialized_end=2278
-  _globals['_REVIEWSERVICE']._serialized_start=2281
-  _globals['_REVIEWSERVICE']._serialized_end=2664
+  _globals['_HOLD']._serialized_end=1717
+  _globals['_HOLD_STATE']._serialized_start=1553
+  _globals['_HOLD_STATE']._serialized_end=1717
+  _globals['_LISTHOLDSREQUEST']._serialized_start=1719
+  _globals['_LISTHOLDSREQUEST']._serialized_end=1824
+  _globals['_LISTHOLDSRESPONSE']._serialized_start=1826
+  _globals['_LISTHOLDSRESPONSE']._serialized_end=1902
+  _globals['_GETHOLDREQUEST']._serialized_start=1904
+  _globals['_GETHOLDREQUEST']._serialized_end=1934
+  _globals['_GETHOLDRESPONSE']._serialized_start=1936
+  _globals['_GETHOLDRESPONSE']._serialized_end=1984
+  _globals['_WATCHHOLDSREQUEST']._serialized_start=1986
+  _globals['_WATCHHOLDSREQUEST']._serialized_end=2005
+  _globals['_WATCHHOLDSRESPONSE']._serialized_start=2007
+  _globals['_WATCHHOLDSRESPONSE']._serialized_end=2058
+  _globals['_APPROVEHOLDREQUEST']._serialized_start=2060
+  _globals['_APPROVEHOLDREQUEST']._serialized_end=2145
+  _globals['_APPROVEHOLDRESPONSE']._serialized_start=2147
+  _globals['_APPROVEHOLDRESPONSE']._serialized_end=2199
+  _globals['_REJECTHOLDREQUEST']._serialized_start=2201
+  _globals['_REJECTHOLDREQUEST']._serialized_end=2264
+  _globals['_REJECTHOLDRESPONSE']._serialized_start=2266
+  _globals['_REJECTHOLDRESPONSE']._serialized_end=2317
+  _globals['_REVIEWSERVICE']._serialized_start=2320
+  _globals['_REVIEWSERVICE']._serialized_end=2703
 # @@protoc_insertion_point(module_scope)

@@ -314,6 +314,7 @@ class Hold(_message.Message):
     INELIGIBLE_REASON_FIELD_NUMBER: _builtins.int
     INVOCATION_STATE_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
+    OBSERVED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"holds/{uuid}"."""
     invocation: _builtins.str
@@ -384,6 +385,10 @@ class Hold(_message.Message):
     def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___HoldFile]:
         """Files that the arguments name, in the order in which the tool is handed them."""
 
+    @_builtins.property
+    def observed(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Observed]:
+        """What observed families said of the call; it had no force, or it would be among what stopped it."""
+
     def __init__(
         self,
         *,
@@ -413,10 +418,11 @@ class Hold(_message.Message):
         ineligible_reason: _builtins.str = ...,
         invocation_state: _types_pb2.Invocation.State.ValueType = ...,
         files: _abc.Iterable[Global___HoldFile] | None = ...,
+        observed: _abc.Iterable[_types_pb2.Observed] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decide_by_time", b"decide_by_time", "run_by_time", b"run_by_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "arguments", b"arguments", "arguments_json", b"arguments_json", "call_digest", b"call_digest", "create_time", b"create_time", "decide_by_time", b"decide_by_time", "earlier", b"earlier", "eligible", b"eligible", "etag", b"etag", "facts_digest", b"facts_digest", "files", b"files", "ineligible_reason", b"ineligible_reason", "invocation", b"invocation", "invocation_state", b"invocation_state", "name", b"name", "policy_revision", b"policy_revision", "principal", b"principal", "requirements", b"requirements", "reviews", b"reviews", "run_by_time", b"run_by_time", "session", b"session", "state", b"state", "summary", b"summary", "tool", b"tool", "tool_revision", b"tool_revision", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "arguments", b"arguments", "arguments_json", b"arguments_json", "call_digest", b"call_digest", "create_time", b"create_time", "decide_by_time", b"decide_by_time", "earlier", b"earlier", "eligible", b"eligible", "etag", b"etag", "facts_digest", b"facts_digest", "files", b"files", "ineligible_reason", b"ineligible_reason", "invocation", b"invocation", "invocation_state", b"invocation_state", "name", b"name", "observed", b"observed", "policy_revision", b"policy_revision", "principal", b"principal", "requirements", b"requirements", "reviews", b"reviews", "run_by_time", b"run_by_time", "session", b"session", "state", b"state", "summary", b"summary", "tool", b"tool", "tool_revision", b"tool_revision", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62roker/v1/types.proto\x12\tbroker.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"8\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0f\n\x07pointer\x18\x03 \x01(\t\"|\n\x05Scope\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x33\n\nwhere_json\x18\x02 \x03(\x0b\x32\x1f.broker.v1.Scope.WhereJsonEntry\x1a\x30\n\x0eWhereJsonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xef\x03\n\x08\x41rtefact\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0f\n\x07made_by\x18\x03 \x01(\t\x12\x11\n\tfile_name\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12\x0e\n\x06sha256\x18\x06 \x01(\t\x12(\n\x05trust\x18\x07 \x01(\x0e\x32\x19.broker.v1.Artefact.Trust\x12\x34\n\x0bsensitivity\x18\x08 \x01(\x0e\x32\x1f.broker.v1.Artefact.Sensitivity\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x05Trust\x12\x15\n\x11TRUST_UNSPECIFIED\x10\x00\x12\x11\n\rTRUST_TRUSTED\x10\x01\x12\x13\n\x0fTRUST_UNTRUSTED\x10\x02\"r\n\x0bSensitivity\x12\x1b\n\x17SENSITIVITY_UNSPECIFIED\x10\x00\x12\x14\n\x10SENSITIVITY_NONE\x10\x01\x12\x18\n\x14SENSITIVITY_PERSONAL\x10\x02\x12\x16\n\x12SENSITIVITY_SECRET\x10\x03\"\xa7\x05\n\nInvocation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04tool\x18\x04 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x05 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12*\n\x05state\x18\x07 \x01(\x0e\x32\x1b.broker.v1.Invocation.State\x12!\n\x06\x65\x66\x66\x65\x63t\x18\x08 \x01(\x0e\x32\x11.broker.v1.Effect\x12\"\n\x07reasons\x18\t \x03(\x0b\x32\x11.broker.v1.Reason\x12\x13\n\x0bresult_json\x18\n \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x0b \x01(\t\x12\x0f\n\x07message\x18\x0c \x01(\t\x12\x0c\n\x04hold\x18\r \x01(\t\x12\x0c\n\x04\x65tag\x18\x0e \x01(\t\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fresult_withheld\x18\x11 \x01(\x08\x12&\n\tartefacts\x18\x12 \x03(\x0b\x32\x13.broker.v1.Artefact\"\xc9\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_DENIED\x10\x01\x12\x0e\n\nSTATE_HELD\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x11\n\rSTATE_UNKNOWN\x10\x06\x12\x12\n\x0eSTATE_REJECTED\x10\x07\x12\x11\n\rSTATE_EXPIRED\x10\x08\x12\x13\n\x0fSTATE_CANCELLED\x10\t*T\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_HOLD\x10\x02\x12\x10\n\x0c\x45\x46\x46\x45\x43T_ALLOW\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62roker/v1/types.proto\x12\tbroker.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"8\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0f\n\x07pointer\x18\x03 \x01(\t\"\\\n\x08Observed\x12\x0e\n\x06\x66\x61mily\x18\x01 \x01(\t\x12!\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x11.broker.v1.Effect\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"|\n\x05Scope\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x33\n\nwhere_json\x18\x02 \x03(\x0b\x32\x1f.broker.v1.Scope.WhereJsonEntry\x1a\x30\n\x0eWhereJsonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xef\x03\n\x08\x41rtefact\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0f\n\x07made_by\x18\x03 \x01(\t\x12\x11\n\tfile_name\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12\x0e\n\x06sha256\x18\x06 \x01(\t\x12(\n\x05trust\x18\x07 \x01(\x0e\x32\x19.broker.v1.Artefact.Trust\x12\x34\n\x0bsensitivity\x18\x08 \x01(\x0e\x32\x1f.broker.v1.Artefact.Sensitivity\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x05Trust\x12\x15\n\x11TRUST_UNSPECIFIED\x10\x00\x12\x11\n\rTRUST_TRUSTED\x10\x01\x12\x13\n\x0fTRUST_UNTRUSTED\x10\x02\"r\n\x0bSensitivity\x12\x1b\n\x17SENSITIVITY_UNSPECIFIED\x10\x00\x12\x14\n\x10SENSITIVITY_NONE\x10\x01\x12\x18\n\x14SENSITIVITY_PERSONAL\x10\x02\x12\x16\n\x12SENSITIVITY_SECRET\x10\x03\"\xa7\x05\n\nInvocation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04tool\x18\x04 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x05 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12*\n\x05state\x18\x07 \x01(\x0e\x32\x1b.broker.v1.Invocation.State\x12!\n\x06\x65\x66\x66\x65\x63t\x18\x08 \x01(\x0e\x32\x11.broker.v1.Effect\x12\"\n\x07reasons\x18\t \x03(\x0b\x32\x11.broker.v1.Reason\x12\x13\n\x0bresult_json\x18\n \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x0b \x01(\t\x12\x0f\n\x07message\x18\x0c \x01(\t\x12\x0c\n\x04hold\x18\r \x01(\t\x12\x0c\n\x04\x65tag\x18\x0e \x01(\t\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fresult_withheld\x18\x11 \x01(\x08\x12&\n\tartefacts\x18\x12 \x03(\x0b\x32\x13.broker.v1.Artefact\"\xc9\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_DENIED\x10\x01\x12\x0e\n\nSTATE_HELD\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x11\n\rSTATE_UNKNOWN\x10\x06\x12\x12\n\x0eSTATE_REJECTED\x10\x07\x12\x11\n\rSTATE_EXPIRED\x10\x08\x12\x13\n\x0fSTATE_CANCELLED\x10\t*T\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_HOLD\x10\x02\x12\x10\n\x0c\x45\x46\x46\x45\x43T_ALLOW\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,22 +34,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SCOPE_WHEREJSONENTRY']._loaded_options = None
   _globals['_SCOPE_WHEREJSONENTRY']._serialized_options = b'8\001'
-  _globals['_EFFECT']._serialized_start=1433
-  _globals['_EFFECT']._serialized_end=1517
+  _globals['_EFFECT']._serialized_start=1527
+  _globals['_EFFECT']._serialized_end=1611
   _globals['_REASON']._serialized_start=69
   _globals['_REASON']._serialized_end=125
-  _globals['_SCOPE']._serialized_start=127
-  _globals['_SCOPE']._serialized_end=251
-  _globals['_SCOPE_WHEREJSONENTRY']._serialized_start=203
-  _globals['_SCOPE_WHEREJSONENTRY']._serialized_end=251
-  _globals['_ARTEFACT']._serialized_start=254
-  _globals['_ARTEFACT']._serialized_end=749
-  _globals['_ARTEFACT_TRUST']._serialized_start=563
-  _globals['_ARTEFACT_TRUST']._serialized_end=633
-  _globals['_ARTEFACT_SENSITIVITY']._serialized_start=635
-  _globals['_ARTEFACT_SENSITIVITY']._serialized_end=749
-  _globals['_INVOCATION']._serialized_start=752
-  _globals['_INVOCATION']._serialized_end=1431
-  _globals['_INVOCATION_STATE']._serialized_start=1230
-  _globals['_INVOCATION_STATE']._serialized_end=1431
+  _globals['_OBSERVED']._serialized_start=127
+  _globals['_OBSERVED']._serialized_end=219
+  _globals['_SCOPE']._serialized_start=221
+  _globals['_SCOPE']._serialized_end=345
+  _globals['_SCOPE_WHEREJSONENTRY']._serialized_start=297
+  _globals['_SCOPE_WHEREJSONENTRY']._serialized_end=345
+  _globals['_ARTEFACT']._serialized_start=348
+  _globals['_ARTEFACT']._serialized_end=843
+  _globals['_ARTEFACT_TRUST']._serialized_start=657
+  _globals['_ARTEFACT_TRUST']._serialized_end=727
+  _globals['_ARTEFACT_SENSITIVITY']._serialized_start=729
+  _globals['_ARTEFACT_SENSITIVITY']._serialized_end=843
+  _globals['_INVOCATION']._serialized_start=846
+  _globals['_INVOCATION']._serialized_end=1525
+  _globals['_INVOCATION_STATE']._serialized_start=1324
+  _globals['_INVOCATION_STATE']._serialized_end=1525
 # @@protoc_insertion_point(module_scope)

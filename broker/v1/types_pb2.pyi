@@ -79,6 +79,40 @@ class Reason(_message.Message):
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final
+class Observed(_message.Message):
+    """What an observed family said of a call: it is recorded and had no force. Never shown to agents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAMILY_FIELD_NUMBER: _builtins.int
+    EFFECT_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    family: _builtins.str
+    """The rule family."""
+    effect: Global___Effect.ValueType
+    """What it said."""
+    code: _builtins.str
+    """Its code."""
+    message: _builtins.str
+    """Why, in one sentence."""
+    def __init__(
+        self,
+        *,
+        family: _builtins.str = ...,
+        effect: Global___Effect.ValueType = ...,
+        code: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "effect", b"effect", "family", b"family", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Observed: _TypeAlias = Observed  # noqa: Y015
+
+@_typing.final
 class Scope(_message.Message):
     """A permission by name that may bind values."""
 

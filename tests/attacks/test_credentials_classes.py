@@ -35,6 +35,8 @@ READ_BY_AUDITORS = {
     "ListPolicies",
     "ShowAccess",
     "ListFreezes",
+    "ListObservations",
+    "GetShadow",
     "ListDirectories",
     "ListDirectoryEntries",
     "ListCredentials",
