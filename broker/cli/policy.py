@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from broker.cli import policy_case, policy_input, policy_replay
+from broker.cli import (
+    policy_bundle,
+    policy_case,
+    policy_explain,
+    policy_input,
+    policy_new,
+    policy_replay,
+    policy_test,
+)
 from broker.cli.connection import ACTIVATE_DEADLINE_S, Line, administering, looking
 from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed
@@ -174,8 +182,12 @@ def list_policies(*, as_json: AsJson = False) -> None:
         say(ours("Shadow ") + shadow_line(beside.shadow, shown))
 
 
+app.command("test", epilog=policy_test.EPILOG)(policy_test.policy_test)
+app.command("bundle", epilog=policy_bundle.EPILOG)(policy_bundle.policy_bundle)
 app.command("input", epilog=policy_input.EPILOG)(policy_input.policy_input)
 app.command("case", epilog=policy_case.EPILOG)(policy_case.policy_case)
+app.command("explain", epilog=policy_explain.EPILOG)(policy_explain.policy_explain)
+app.add_typer(policy_new.app, name="new")
 app.command("replay", epilog=policy_replay.EPILOG)(policy_replay.policy_replay)
 
 

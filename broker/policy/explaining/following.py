@@ -79,11 +79,22 @@ class Follower:
                 leaves += self._failed(query, 0)
         return list(_distinct(leaves))
 
+    def unsaid(self, *, family: str, code: str) -> list[Leaf]:
+        """What kept a family's rules from giving this code that were tried and did not apply."""
+        leaves: list[Leaf] = []
+        for query, _ in self._rules_with(family, code):
+            if not query.exits():
+                leaves += self._failed(query, 0)
+        return list(_distinct(leaves))
+
     def _rules_that_say(self, verdict: Verdict) -> Iterator[tuple[Query, WrittenRule]]:
-        folder = f"broker/rules/{verdict.family}/"
+        return self._rules_with(verdict.family, verdict.code)
+
+    def _rules_with(self, family: str, code: str) -> Iterator[tuple[Query, WrittenRule]]:
+        folder = f"broker/rules/{family}/"
         for query in self.account.rules():
             rule = self._written(query) if query.at.file.startswith(folder) else None
-            if rule is not None and verdict.code in rule.strings:
+            if rule is not None and code in rule.strings:
                 yield query, rule
 
     def _written(self, query: Query) -> WrittenRule | None:
