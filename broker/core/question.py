@@ -12,9 +12,10 @@ from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
 from broker.core.calls import Caller, Fact, History, ToolCall, Usage
 from broker.core.labels import BEST, Labels
-from broker.core.manifest import ToolManifest, carried, reached
-from broker.core.provenance.tracing import Origin
+from broker.core.manifest import Output, ToolManifest, carried, reached
+from broker.core.provenance.origins import Origin
 from broker.core.question_schema import QUESTION_VERSION, WEEKDAYS
+from broker.core.summary import leaves
 
 
 def question(
@@ -28,6 +29,7 @@ def question(
     usage: Mapping[str, Usage],
     history: Iterable[History] = (),
     artefacts: Mapping[str, Artefact] | None = None,
+    output: Output | None = None,
     provenance: Mapping[str, Origin] | None = None,
     labels: Labels = BEST,
     now: float,
@@ -44,6 +46,7 @@ def question(
         usage: by counter; `used` counts what came before this call.
         history: of this session, per tool and effect.
         artefacts: files of this session that the arguments name, by JSON Pointer.
+        output: what a result may carry beside the other tools; as the manifest says, if None.
         provenance: where each leaf of the arguments comes from, by JSON Pointer.
         labels: of what the session has seen.
         now: POSIX seconds, UTC.
@@ -60,7 +63,7 @@ def question(
             "digest": call.digest,
             "arguments": dict(call.arguments),
         },
-        "tool": _tool(manifest, call.arguments),
+        "tool": _tool(manifest, call.arguments, output or manifest.output),
         **_caller(caller, labels),
         "scopes": {
             "required": [*sorted(set(scopes_required))],
@@ -72,13 +75,13 @@ def question(
             for name, u in usage.items()
         },
         "artefacts": {at: _artefact(one) for at, one in (artefacts or {}).items()},
-        "provenance": {at: _origin(one) for at, one in (provenance or {}).items()},
+        "provenance": _provenance(call.arguments, provenance or {}),
         "history": _history(history),
         "time": {"now": _instant(now), "weekday": _weekday(now), "zone": "UTC"},
     }
 
 
-def _tool(manifest: ToolManifest, arguments: Mapping[str, JsonValue]) -> JsonValue:
+def _tool(manifest: ToolManifest, arguments: Mapping[str, JsonValue], output: Output) -> JsonValue:
     behaviour = manifest.behaviour
     sandbox = manifest.sandbox
     return {
@@ -94,8 +97,8 @@ def _tool(manifest: ToolManifest, arguments: Mapping[str, JsonValue]) -> JsonVal
         "targets": [*reached(manifest, arguments)],
         "payload": [*carried(manifest, arguments)],
         "output": {
-            "trust": manifest.output.trust,
-            "sensitivity": manifest.output.sensitivity,
+            "trust": output.trust,
+            "sensitivity": output.sensitivity,
         },
     }
 
@@ -143,12 +146,19 @@ def _artefact(artefact: Artefact) -> JsonValue:
     }
 
 
-def _origin(origin: Origin) -> JsonValue:
+def _provenance(
+    arguments: Mapping[str, JsonValue], provenance: Mapping[str, Origin]
+) -> dict[str, JsonValue]:
     return {
-        "source": origin.source,
-        "from": [*origin.origins],
-        "carries": origin.carries,
-        "approved": origin.approved,
+        at: {
+            "source": provenance[at].source,
+            "from": [*provenance[at].origins],
+            "carries": provenance[at].carries,
+            "approved": provenance[at].approved,
+            "characters": len(value if isinstance(value, str) else str(value)),
+        }
+        for at, value in leaves(arguments)
+        if at in provenance
     }
 
 

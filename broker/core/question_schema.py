@@ -135,7 +135,9 @@ _ARTEFACT: Final = _closed(
         "made_by": _TEXT,
     }
 )
-_ORIGIN: Final = _closed({"source": _TEXT, "from": _TEXTS, "carries": _TEXT, "approved": _TEXT})
+_ORIGIN: Final = _closed(
+    {"source": _TEXT, "from": _TEXTS, "carries": _TEXT, "approved": _TEXT, "characters": _COUNT}
+)
 _PAST: Final = _closed({"count": _COUNT, "first": _INSTANT, "last": _INSTANT})
 _WHO_AND_WHAT: Final[_Schema] = {
     "version": {"type": "integer", "const": QUESTION_VERSION},

@@ -184,7 +184,9 @@ def _family_findings(sources: Sources, previous: set[str], dropped: set[str]) ->
     ]
     findings += [
         f"parameters/{family}: there is no such family"
-        for family in sorted(sources.parameters.keys() - sources.families)
+        for family in sorted(
+            (sources.parameters.keys() | sources.own_parameters.keys()) - sources.families
+        )
     ]
     if not sources.families:
         findings.append("broker/rules: no rule family at all")
@@ -226,8 +228,8 @@ def _files(
     sources: Sources, chosen: Mapping[str, JsonValue], preset: str, library: Path
 ) -> dict[str, bytes]:
     families: list[JsonValue] = [*sorted(sources.families)]
-    below = chosen.get("parameters", {})
-    parameters = merged(below, dict(sources.parameters))
+    shipped = merged(dict(sources.parameters), chosen.get("parameters", {}))
+    parameters = merged(shipped, dict(sources.own_parameters))
     terms: JsonValue = {
         "families": families,
         "preset": preset,

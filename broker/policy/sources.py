@@ -29,7 +29,8 @@ class Sources:
     Attributes:
         modules: Rego that decides.
         companions: cases and Rego tests; they lie beside rules and are no part of what OPA loads.
-        parameters: by family, the trees laid over each other.
+        parameters: by family, those that are shipped.
+        own_parameters: an operator's, which win over shipped ones and over the preset's.
         presets: by name.
         families: those that have rules.
         findings: one sentence each, why these trees cannot be built.
@@ -38,6 +39,7 @@ class Sources:
     modules: dict[str, bytes] = field(default_factory=dict)
     companions: dict[str, bytes] = field(default_factory=dict)
     parameters: dict[str, JsonValue] = field(default_factory=dict)
+    own_parameters: dict[str, JsonValue] = field(default_factory=dict)
     presets: dict[str, JsonValue] = field(default_factory=dict)
     families: set[str] = field(default_factory=set)
     findings: list[str] = field(default_factory=list)
@@ -99,8 +101,7 @@ def _lay_over(sources: Sources, own: Sources, *, shipped: frozenset[str]) -> Non
     sources.presets |= own.presets
     sources.families |= own.families
     sources.findings += own.findings
-    for family, parameters in own.parameters.items():
-        sources.parameters[family] = merged(sources.parameters.get(family, {}), parameters)
+    sources.own_parameters = own.parameters
 
 
 def _read_tree(sources: Sources, root: Path, *, shipped: bool) -> None:
@@ -147,7 +148,7 @@ def _take(sources: Sources, name: str, data: bytes, *, shipped: bool) -> None:
             (sources.companions if file.endswith("_test.rego") else sources.modules)[name] = data
             return
         case ("broker", "decision", file) if shipped and file.endswith(".rego"):
-            sources.modules[name] = data
+            (sources.companions if file.endswith("_test.rego") else sources.modules)[name] = data
             return
         case ("parameters", family, "data.yaml" | "data.json") if _NAME.fullmatch(family):
             _take_document(sources, name, data, into=sources.parameters, key=family)

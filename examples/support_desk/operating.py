@@ -68,7 +68,9 @@ class Operator(AbstractContextManager["Operator"]):
             timeout=_DEADLINE_S,
         )
 
-    def activate_policy(self, directory: Path | None = None) -> Sequence[str]:
+    def activate_policy(
+        self, directory: Path | None = None, *, preset: str = ""
+    ) -> Sequence[str]:
         """Put the shipped rule families in force, and those of a directory; returns their names."""
         files = (
             {str(p.relative_to(directory)): p.read_bytes() for p in _files(directory)}
@@ -76,7 +78,7 @@ class Operator(AbstractContextManager["Operator"]):
             else {}
         )
         answer = self._admin.ActivatePolicy(
-            admin_pb2.ActivatePolicyRequest(files=files, reason="set up"),
+            admin_pb2.ActivatePolicyRequest(files=files, preset=preset, reason="set up"),
             metadata=self._metadata,
             timeout=_DEADLINE_S,
         )

@@ -7,6 +7,7 @@ afterwards. Nothing is simulated, and the adapter decides nothing.
 """
 
 import itertools
+import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,10 +17,11 @@ from typing import Any
 from broker.sdk import Call, Failed, Held, Principal, Refused, Succeeded, Worker, connect_sync
 from broker.sdk.sync import SyncBroker, SyncSession
 from tests.replay.contained import POLICIES, Contained, contained
-from tests.replay.conversion import broker_names, manifest, overlaid
+from tests.replay.conversion import broker_names, directory, manifest, overlaid
 from tests.replay.record_server import RecordServer, serving
 from tests.replay.running import AGENT, Reviewer, Running, run_broker, working
 
+PRESET = "CALLBROKER_PRESET"
 Backend = Callable[[str, str, dict[str, Any]], Any]
 
 _HERE = Path(__file__).parent
@@ -40,6 +42,7 @@ class BrokerAdapter:
         self._numbers = itertools.count(1)
         self._names: dict[str, str] = {}
         self._shops: dict[str, str] = {}
+        self._known: Mapping[str, Any] = {}
         self._contained: Contained | None = None
         self._backend: Backend
         self._broker: SyncBroker
@@ -69,7 +72,8 @@ class BrokerAdapter:
         operator = self._running.operator
         operator.put_tools(documents)
         operator.activate_policy(
-            POLICIES if self._contained else None if overlay is None else overlay / "policies"
+            POLICIES if self._contained else None if overlay is None else overlay / "policies",
+            preset=os.environ.get(PRESET, ""),
         )
         for name in self._names.values():
             operator.grant(f"groups/{_GROUP}", f"{name}:use")
@@ -94,6 +98,7 @@ class BrokerAdapter:
     ) -> str:
         """A mandate from the host, redeemed by the agent."""
         given = context or {}
+        self._provision(given.get("directory"))
         shop = f"shop-{next(self._numbers)}"
         if given.get("lookup") is not None:
             self._records.open(shop, given["lookup"])
@@ -101,6 +106,7 @@ class BrokerAdapter:
             principal=Principal(principal["id"], (_GROUP,), {"shop": shop}),
             agent=AGENT,
             words=[given["prompt"]] if given.get("prompt") else [],
+            context="mediated",  # of a record, nothing else was read
             scopes=[f"{self._names.get(scope, scope)}:use" for scope in scopes],
         )
         session = self._broker.open_session(mandate)
@@ -137,6 +143,13 @@ class BrokerAdapter:
     def close(self) -> None:
         """Stop everything that `register_tools` started."""
         self._close()
+
+    def _provision(self, said: Mapping[str, Any] | None) -> None:
+        """What the operator knows of people and places; most sessions find it there."""
+        known = directory(said) if said else {"entries": []}
+        if known["entries"] and known != self._known:
+            self._running.operator.put_directory(known)
+            self._known = known
 
     def _worker(self, backend: Backend, names: Sequence[tuple[str, str]]) -> Worker:
         token = self._running.worker_token([name for _, name in names])

@@ -13,12 +13,8 @@ from typing import Any
 
 import yaml
 
-# Effects that end outside of the operator's own systems.
-_OUTSIDE = frozenset({"send", "post", "fetch", "share", "pay", "book", "exec"})
-# Effects after which something is gone, spent or out of hand.
-_FINAL = frozenset(
-    {"send", "post", "share", "pay", "book", "delete", "admin", "credential", "exec"}
-)
+# Effects after which something is gone or in other hands.
+_DESTRUCTIVE = frozenset({"delete", "admin", "credential", "exec"})
 
 
 def broker_names(records: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -49,9 +45,9 @@ def manifest(record: Mapping[str, Any], name: str) -> dict[str, Any]:
         },
         "behaviour": {
             "read_only": read_only,
-            "destructive": not read_only and said["effect"] in _FINAL,
+            "destructive": not read_only and said["effect"] in _DESTRUCTIVE,
             "idempotent": read_only,
-            "open_world": said["effect"] in _OUTSIDE,
+            "open_world": _reaches_outside(said),
         },
         "targets": [_pointer(t) for t in said["targets"] if t in properties],
         "payload": [_pointer(p) for p in said["payload"] if p in properties],
@@ -59,6 +55,41 @@ def manifest(record: Mapping[str, Any], name: str) -> dict[str, Any]:
         "runner": "worker",
         "deadline_s": 30,
     }
+
+
+def directory(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What an operator would have provisioned, as one source of the directory."""
+    entries = [
+        *(
+            {"kind": _kind(value), "value": value, "sensitivity": "secret"}
+            for value in said["self"]
+        ),
+        *({"kind": "domain", "value": value} for value in said["org_domains"]),
+        *({"kind": _kind(value), "value": value} for value in said["known_recipients"]),
+        *({"kind": "account", "value": value} for value in said["known_payees"]),
+        *({"kind": "person", "value": value} for value in said["members"]),
+        *({"kind": "channel", "value": value} for value in said["channels"]),
+    ]
+    return {"source": "provisioned", "entries": _each_once(entries)}
+
+
+def _kind(value: str) -> str:
+    return "mailbox" if "@" in value else "account"
+
+
+def _each_once(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first of those that say the same of one value."""
+    first: dict[tuple[str, str], dict[str, Any]] = {}
+    for entry in entries:
+        first.setdefault((entry["kind"], entry["value"].casefold()), entry)
+    return list(first.values())
+
+
+def _reaches_outside(said: Mapping[str, Any]) -> bool:
+    """A fetch tells the address to whoever is there; consequences are somebody's, or destroy."""
+    if said["effect"] == "fetch":
+        return True
+    return said["consequential"] is not False and said["effect"] not in _DESTRUCTIVE
 
 
 def overlaid(document: dict[str, Any], overlay: Path, *, origin: str) -> dict[str, Any]:

@@ -2,15 +2,20 @@
 # title: Destructive tools
 # description: |
 #   What may destroy something waits for a person unless the broker has looked up what it is about
-#   to destroy. A fact that failed, or that found nothing, is no look.
+#   to destroy, or the user has typed exactly what. A fact that failed, or that found nothing, is no
+#   look.
 # schemas:
 #   - input: schema.input
 # custom:
-#   parameters: {}
+#   parameters:
+#     named: Sources of a target that are as good as a look.
 #   costs: |
-#     A hold for each call of a tool that is not declared `destructive: false` and has no fact; none
-#     once its manifest has one. Two codes where no other rule speaks for the tool.
+#     A hold for each call of a tool that is not declared `destructive: false` and has no fact, where
+#     the user did not type each target; none once its manifest has a fact. Two codes where no other
+#     rule speaks for the tool.
 package broker.rules.destructive
+
+import data.lib.origins
 
 # A word of this family is no reason to allow: the preset's silence stays where no other speaks.
 tightens_only := true
@@ -22,6 +27,7 @@ verdicts contains {
 } if {
 	not _harmless
 	not _looked_up
+	not _named
 }
 
 verdicts contains {
@@ -40,6 +46,13 @@ _looked_up if {
 	some fact in input.facts
 	not fact.value in {null, [], {}, ""}
 }
+
+_named if {
+	count(_targets) > 0
+	every origin in _targets { origin.source in data.parameters.destructive.named }
+}
+
+_targets := origins.leaves(input.tool.targets)
 
 _answered(fact) if fact.value != null
 

@@ -1,0 +1,112 @@
+# METADATA
+# title: Whom a call reaches
+# description: |
+#   Once a session has read what a stranger may have written, a call that reaches somebody, or that
+#   destroys something, runs only if each target is the user's own word, a fact, known to the
+#   operator's directory or released by a trusted tool. What reaches nobody, and can be undone, is
+#   the user's own affair.
+# schemas:
+#   - input: schema.input
+# custom:
+#   parameters:
+#     trusted: Sources of a target that are good enough.
+#     clean_sessions_run: Whether a session that has read nothing untrusted may reach anybody.
+#   costs: |
+#     One for each call that reaches somebody whom neither user, operator nor record has named, in a
+#     session that has read mail, pages or files of others.
+package broker.rules.targets
+
+import data.lib.origins
+
+verdicts contains {
+	"effect": "ALLOW",
+	"code": "OWN_WRITE",
+	"message": "This changes only what is the user's own, and can be undone.",
+} if {
+	_writes
+	input.tool.behaviour.destructive == false
+	input.tool.behaviour.open_world == false
+}
+
+verdicts contains {
+	"effect": "ALLOW",
+	"code": "NOBODY_REACHED",
+	"message": "This names nobody whom it would reach.",
+} if {
+	_writes
+	input.tool.behaviour.destructive == false
+	count(_targets) == 0
+}
+
+verdicts contains {
+	"effect": "ALLOW",
+	"code": "TARGETS_KNOWN",
+	"message": "Everybody whom this reaches is known.",
+} if {
+	_writes
+	_all_known
+}
+
+verdicts contains {
+	"effect": "ALLOW",
+	"code": "SESSION_CLEAN",
+	"message": "This session has read nothing that a stranger wrote.",
+} if {
+	_writes
+	_clean
+}
+
+verdicts contains {
+	"effect": "HOLD",
+	"code": "TARGET_UNTRUSTED",
+	"message": "This reaches somebody whom only a stranger's words have named.",
+} if {
+	not _tame
+	some origin in _targets
+	origin.source in {"untrusted_result", "lookalike"}
+}
+
+verdicts contains {
+	"effect": "HOLD",
+	"code": "TARGET_UNKNOWN",
+	"message": "This reaches somebody whom nothing trusted has named.",
+} if {
+	not _tame
+	not _only_untrusted
+}
+
+# Nothing here for this family to hold.
+_tame if input.tool.behaviour.read_only == true
+
+_tame if {
+	input.tool.behaviour.destructive == false
+	input.tool.behaviour.open_world == false
+}
+
+_tame if {
+	input.tool.behaviour.destructive == false
+	count(_targets) == 0
+}
+
+_tame if _all_known
+
+_tame if _clean
+
+_only_untrusted if {
+	some origin in _targets
+	origin.source in {"untrusted_result", "lookalike"}
+}
+
+_writes if input.tool.behaviour.read_only == false
+
+_all_known if {
+	count(_targets) > 0
+	every origin in _targets { origin.source in data.parameters.targets.trusted }
+}
+
+_clean if {
+	data.parameters.targets.clean_sessions_run == true
+	origins.clean
+}
+
+_targets := origins.leaves(input.tool.targets)

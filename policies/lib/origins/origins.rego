@@ -1,0 +1,28 @@
+# METADATA
+# title: Where values come from
+# description: |
+#   Leaves of the arguments under given pointers, each with its origin. The broker traces every leaf
+#   that is not empty, so that a pointer without leaves reaches nobody and carries nothing.
+# schemas:
+#   - input: schema.input
+package lib.origins
+
+# Pointer and origin of each leaf under one of these pointers; undefined where nothing was traced.
+leaves(pointers) := found if {
+	traced := input.provenance
+	found := {at: origin |
+		some pointer in pointers
+		some at, origin in traced
+		_under(at, pointer)
+	}
+}
+
+# The session has read nothing that a stranger may have written.
+clean if {
+	labels := input.session.labels
+	not "untrusted" in labels
+}
+
+_under(at, pointer) if at == pointer
+
+_under(at, pointer) if startswith(at, concat("", [pointer, "/"]))
