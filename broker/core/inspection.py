@@ -17,11 +17,11 @@ from broker.core.arguments import JsonValue, MalformedJson, parse_value
 from broker.core.artefacts import FileNameRefused, folded, require_file_name
 from broker.core.canonical import canonical_bytes
 from broker.core.decision import Obligation
-from broker.core.plan import REDACT, WITHHOLD
+from broker.core.plan import REDACT, SCAN, WITHHOLD
 from broker.core.pointers import Pointer
+from broker.core.redaction import Unreachable, redacted, scanned
 from broker.core.schemas import Validator
 
-REDACTED: Final = "[REDACTED]"
 TOOL_FAILED: Final = "TOOL_FAILED"
 RESULT_INVALID: Final = "RESULT_INVALID"
 RESULT_WITHHELD: Final = "RESULT_WITHHELD"
@@ -101,14 +101,18 @@ def inspect(
                 code=RESULT_WITHHELD,
                 message="The call ran. Its result is withheld by policy.",
             )
-        if obligation.kind == REDACT:
-            try:
-                value = _redact(value, obligation.parameters.get("pointers"))
-            except _Unreachable:
-                return Withheld(
-                    code=RESULT_WITHHELD,
-                    message="The call ran. Its result is withheld: it could not be redacted.",
-                )
+        try:
+            value = _discharged(value, obligation)
+        except Unreachable:
+            return Withheld(
+                code=RESULT_WITHHELD,
+                message="The call ran. Its result is withheld: it could not be redacted.",
+            )
+        except _Found:
+            return Withheld(
+                code=RESULT_WITHHELD,
+                message="The call ran. Its result is withheld: it holds what nobody here may read.",
+            )
     return Released(result=canonical_bytes(value))
 
 
@@ -132,8 +136,8 @@ def inspect_files(
     """
     if not files:
         return None
-    if any(obligation.kind in {WITHHOLD, REDACT} for obligation in obligations):
-        # A pointer says nothing of a file: what is to be redacted may be anywhere in there.
+    if any(obligation.kind in {WITHHOLD, REDACT, SCAN} for obligation in obligations):
+        # Nobody looks into files: what is to be redacted may be anywhere in there.
         return Withheld(
             code=FILES_WITHHELD, message="The call ran. Its files are withheld by policy."
         )
@@ -141,6 +145,31 @@ def inspect_files(
     if not why:
         return None
     return Withheld(code=FILES_INVALID, message=f"The call ran. Its files are withheld: {why}")
+
+
+class _Found(Exception):
+    """It holds what policy would rather withhold the whole for."""
+
+
+def _discharged(value: JsonValue, obligation: Obligation) -> JsonValue:
+    """The value without what this duty takes out of it.
+
+    Raises:
+        Unreachable: what is to be taken out cannot be.
+        _Found: it is all to be withheld.
+    """
+    parameters = obligation.parameters
+    if obligation.kind == REDACT:
+        pointers = parameters.get("pointers")
+        texts = pointers if isinstance(pointers, list) else []
+        return redacted(value, [Pointer.parse(str(text)) for text in texts])
+    if obligation.kind == SCAN:
+        kinds = parameters.get("for")
+        left = scanned(value, map(str, kinds if isinstance(kinds, list) else []))
+        if left != value and parameters.get("then") != REDACT:
+            raise _Found
+        return left
+    return value
 
 
 def _out_of_bounds(files: Sequence[tuple[str, int]], *, count_max: int, bytes_max: int) -> str:
@@ -157,31 +186,3 @@ def _out_of_bounds(files: Sequence[tuple[str, int]], *, count_max: int, bytes_ma
     except FileNameRefused as refused:
         return str(refused)
     return ""
-
-
-class _Unreachable(Exception):
-    """Where the value should be there is something of another kind, and it may be in there."""
-
-
-def _redact(value: JsonValue, pointers: JsonValue) -> JsonValue:
-    for text in pointers if isinstance(pointers, list) else []:
-        value = _replaced(value, Pointer.parse(str(text)).tokens)
-    return value
-
-
-def _replaced(value: JsonValue, tokens: tuple[str, ...]) -> JsonValue:
-    """The value with one place redacted; as it is where there is no such place.
-
-    Raises:
-        _Unreachable: an array has no member of this name, or text has no members at all.
-    """
-    if not tokens:
-        return REDACTED
-    head, rest = tokens[0], tokens[1:]
-    if isinstance(value, dict):
-        return {k: _replaced(v, rest) if k == head else v for k, v in value.items()}
-    if isinstance(value, list) and head.isdecimal():
-        return [_replaced(v, rest) if str(i) == head else v for i, v in enumerate(value)]
-    if value is None:
-        return None
-    raise _Unreachable

@@ -16,6 +16,7 @@ from broker.core.decision import (
     Obligation,
     Verdict,
 )
+from broker.core.detection import KINDS
 from broker.core.holds import Requirement
 from broker.core.manifest import ToolManifest
 from broker.core.pointers import Pointer
@@ -30,6 +31,7 @@ from broker.core.text import visible_value
 
 WITHHOLD: Final = "withhold"
 REDACT: Final = "redact"
+SCAN: Final = "scan"
 PROFILE: Final = "profile"
 _KIND_CHARACTERS_MAX: Final = 64
 
@@ -124,6 +126,15 @@ def _understood(obligation: Obligation, *, is_sandboxed: bool) -> bool:
                 and isinstance(pointers, list)
                 and bool(pointers)
                 and all(isinstance(p, str) and _is_pointer(p) for p in pointers)
+            )
+        case "scan":
+            kinds = obligation.parameters.get("for")
+            return (
+                set(obligation.parameters) == {"for", "then"}
+                and isinstance(kinds, list)
+                and bool(kinds)
+                and all(isinstance(kind, str) and kind in KINDS for kind in kinds)
+                and obligation.parameters["then"] in (REDACT, WITHHOLD)
             )
         case "profile":
             # A tool that runs elsewhere cannot be shut in.

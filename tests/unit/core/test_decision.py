@@ -88,6 +88,15 @@ def test_a_hold_that_says_for_whom_nowhere_refuses():
         Obligation(kind="redact", parameters={"pointers": ["no-slash"]}),
         Obligation(kind="redact", parameters={"pointers": ["/a"], "except": ["/b"]}),
         Obligation(kind="withhold", parameters={"unless": "x"}),
+        Obligation(kind="scan"),
+        Obligation(kind="scan", parameters={"for": [], "then": "redact"}),
+        Obligation(kind="scan", parameters={"for": "links", "then": "redact"}),
+        Obligation(kind="scan", parameters={"for": ["links", "riddles"], "then": "redact"}),
+        Obligation(kind="scan", parameters={"for": [["links"]], "then": "redact"}),
+        Obligation(kind="scan", parameters={"for": ["links"], "then": "allow"}),
+        Obligation(kind="scan", parameters={"for": ["links"], "then": ["redact"]}),
+        Obligation(kind="scan", parameters={"for": ["links"]}),
+        Obligation(kind="scan", parameters={"for": ["links"], "then": "redact", "unless": "x"}),
         Obligation(kind=""),
     ],
 )
@@ -97,8 +106,15 @@ def test_a_duty_that_nobody_can_discharge_refuses(obligation):
     assert plan.decision.reasons[0].code == "OBLIGATION_UNSUPPORTED"
 
 
-def test_a_duty_that_the_broker_knows_goes_with_the_run():
-    redact = Obligation(kind="redact", parameters={"pointers": ["/card"]})
-    plan = make_plan(settle([ALLOW], obligations=[redact]))
+@pytest.mark.parametrize(
+    "known",
+    [
+        Obligation(kind="redact", parameters={"pointers": ["/card"]}),
+        Obligation(kind="scan", parameters={"for": ["links", "cards"], "then": "redact"}),
+        Obligation(kind="scan", parameters={"for": ["secrets"], "then": "withhold"}),
+    ],
+)
+def test_a_duty_that_the_broker_knows_goes_with_the_run(known):
+    plan = make_plan(settle([ALLOW], obligations=[known]))
     assert isinstance(plan, Run)
-    assert plan.obligations == (redact,)
+    assert plan.obligations == (known,)
