@@ -14,7 +14,10 @@ TEXT = {"type": "string"}
 
 
 def tool(name: str, properties: Mapping[str, Any], **more: Any) -> Mapping[str, Any]:
-    """A manifest; all arguments are required but `note`."""
+    """A manifest; all arguments are required but `note`.
+
+    It says as little as the rules that are shipped have nothing to say of, so that these here do.
+    """
     return {
         "name": name,
         "description": "A tool of a test.",
@@ -25,6 +28,9 @@ def tool(name: str, properties: Mapping[str, Any], **more: Any) -> Mapping[str, 
             "required": [key for key in properties if key != "note"],
             "properties": properties,
         },
+        "behaviour": {"read_only": False, "destructive": False, "open_world": False},
+        "targets": [],
+        "payload": [],
         "scopes": [{"name": f"{name}:use"}],
         "runner": "worker",
         "deadline_s": 10,
