@@ -19,6 +19,7 @@ from broker.administration import Administration
 from broker.administration.changes import ControlChanges
 from broker.administration.credentials import CredentialAdministration
 from broker.administration.directory import DirectoryAdministration
+from broker.administration.explaining import ExplainingAdministration
 from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
 from broker.administration.observing import ObservingAdministration
@@ -40,6 +41,7 @@ from broker.ids import UuidFactory
 from broker.mediation import Mediation, Parts, mediation
 from broker.own_work import OwnWork
 from broker.policy import opa_binary
+from broker.policy.explaining.explainer import OpaExplainer
 from broker.policy.room import OpaRoom, RemoteOpa
 from broker.ports import Clock, WorkerView
 from broker.refusals import Refusals
@@ -177,6 +179,7 @@ class Application:
             seen=mediation.shadowing.tally,
             owner=mediating.owner,
         )
+        recorded = RecordedAdministration(decisions=store)
         return Administration(
             changes=changes,
             tools=ToolAdministration(
@@ -190,7 +193,10 @@ class Application:
             observing=ObservingAdministration(changes=changes),
             shadow=shadow,
             directory=DirectoryAdministration(changes=changes),
-            recorded=RecordedAdministration(decisions=store),
+            recorded=recorded,
+            explaining=ExplainingAdministration(
+                changes=changes, recorded=recorded, explainer=OpaExplainer(opa=_opa(self.settings))
+            ),
             credentials=CredentialAdministration(changes=changes),
             overview=Overview(
                 changes=changes,

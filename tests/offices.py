@@ -4,6 +4,7 @@ from broker.administration import Administration
 from broker.administration.changes import ControlChanges
 from broker.administration.credentials import CredentialAdministration
 from broker.administration.directory import DirectoryAdministration
+from broker.administration.explaining import ExplainingAdministration
 from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
 from broker.administration.observing import ObservingAdministration
@@ -17,8 +18,9 @@ from broker.core.credentials import Credential, CredentialClass
 from broker.core.shadowing import Tally
 from broker.events import Events
 from broker.ids import UuidFactory
-from broker.ports import Clock, PolicyRoom
+from broker.ports import Clock, Explainer, PolicyRoom
 from broker.store import SqlStore
+from tests.fakes.explainer import FakeExplainer
 from tests.world import credential
 
 
@@ -32,6 +34,7 @@ def administration(
     drain_s: float = 0.0,
     workers=lambda: (),
     seen=lambda _shadow: Tally(),
+    explainer: Explainer | None = None,
 ) -> Administration:
     changes = ControlChanges(store=store, room=room, clock=clock, ids=UuidFactory(clock))
     policy_administration = PolicyAdministration(changes=changes, room=policies, drain_s=drain_s)
@@ -42,6 +45,7 @@ def administration(
         seen=seen,
         owner="brokers/1",
     )
+    recorded = RecordedAdministration(decisions=store)
     return Administration(
         changes=changes,
         tools=ToolAdministration(
@@ -53,7 +57,10 @@ def administration(
         observing=ObservingAdministration(changes=changes),
         shadow=shadow,
         directory=DirectoryAdministration(changes=changes),
-        recorded=RecordedAdministration(decisions=store),
+        recorded=recorded,
+        explaining=ExplainingAdministration(
+            changes=changes, recorded=recorded, explainer=explainer or FakeExplainer()
+        ),
         credentials=CredentialAdministration(changes=changes),
         overview=Overview(
             changes=changes,

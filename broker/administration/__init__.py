@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from broker.administration.changes import ControlChanges
 from broker.administration.credentials import CredentialAdministration
 from broker.administration.directory import DirectoryAdministration
+from broker.administration.explaining import ExplainingAdministration
 from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
 from broker.administration.observing import ObservingAdministration
@@ -33,6 +34,7 @@ class Administration:
     credentials: CredentialAdministration
     overview: Overview
     recorded: RecordedAdministration
+    explaining: ExplainingAdministration
 
 
 __all__ = ["Administration"]

@@ -19,6 +19,7 @@ from broker.ports.policy import (
 )
 from broker.ports.recorded import (
     DecisionQuery,
+    Explainer,
     RecordedDecisions,
 )
 from broker.ports.running import (
@@ -60,6 +61,7 @@ __all__ = [
     "Counts",
     "DecisionPoint",
     "DecisionQuery",
+    "Explainer",
     "Facts",
     "Failed",
     "FrozenCall",

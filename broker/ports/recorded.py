@@ -1,9 +1,10 @@
 """What is read of past decisions, so that they can be taken again elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from broker.core.arguments import JsonValue
 from broker.core.recorded import RecordedDecision
 
 
@@ -40,4 +41,27 @@ class RecordedDecisions(Protocol):
 
     async def decisions_of(self, invocation: str) -> Sequence[RecordedDecision]:
         """All decisions on one call in order; none where there is no such call."""
+        ...
+
+
+class Explainer(Protocol):
+    """Says why a policy says what it says, beside the way of calls."""
+
+    async def explain(
+        self, kept: bytes, question: Mapping[str, JsonValue], *, revision: str
+    ) -> Mapping[str, JsonValue]:
+        """Ask a kept policy about a question, and follow how it came to its answer.
+
+        Args:
+            kept: a bundle as it was stored.
+            question: a policy input.
+            revision: that the bundle must be of.
+
+        Returns:
+            A JSON document, for whoever shows it.
+
+        Raises:
+            PolicyRefused: what is kept is not a bundle of that revision.
+            PolicyUnavailable: it cannot be asked, or not in time.
+        """
         ...

@@ -52,6 +52,7 @@ class AdminServicer(
         self._observing = administration.observing
         self._shadow = administration.shadow
         self._recorded = administration.recorded
+        self._explaining = administration.explaining
         self._recovery = recovery
 
     async def GetStatus(

@@ -1,9 +1,11 @@
 """AdminService's part about past decisions: what was asked and what was said, read by pages."""
 
+import json
 from typing import Any
 
 import grpc
 
+from broker.administration.explaining import ExplainingAdministration
 from broker.administration.recorded import RecordedAdministration, cursor_after
 from broker.rpc.convert import require_text
 from broker.rpc.convert_recorded import decision_out, decision_query
@@ -18,6 +20,7 @@ class RecordedMethods(admin_pb2_grpc.AdminServiceServicer):
     """Asks `RecordedAdministration` on behalf of an operator or auditor."""
 
     _recorded: RecordedAdministration
+    _explaining: ExplainingAdministration
 
     async def GetRecordedDecision(
         self, request: admin_pb2.GetRecordedDecisionRequest, context: _Context
@@ -40,4 +43,17 @@ class RecordedMethods(admin_pb2_grpc.AdminServiceServicer):
         return admin_pb2.ListRecordedDecisionsResponse(
             decisions=[decision_out(decision) for decision in found],
             next_page_token="" if last is None else token_of(_DECISIONS, cursor_after(last)),
+        )
+
+    async def ExplainInvocation(
+        self, request: admin_pb2.ExplainInvocationRequest, context: _Context
+    ) -> admin_pb2.ExplainInvocationResponse:
+        """Why policy said what it said of a call."""
+        require_text(request.name, field="name")
+        found = await self._explaining.explain(
+            request.name, entry=request.entry, policy_revision=request.policy_revision
+        )
+        return admin_pb2.ExplainInvocationResponse(
+            decision=decision_out(found.decision),
+            explanation_json=json.dumps(found.explanation).encode("utf-8"),
         )

@@ -42,6 +42,7 @@ _AUDITORS_TOO: Final = frozenset(
         "ShowInvocation",
         "GetRecordedDecision",
         "ListRecordedDecisions",
+        "ExplainInvocation",
         "ExportAudit",
     )
 )

@@ -2172,6 +2172,64 @@ class GetRecordedDecisionResponse(_message.Message):
 Global___GetRecordedDecisionResponse: _TypeAlias = GetRecordedDecisionResponse  # noqa: Y015
 
 @_typing.final
+class ExplainInvocationRequest(_message.Message):
+    """Asks why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    POLICY_REVISION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"invocations/{uuid}"."""
+    entry: _builtins.str
+    """Id of the audit entry of an earlier decision on it; the latest where left out."""
+    policy_revision: _builtins.str
+    """A policy that is or was in force; the one that decided where left out."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        entry: _builtins.str = ...,
+        policy_revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "name", b"name", "policy_revision", b"policy_revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainInvocationRequest: _TypeAlias = ExplainInvocationRequest  # noqa: Y015
+
+@_typing.final
+class ExplainInvocationResponse(_message.Message):
+    """Why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    EXPLANATION_JSON_FIELD_NUMBER: _builtins.int
+    explanation_json: _builtins.bytes
+    """JSON: policy_revision, effect, spoken, silent, allowed_if, removals, scales, problem."""
+    @_builtins.property
+    def decision(self) -> Global___RecordedDecision:
+        """What was decided and when, with what was asked."""
+
+    def __init__(
+        self,
+        *,
+        decision: Global___RecordedDecision | None = ...,
+        explanation_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "explanation_json", b"explanation_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainInvocationResponse: _TypeAlias = ExplainInvocationResponse  # noqa: Y015
+
+@_typing.final
 class ListRecordedDecisionsRequest(_message.Message):
     """Asks for a page."""
 

@@ -193,6 +193,11 @@ class AdminServiceStub(object):
                 request_serializer=broker_dot_v1_dot_admin__pb2.ListRecordedDecisionsRequest.SerializeToString,
                 response_deserializer=broker_dot_v1_dot_admin__pb2.ListRecordedDecisionsResponse.FromString,
                 _registered_method=True)
+        self.ExplainInvocation = channel.unary_unary(
+                '/broker.v1.AdminService/ExplainInvocation',
+                request_serializer=broker_dot_v1_dot_admin__pb2.ExplainInvocationRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_admin__pb2.ExplainInvocationResponse.FromString,
+                _registered_method=True)
         self.ReconcileInvocation = channel.unary_unary(
                 '/broker.v1.AdminService/ReconcileInvocation',
                 request_serializer=broker_dot_v1_dot_admin__pb2.ReconcileInvocationRequest.SerializeToString,
@@ -428,6 +433,13 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainInvocation(self, request, context):
+        """Why policy said what it said of a call, and what would have been allowed. Auditors too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReconcileInvocation(self, request, context):
         """Settles an UNKNOWN call with evidence. Never by its principal or its agent's owner.
         """
@@ -599,6 +611,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListRecordedDecisions,
                     request_deserializer=broker_dot_v1_dot_admin__pb2.ListRecordedDecisionsRequest.FromString,
                     response_serializer=broker_dot_v1_dot_admin__pb2.ListRecordedDecisionsResponse.SerializeToString,
+            ),
+            'ExplainInvocation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainInvocation,
+                    request_deserializer=broker_dot_v1_dot_admin__pb2.ExplainInvocationRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_admin__pb2.ExplainInvocationResponse.SerializeToString,
             ),
             'ReconcileInvocation': grpc.unary_unary_rpc_method_handler(
                     servicer.ReconcileInvocation,
@@ -1451,6 +1468,33 @@ class AdminService(object):
             '/broker.v1.AdminService/ListRecordedDecisions',
             broker_dot_v1_dot_admin__pb2.ListRecordedDecisionsRequest.SerializeToString,
             broker_dot_v1_dot_admin__pb2.ListRecordedDecisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainInvocation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/ExplainInvocation',
+            broker_dot_v1_dot_admin__pb2.ExplainInvocationRequest.SerializeToString,
+            broker_dot_v1_dot_admin__pb2.ExplainInvocationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -99,6 +99,8 @@ class AdminServiceStub:
     """What a call was decided on, and what every stage said. Auditors too."""
     ListRecordedDecisions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListRecordedDecisionsRequest, _admin_pb2.ListRecordedDecisionsResponse]
     """All decisions, those of the newest calls first, to be taken again elsewhere. Auditors too."""
+    ExplainInvocation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExplainInvocationRequest, _admin_pb2.ExplainInvocationResponse]
+    """Why policy said what it said of a call, and what would have been allowed. Auditors too."""
     ReconcileInvocation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReconcileInvocationRequest, _admin_pb2.ReconcileInvocationResponse]
     """Settles an UNKNOWN call with evidence. Never by its principal or its agent's owner."""
     ExportAudit: _grpc.UnaryStreamMultiCallable[_admin_pb2.ExportAuditRequest, _admin_pb2.ExportAuditResponse]
@@ -174,6 +176,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """What a call was decided on, and what every stage said. Auditors too."""
     ListRecordedDecisions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListRecordedDecisionsRequest, _admin_pb2.ListRecordedDecisionsResponse]  # type: ignore[assignment]
     """All decisions, those of the newest calls first, to be taken again elsewhere. Auditors too."""
+    ExplainInvocation: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExplainInvocationRequest, _admin_pb2.ExplainInvocationResponse]  # type: ignore[assignment]
+    """Why policy said what it said of a call, and what would have been allowed. Auditors too."""
     ReconcileInvocation: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReconcileInvocationRequest, _admin_pb2.ReconcileInvocationResponse]  # type: ignore[assignment]
     """Settles an UNKNOWN call with evidence. Never by its principal or its agent's owner."""
     ExportAudit: _aio.UnaryStreamMultiCallable[_admin_pb2.ExportAuditRequest, _admin_pb2.ExportAuditResponse]  # type: ignore[assignment]
@@ -432,6 +436,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListRecordedDecisionsResponse, _abc.Awaitable[_admin_pb2.ListRecordedDecisionsResponse]]:
         """All decisions, those of the newest calls first, to be taken again elsewhere. Auditors too."""
+
+    @_abc_1.abstractmethod
+    def ExplainInvocation(
+        self,
+        request: _admin_pb2.ExplainInvocationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ExplainInvocationResponse, _abc.Awaitable[_admin_pb2.ExplainInvocationResponse]]:
+        """Why policy said what it said of a call, and what would have been allowed. Auditors too."""
 
     @_abc_1.abstractmethod
     def ReconcileInvocation(

@@ -45,6 +45,7 @@ READ_BY_AUDITORS = {
     "ShowInvocation",
     "GetRecordedDecision",
     "ListRecordedDecisions",
+    "ExplainInvocation",
     "ExportAudit",
 }
 

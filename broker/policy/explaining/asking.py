@@ -37,7 +37,10 @@ class NotFollowed(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Asked:
-    """One bundle, laid out to be asked. Made by `asking`; `runs` counts the processes."""
+    """One bundle, laid out to be asked. Made by `asking`; `runs` counts the processes.
+
+    Once `ended` is set, by whoever waits no longer, no further process is started.
+    """
 
     opa: Path
     bundle: PolicyBundle
@@ -45,6 +48,7 @@ class Asked:
     parameters: JsonValue
     families: tuple[str, ...]
     runs: int = 0
+    ended: threading.Event = field(default_factory=threading.Event)
     parsed: dict[str, Any] = field(default_factory=dict)
 
     def opinions(self, questions: Sequence[Question]) -> list[Opinion]:
@@ -147,8 +151,8 @@ class Asked:
 
     def _run(self, *arguments: str, given: bytes = b"") -> bytes:
         self.runs += 1
-        if self.runs > RUNS_MAX:
-            raise NotFollowed("the search was ended, it took too many questions")
+        if self.runs > RUNS_MAX or self.ended.is_set():
+            raise NotFollowed("the search was ended, it took too long")
         return _run(self.opa, arguments, directory=self.tree, given=given)
 
 

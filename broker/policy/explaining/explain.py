@@ -4,6 +4,7 @@ What is said of the question itself is OPA's own account; what is said of anothe
 policy's answer to it. Screens, limits and approvals are not policy's and are left out.
 """
 
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -46,6 +47,7 @@ def explain(
     opa: Path,
     parameters: JsonValue = None,
     families: tuple[str, ...] | None = None,
+    ended: threading.Event | None = None,
 ) -> Explanation:
     """Explain what a policy says of a question. Blocks while OPA is run some tens of times.
 
@@ -55,11 +57,13 @@ def explain(
         opa: the pinned binary.
         parameters: instead of the bundle's own, as a case may have them.
         families: those that count; all of the bundle's where left out.
+        ended: once it is set, OPA is not run again and what was found until then is all.
 
     Raises:
         PolicyUnavailable: OPA cannot be run.
     """
     with asking(bundle, opa=opa, parameters=parameters, families=families) as asked:
+        asked.ended = ended or asked.ended
         (opinion,) = asked.opinions([question])
         start = Variant(proposals=(), question=question, opinion=opinion)
         return _explanation(asked, start)

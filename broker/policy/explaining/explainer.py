@@ -1,0 +1,70 @@
+"""Explains beside the way of calls: one explanation at a time, none for longer than its deadline.
+
+Following an answer is some tens of runs of OPA, which calls must not feel: whoever asks waits for
+the one before. An explanation that is late is ended between two runs, and a run ends by itself.
+"""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from broker.core import limits
+from broker.core.arguments import JsonValue
+from broker.core.errors import PolicyUnavailable
+from broker.policy.bundle import BundleRefused, PolicyBundle
+from broker.policy.explaining.explain import explain
+from broker.ports import PolicyRefused
+
+
+class OpaExplainer:
+    """Implements `ports.Explainer` over the pinned OPA."""
+
+    def __init__(self, *, opa: Path, deadline_s: float = limits.EXPLANATION_DEADLINE_S) -> None:
+        """Make one.
+
+        Args:
+            opa: the pinned binary.
+            deadline_s: seconds for one explanation, waiting for others included.
+        """
+        self._opa = opa
+        self._deadline_s = deadline_s
+        self._one = asyncio.Lock()
+
+    async def explain(
+        self, kept: bytes, question: Mapping[str, JsonValue], *, revision: str
+    ) -> Mapping[str, JsonValue]:
+        """Ask a kept policy about a question, and follow how it came to its answer.
+
+        Args:
+            kept: a bundle as it was stored.
+            question: a policy input.
+            revision: that the bundle must be of.
+
+        Raises:
+            PolicyRefused: what is kept is not a bundle of that revision.
+            PolicyUnavailable: OPA cannot be run, or was not done in time.
+        """
+        ended = threading.Event()
+
+        def work() -> Mapping[str, JsonValue]:
+            bundle = _read(kept, revision)
+            return explain(bundle, question, opa=self._opa, ended=ended).to_json()
+
+        try:
+            async with asyncio.timeout(self._deadline_s), self._one:
+                return await asyncio.to_thread(work)
+        except TimeoutError as error:
+            raise PolicyUnavailable("The explanation was not done in time.") from error
+        finally:
+            ended.set()
+
+
+def _read(kept: bytes, revision: str) -> PolicyBundle:
+    try:
+        bundle = PolicyBundle.from_bytes(kept)
+    except BundleRefused as refused:
+        raise PolicyRefused(refused.findings) from refused
+    if bundle.revision != revision:
+        raise PolicyRefused([f"what is kept under {revision} is another policy"])
+    return bundle

@@ -1,0 +1,23 @@
+"""An explainer that says what it was asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.core.arguments import JsonValue
+
+
+@dataclass(kw_only=True)
+class FakeExplainer:
+    """Implements `ports.Explainer`; `error` is raised instead of an answer."""
+
+    asked: list[tuple[bytes, Mapping[str, JsonValue]]] = field(default_factory=list)
+    error: Exception | None = None
+
+    async def explain(
+        self, kept: bytes, question: Mapping[str, Any], *, revision: str
+    ) -> Mapping[str, JsonValue]:
+        self.asked.append((kept, question))
+        if self.error is not None:
+            raise self.error
+        return {"policy_revision": revision, "effect": "HOLD", "tool": question["call"]["tool"]}
