@@ -35,7 +35,8 @@ def candidate(directory: Path | None, *, preset: str, tools: Path | None) -> Ite
     """Build a policy.
 
     Args:
-        directory: an operator's own tree; the shipped library alone where there is none.
+        directory: an operator's own tree; as configured where there is none, and where none is
+            configured, the shipped library alone.
         preset: as configured where empty.
         tools: manifests that its rules are typed by; as configured where there are none.
 
@@ -44,8 +45,9 @@ def candidate(directory: Path | None, *, preset: str, tools: Path | None) -> Ite
     """
     configured = settings()
     where = tools or configured.tools
+    tree = directory or configured.policies
     order = PolicyOrder(
-        files={} if directory is None else policy_files(directory),
+        files={} if tree is None else policy_files(tree),
         preset=preset or configured.preset,
     )
     manifests = [] if where is None else checked(documents([where]))

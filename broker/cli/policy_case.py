@@ -29,7 +29,7 @@ def policy_case(
         Path | None,
         typer.Argument(
             metavar="DIR",
-            help="The tree whose table it is for; the shipped library where left out.",
+            help="The tree whose table it is for; as configured where left out, else shipped.",
             show_default=False,
         ),
     ] = None,

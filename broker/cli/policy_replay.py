@@ -31,7 +31,7 @@ def policy_replay(
         Path | None,
         typer.Argument(
             metavar="DIR",
-            help="The candidate's tree; the shipped library alone where left out.",
+            help="The candidate's tree; as configured where left out, else the shipped library.",
             show_default=False,
         ),
     ] = None,

@@ -101,17 +101,16 @@ def difference(base: Mapping[str, JsonValue], wanted: Mapping[str, JsonValue]) -
 
     A member of `wanted` that is null is left out: a patch cannot say it.
     """
-    patch: _Object = {name: None for name in base if name not in wanted}
-    for name, value in wanted.items():
-        below = base.get(name)
-        if isinstance(value, dict) and isinstance(below, dict):
-            if changed := difference(below, value):
-                patch[name] = changed
-        elif isinstance(value, dict):
-            patch[name] = difference({}, value)
-        elif value is None:
+    patch: _Object = {}
+    for name in (*base, *(name for name in wanted if name not in base)):
+        value, below = wanted.get(name), base.get(name)
+        if value is None:
             if name in base:
                 patch[name] = None
+        elif isinstance(value, dict):
+            changed = difference(below if isinstance(below, dict) else {}, value)
+            if changed or not isinstance(below, dict):
+                patch[name] = changed
         elif name not in base or _text(below) != _text(value):
             patch[name] = value
     return patch

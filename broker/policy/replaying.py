@@ -28,7 +28,7 @@ from broker.core.question_schema import QUESTION_VERSION
 from broker.core.recorded import RecordedDecision, spoken
 from broker.policy.replay_tally import ChangeClass, ClassTally, Example, Replay, Side
 
-BATCH_MAX: Final = 500
+BATCH_MAX: Final = 1_000
 EXAMPLES_MAX: Final = 5
 _WORKERS_MAX: Final = 8
 _UNSUPPORTED: Final = "OBLIGATION_UNSUPPORTED"

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -202,6 +203,45 @@ def test_the_story_of_a_call_is_told_and_the_log_is_checked_without_a_broker(
     exported.write_bytes(b"".join(lines))
     entry = json.loads(lines[changed])["entry"]["id"]
     assert entry in project.callbroker(*verify, code=1)
+
+
+def test_a_past_call_is_asked_again_becomes_a_case_and_is_replayed(
+    project: Project, tmp_path: Path
+) -> None:
+    with project.running("agent", "agent.py") as agent:
+        project.until(lambda: "HELD" in project.said("agent"))
+        [name] = project.waiting()
+        project.callbroker("holds", "approve", name, "--etag", "1")
+        assert agent.wait(END_S) == 0
+    listed = project.callbroker("invocations", "list", "--tool", "delete_note", "--limit", "1")
+    call = re.findall(r"^i-[0-9a-f]{8}", listed, re.MULTILINE)[0]
+    question = json.loads(project.callbroker("policy", "input", call))
+    assert question["call"]["arguments"] == {"note_id": "n-1"}
+    entry = project.told("audit", "show", call)["entries_json"][-1]["invocation"]
+    record = project.told("policy", "input", call)
+    assert (record["question_json"], record["invocation"]) == (question, entry)
+    case = project.callbroker("policy", "case", call, "--family", "notes")
+    assert "call: {tool: delete_note, arguments: {note_id: n-1}}" in case
+    assert "expect: {effect: HOLD, codes: [DELETE_NEEDS_PERSON]}" in case
+    table = project.directory / "policies" / "broker" / "rules" / "notes" / "notes_cases.yaml"
+    replayed = project.callbroker("policy", "replay")
+    assert " 0 changed." in replayed
+    candidate = tmp_path / "policies"
+    shutil.copytree(table.parents[3], candidate)
+    rules = candidate / "broker" / "rules" / "notes" / "notes.rego"
+    rules.write_text(
+        rules.read_text(encoding="utf-8")
+        .replace('"HOLD"', '"DENY"')
+        .replace('\t"hold": {"reviewers": ["reviewers"], "approvals_required": 1},\n', ""),
+        encoding="utf-8",
+    )
+    exported = tmp_path / "log.jsonl"
+    project.callbroker("audit", "export", "--contents", "--out", str(exported))
+    for source in ((), ("--export", str(exported)), ("--since", "1h", "--tool", "delete_note")):
+        replay = ("policy", "replay", str(candidate), *source)
+        assert call in project.callbroker(*replay)
+        changed = project.callbroker(*replay, "--fail-on", "hold-to-deny", code=1)
+        assert "This must be empty: hold-to-deny " in changed
 
 
 def test_a_saved_rule_is_in_force_at_once_and_a_broken_one_leaves_the_old_in_force(
