@@ -36,6 +36,7 @@ from broker.core.holds import Hold, discharges
 from broker.core.labels import BEST, Labels
 from broker.core.lifecycle import InvocationState
 from broker.core.manifest import ToolManifest
+from broker.core.observing import observed
 from broker.core.plan import Plan, make_plan
 from broker.core.profiles import OfferedProfile
 from broker.core.provenance.tracing import input_labels
@@ -222,7 +223,13 @@ class Decider:
                 asked,
                 deadline_s=limits.POLICY_DEADLINE_S,
             )
-            verdicts = (*verdicts, *opinion.verdicts)
+            verdicts = observed(
+                (*verdicts, *opinion.verdicts),
+                control.observations,
+                manifest,
+                agent=caller.agent.id,
+                now=self.clock(),
+            )
             obligations = opinion.obligations
             policy_revision = opinion.policy_revision
         discharged = _discharged(hold, call, manifest, facts_digest)
