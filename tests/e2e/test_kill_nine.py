@@ -51,7 +51,7 @@ PAY: dict[str, Any] = {
     "output": {"trust": "trusted", "sensitivity": "none"},
     "behaviour": {
         "read_only": False,
-        "destructive": True,
+        "destructive": False,
         "idempotent": False,
         "open_world": False,
     },
