@@ -8,13 +8,20 @@ from typing import Final
 
 from broker.cli.connection import looking
 from broker.cli.failures import CommandFailed, ExitCode
-from broker.cli.recorded import asked_decision, find_decision
+from broker.cli.invocations import resolved
+from broker.cli.policy_candidate import candidate
+from broker.cli.recorded import asked_decision, decision_of, find_decision
 from broker.core.arguments import JsonValue
 from broker.core.recorded import RecordedDecision
 from broker.core.text import visible
 from broker.policy.bundle import PolicyBundle
 from broker.policy.cases.tables import Case, TablesRefused, read_cases
+from broker.policy.explaining.explain import explain
+from broker.policy.explaining.reading import MalformedExplanation, read_explanation
+from broker.policy.explaining.values import Explanation
+from broker.v1 import admin_pb2
 
+_EXPLAIN_DEADLINE_S: Final = 60.0
 _QUESTION_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
@@ -36,6 +43,49 @@ class Subject:
     decision: RecordedDecision | None = None
 
 
+def by_broker(call: str) -> tuple[Subject, Explanation]:
+    """A past call, explained by the broker with the policy that decided it.
+
+    Raises:
+        CommandFailed: there is none, or policy was not asked about it.
+    """
+    with looking() as line:
+        request = admin_pb2.ExplainInvocationRequest(name=resolved(line, call))
+        told = line.ask(line.stub.ExplainInvocation, request, deadline_s=_EXPLAIN_DEADLINE_S)
+    try:
+        explanation = read_explanation(json.loads(told.explanation_json))
+    except (MalformedExplanation, ValueError) as wrong:
+        raise CommandFailed("The broker is of another release: give a DIR.") from wrong
+    return _subject(decision_of(told.decision)), explanation
+
+
+def here(
+    directory: Path | None,
+    *,
+    call: str,
+    case: str,
+    given: Path | None,
+    preset: str,
+    tools: Path | None,
+) -> tuple[Subject, Explanation]:
+    """A call, a case or an input, explained on this machine with the policy of a directory.
+
+    Raises:
+        CommandFailed: there is none, or the policy is refused.
+    """
+    subject = of_call(call) if call else None if given is None else of_file(given)
+    with candidate(directory, preset=preset, tools=tools) as built:
+        subject = subject or of_case(built.bundle, case)
+        explanation = explain(
+            built.bundle,
+            subject.question,
+            opa=built.opa,
+            parameters=subject.parameters,
+            families=subject.families,
+        )
+    return subject, explanation
+
+
 def of_call(call: str) -> Subject:
     """A past call, as the broker recorded it.
 
@@ -43,7 +93,10 @@ def of_call(call: str) -> Subject:
         CommandFailed: there is none, or policy was not asked about it.
     """
     with looking() as line:
-        decision = asked_decision(find_decision(line, call))
+        return _subject(asked_decision(find_decision(line, call)))
+
+
+def _subject(decision: RecordedDecision) -> Subject:
     return Subject(
         title=decision.summary or visible(decision.tool),
         question=decision.question or {},

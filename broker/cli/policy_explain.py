@@ -30,7 +30,8 @@ def policy_explain(
         Path | None,
         typer.Argument(
             metavar="DIR",
-            help="The policy that is asked; the shipped library where left out.",
+            help="The policy that is asked here; where left out, the one that decided the CALL, "
+            "by the broker, or else the shipped library.",
             show_default=False,
         ),
     ] = None,
@@ -50,13 +51,11 @@ def policy_explain(
 ) -> None:
     """Tell which rules decided, on which values, and what would have to differ for it to run.
 
-    Nothing runs, and nobody is asked but the policy of DIR, here. What it says would be allowed was
-    asked of that policy, with everything else of the call as it was.
+    Nothing runs and nothing is decided. What it says would be allowed was asked of that policy,
+    with everything else of the call as it was.
     """
     # OPA's parts, for this command alone.
-    from broker.cli.explain_subject import of_call, of_case, of_file  # noqa: PLC0415
-    from broker.cli.policy_candidate import candidate  # noqa: PLC0415
-    from broker.policy.explaining.explain import explain  # noqa: PLC0415
+    from broker.cli.explain_subject import by_broker, here  # noqa: PLC0415
 
     if case or given is not None:  # then the only name is the directory's
         directory, call = (Path(call) if call else directory), ""
@@ -64,15 +63,11 @@ def policy_explain(
         raise CommandFailed(
             "Say what to explain: a CALL, a --case or an --input.", exit_code=ExitCode.USAGE
         )
-    subject = of_call(call) if call else None if given is None else of_file(given)
-    with candidate(directory, preset=preset, tools=tools) as built:
-        subject = subject or of_case(built.bundle, case)
-        explanation = explain(
-            built.bundle,
-            subject.question,
-            opa=built.opa,
-            parameters=subject.parameters,
-            families=subject.families,
+    if call and directory is None:
+        subject, explanation = by_broker(call)
+    else:
+        subject, explanation = here(
+            directory, call=call, case=case, given=given, preset=preset, tools=tools
         )
     if as_json:
         print_json({**explanation.to_json(), "recorded": _recorded(subject.decision)})

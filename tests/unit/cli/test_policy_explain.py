@@ -11,6 +11,7 @@ from broker.cli.screen import Around
 from broker.core.decision import Effect, Verdict
 from broker.core.question_schema import EXAMPLE
 from broker.policy.cases.patches import merge_patch
+from broker.policy.explaining.reading import read_explanation
 from broker.policy.explaining.values import (
     Alternative,
     Band,
@@ -22,6 +23,7 @@ from broker.policy.explaining.values import (
     Scale,
     Spoken,
 )
+from broker.v1 import admin_pb2, types_pb2
 
 FILE = "broker/rules/refunds/refunds.rego"
 AMOUNT = "/call/arguments/amount_minor"
@@ -197,3 +199,50 @@ def test_one_thing_is_explained_at_a_time(run, arguments):
     ran = run("policy", "explain", *arguments)
     assert ran.code == 2
     assert "Say what to explain" in ran.err
+
+
+def test_a_past_call_is_explained_by_the_broker_where_no_directory_is_given(run, services):
+    way = alternative(Change(pointer=AMOUNT, value=5000, highest=5000))
+    name = "invocations/01890a5d-ac96-774b-bcce-b302099a8057"
+    services.answers["ExplainInvocation"] = admin_pb2.ExplainInvocationResponse(
+        decision=admin_pb2.RecordedDecision(
+            invocation=name,
+            policy_revision="sha256:0",
+            effect=types_pb2.EFFECT_HOLD,
+            summary="Refund EUR 55.00",
+        ),
+        explanation_json=json.dumps(explained(allowed_if=(way,)).to_json()).encode(),
+    )
+    ran = run("policy", "explain", name)
+    assert (ran.code, ran.err) == (0, "")
+    assert services.request("ExplainInvocation").name == name
+    assert ran.out.splitlines()[0].startswith("Refund EUR 55.00")
+    assert "by this policy." in ran.out
+    assert "ALLOW if /amount_minor were at most 5000, or with that approval." in ran.out
+
+
+def test_an_explanation_of_another_release_is_not_half_believed(run, services):
+    services.answers["ExplainInvocation"] = admin_pb2.ExplainInvocationResponse(
+        explanation_json=b'{"effect": "PERHAPS"}'
+    )
+    ran = run("policy", "explain", "invocations/01890a5d-ac96-774b-bcce-b302099a8057")
+    assert (ran.code, ran.out) == (1, "")
+
+
+def test_an_explanation_is_read_as_it_was_written():
+    spoken = Spoken(verdict=verdict(Effect.DENY, "LATE"))
+    written = explained(
+        spoken=(*explained().spoken, spoken),
+        silent=("hours",),
+        removals=(Removal(family="refunds", code="LATE", alternative=None),),
+        scales=(
+            Scale(
+                pointer=AMOUNT,
+                value=1,
+                bands=(Band(effect=Effect.ALLOW, lowest=None, highest=None),),
+            ),
+        ),
+        allowed_if=(alternative(Change(pointer=AMOUNT, value=5000, highest=5000)),),
+        problem="It took too long.",
+    )
+    assert read_explanation(json.loads(json.dumps(written.to_json()))) == written
