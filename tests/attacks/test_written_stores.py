@@ -88,6 +88,8 @@ async def test_what_one_session_wrote_is_no_word_of_ours_in_the_next(tmp_path: P
         await call(w, await fresh(w), "edit_page", text=THIEF)
         reader = await fresh(w)
         await call(w, reader, "read_page")
+        told: Any = w.policy.asked[-1]
+        assert told["tool"]["output"]["trust"] == "untrusted"
         assert await sent(w, reader) == "untrusted_result"
         asked: Any = w.policy.asked[-1]
         assert "untrusted" in asked["session"]["labels"]

@@ -17,7 +17,7 @@ from broker.core.calls import (
     Usage,
 )
 from broker.core.labels import Labels
-from broker.core.manifest import parse
+from broker.core.manifest import Output, parse
 from broker.core.question import question
 from broker.core.question_schema import question_schema
 
@@ -181,3 +181,11 @@ def test_files_that_arguments_name_are_told_by_what_is_known_of_them():
             "made_by": "agent",
         }
     }
+
+
+def test_what_a_result_may_carry_is_what_counts_beside_other_tools():
+    beside_others = Output(trust="untrusted", sensitivity="personal")
+    asked = made(
+        document={"output": {"trust": "trusted", "sensitivity": "personal"}}, output=beside_others
+    )
+    assert asked["tool"]["output"] == {"trust": "untrusted", "sensitivity": "personal"}
