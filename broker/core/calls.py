@@ -72,6 +72,8 @@ class Session:
         expires_at: absolute end.
         idle_expires_at: end unless a call comes before.
         state: OPEN, CLOSED or REVOKED.
+        ancestors: the sessions that this one goes on from, and what their models read; the eldest
+            first. What was seen there was seen here.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Session:
     idle_expires_at: float
     state: str
     secret_digest: bytes
+    ancestors: tuple[tuple[str, Context], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

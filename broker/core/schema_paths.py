@@ -36,6 +36,20 @@ def described(schema: JsonValue, pointer: Pointer) -> JsonValue | Missing:
     return MISSING if here is False else here
 
 
+def below(here: JsonValue | Missing, token: str, schema: JsonValue) -> JsonValue | Missing:
+    """The schema of a member of the place that `here` describes; of `described`, one step.
+
+    Args:
+        here: what `described` gives for the place.
+        token: of the member.
+        schema: the whole schema.
+    """
+    if isinstance(here, Missing):
+        return MISSING
+    member = _below(here, token)
+    return member if isinstance(member, Missing) else _followed(member, schema)
+
+
 def requires(schema: JsonValue, pointer: Pointer) -> bool:
     """Whether every instance has a value there, as far as plain `required` says; doubt is no."""
     for depth, token in enumerate(pointer.tokens):

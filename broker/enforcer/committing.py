@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from broker.core.calls import Caller, Invocation
 from broker.core.errors import OutcomeUnstored, StoreUnavailable
+from broker.core.labels import BEST
 from broker.core.lifecycle import InvocationState
 from broker.core.plan import Run
 from broker.core.unit import Conflict, ConflictOn
@@ -102,7 +103,7 @@ class Committer:
             considered.tool,
             plan,
             recorded.slot,
-            given=considered.given,
+            given=considered.traced.given if considered.traced is not None else BEST,
         )
 
     async def _slot(self, considered: Considered) -> Slot | None:

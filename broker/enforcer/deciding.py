@@ -33,21 +33,19 @@ from broker.core.decision import (
 )
 from broker.core.floor import CounterKey, counter_keys, exclusive_keys, floor
 from broker.core.holds import Hold, discharges
-from broker.core.labels import BEST, Labels
 from broker.core.lifecycle import InvocationState
 from broker.core.manifest import ToolManifest
 from broker.core.observing import observed
 from broker.core.plan import Plan, make_plan
 from broker.core.profiles import OfferedProfile
-from broker.core.provenance.tracing import input_labels
 from broker.core.question import question
 from broker.core.scopes import EffectiveScope, effective, held_by
 from broker.core.screening import screen
 from broker.core.summary import summarise
 from broker.enforcer import files
 from broker.enforcer.looked_up import NO_FACTS, digest_of, sound
-from broker.enforcer.memories import Memories
-from broker.enforcer.tracing import traced_arguments
+from broker.enforcer.memories import Recalled
+from broker.enforcer.tracing import Traced, Tracer
 from broker.events import Events
 from broker.ports import Clock, CounterAsked, Facts, Policies, Seen, Store
 
@@ -74,9 +72,8 @@ class Considered:
         keys: version of each exclusive key, read before any fact.
         artefacts: files that the arguments name, by JSON Pointer.
         counters, usage: what a Run reserves, and what was read of it.
-        memory_position: how much of what the session had seen was known; None where it did not
-            matter.
-        given: the labels of what the call itself carries in.
+        traced: where the arguments come from, by how much of what the session had seen; None where
+            it did not matter.
         lifted: whether an approval's codes were lifted, and the hold is to be claimed.
         is_busy: it is refused only because another call on the same thing is under way just now.
     """
@@ -93,8 +90,7 @@ class Considered:
     policy_revision: str = ""
     question: Mapping[str, JsonValue] | None = None
     summary: str = ""
-    memory_position: int | None = None
-    given: Labels = BEST
+    traced: Traced | None = None
     lifted: bool = False
     is_busy: bool = False
 
@@ -116,7 +112,7 @@ class Decider:
     terms: HoldTerms
     offered: Callable[[], Sequence[OfferedProfile]] = tuple
     exclusive_wait_s: float = limits.EXCLUSIVE_WAIT_S
-    memories: Memories = field(default_factory=Memories)
+    tracer: Tracer = field(default_factory=Tracer)
 
     def contended(self, call: ToolCall, caller: Caller) -> Sequence[str]:
         """Names of keys and counters for which this call may lose to another."""
@@ -185,11 +181,17 @@ class Decider:
             is_busy = stuck is _BUSY
             return Considered(control=control, tool=tool, plan=plan, keys=keys, is_busy=is_busy)
         counters = counter_keys(manifest, call, caller)
-        facts, seen = await self._gather(call, caller, manifest, counters)
-        memory = self.memories.read(caller.session, seen.sightings)
-        traced = traced_arguments(call, caller, manifest, control, facts, memory)
-        given = input_labels(traced, memory)
-        memory_position = memory.position
+        recalled = self.tracer.memories.recall(caller.session)
+        facts, seen = await self._gather(call, caller, manifest, counters, recalled)
+        traced = await self.tracer.trace(
+            call,
+            caller,
+            manifest,
+            control,
+            facts=facts,
+            recalled=recalled,
+            sightings={**seen.elders, caller.session.name: seen.sightings},
+        )
         floored = floor(
             call,
             manifest,
@@ -215,8 +217,9 @@ class Decider:
                 usage=seen.usage,
                 history=seen.history,
                 artefacts=artefacts,
-                provenance=traced,
-                labels=memory.labels,
+                output=tool.output,
+                provenance=traced.origins,
+                labels=traced.labels,
                 now=self.clock(),
             )
             opinion = await self.policies.at(control.policy_revision).evaluate(
@@ -257,8 +260,7 @@ class Decider:
                 session=caller.session,
                 files={at: artefact.file_name for at, artefact in artefacts.items()},
             ),
-            memory_position=memory_position,
-            given=given,
+            traced=traced,
             lifted=bool(discharged),
         )
 
@@ -288,6 +290,7 @@ class Decider:
         caller: Caller,
         manifest: ToolManifest,
         counters: Mapping[str, CounterKey],
+        recalled: Recalled,
     ) -> tuple[Mapping[str, Fact], Seen]:
         # Counters first: a reservation that commits while facts are looked up is then a conflict.
         seen = await self.store.seen(
@@ -297,7 +300,8 @@ class Decider:
                 for name, c in counters.items()
             ],
             now=self.clock(),
-            after=self.memories.of(caller.session).position,
+            after=recalled.memory.position,
+            elders=recalled.parent.positions if recalled.parent is not None else {},
         )
         if not manifest.facts:
             return {}, seen

@@ -86,7 +86,7 @@ def record_new(
     ]
     if hold is not None:
         changes.append(AddHold(hold=hold))
-    changes += _seen(caller.session.name, considered, is_pinned=is_pinned)
+    changes += _seen(considered, is_pinned=is_pinned)
     changes += _taken(name, considered, stamp)
     entries = entries_of(invocation, hold, caller, considered, stamp)
     return Recording(
@@ -119,7 +119,7 @@ def record_again(
     ]
     if hold is not None:
         changes.append(AddHold(hold=hold))
-    changes += _seen(held.session, considered, is_pinned=True)
+    changes += _seen(considered, is_pinned=True)
     changes += _taken(held.name, considered, stamp)
     moved = EntryDraft(
         kind=EntryKind.HOLD_CHANGED,
@@ -216,11 +216,12 @@ def _counted(invocation: Invocation, decision: Decision, stamp: Stamp) -> CountH
     )
 
 
-def _seen(session: str, considered: Considered, *, is_pinned: bool) -> list[Change]:
+def _seen(considered: Considered, *, is_pinned: bool) -> list[Change]:
     """Nothing was released to the model meanwhile that the call may have come from."""
-    if considered.memory_position is None or not is_pinned:
+    if considered.traced is None or not is_pinned:
         return []
-    return [RequireMemory(session=session, position=considered.memory_position)]
+    positions = considered.traced.positions.items()
+    return [RequireMemory(session=session, position=position) for session, position in positions]
 
 
 def _taken(name: str, considered: Considered, stamp: Stamp) -> list[Change]:

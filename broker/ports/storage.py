@@ -1,8 +1,9 @@
 """Where everything durable is, and what is read of it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
@@ -12,6 +13,8 @@ from broker.core.holds import Hold, Review
 from broker.core.lifecycle import InvocationState
 from broker.core.provenance.memory import Sighting
 from broker.core.unit import Mandate, Unit
+
+NO_ELDERS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +38,17 @@ class CounterAsked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What `gather` read of the store for one call."""
+    """What `gather` read of the store for one call.
+
+    Attributes:
+        sightings: what was released to the session, in order.
+        elders: the same of sessions that it goes on from, by name.
+    """
 
     usage: Mapping[str, Usage]
     history: tuple[History, ...]
     sightings: tuple[Sighting, ...] = ()
+    elders: Mapping[str, tuple[Sighting, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +133,23 @@ class Store(Protocol):
         ...
 
     async def seen(
-        self, session: str, counters: Sequence[CounterAsked], *, now: float, after: int = 0
+        self,
+        session: str,
+        counters: Sequence[CounterAsked],
+        *,
+        now: float,
+        after: int = 0,
+        elders: Mapping[str, int] = NO_ELDERS,
     ) -> Seen:
-        """Counters, history, and what was released to the session after a position."""
+        """Counters, history, and what was released to the session after a position.
+
+        Args:
+            session: its name.
+            counters: that are asked for.
+            now: POSIX seconds.
+            after: a position.
+            elders: sessions that it goes on from, and a position of each.
+        """
         ...
 
     async def find_hold(self, name: str) -> tuple[Hold, tuple[Review, ...]] | None:

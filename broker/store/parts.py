@@ -19,6 +19,7 @@ def session_part(value: Session) -> Row:
             {"name": s.name, "where": {at: list(values) for at, values in s.where.items()}}
             for s in value.scopes
         ],
+        **({"ancestors": [[a, c.value] for a, c in value.ancestors]} if value.ancestors else {}),
     }
 
 
@@ -32,6 +33,7 @@ def session_part_of(body: Row) -> dict[str, Any]:
             Scope(name=s["name"], where={at: tuple(v) for at, v in s["where"].items()})
             for s in body["scopes"]
         ),
+        "ancestors": tuple((name, Context(context)) for name, context in body.get("ancestors", ())),
     }
 
 

@@ -89,6 +89,7 @@ def seen(
     counters: Sequence[CounterAsked],
     now: float,
     after: int,
+    elders: Mapping[str, int],
 ) -> Seen:
     """Counters, history and what was released after a position, for one call."""
     usage = {asked.name: _usage(database, asked, now) for asked in counters}
@@ -97,6 +98,7 @@ def seen(
         usage=usage,
         history=tuple(History(**row) for row in rows),
         sightings=sightings(database, session, after),
+        elders={name: sightings(database, name, since) for name, since in elders.items()},
     )
 
 

@@ -30,6 +30,7 @@ from broker.ports import (
     KeySeen,
     Seen,
 )
+from broker.ports.storage import NO_ELDERS
 from broker.store import decisions, export, reads, schema, sqlite
 from broker.store.heads import Heads
 from broker.store.keys import AuditKeys
@@ -200,10 +201,16 @@ class SqlStore:
         return await self._readers.look(reads.keys, keys)
 
     async def seen(
-        self, session: str, counters: Sequence[CounterAsked], *, now: float, after: int = 0
+        self,
+        session: str,
+        counters: Sequence[CounterAsked],
+        *,
+        now: float,
+        after: int = 0,
+        elders: Mapping[str, int] = NO_ELDERS,
     ) -> Seen:
         """Counters, history, and what was released to the session after a position."""
-        return await self._readers.look(reads.seen, session, counters, now, after)
+        return await self._readers.look(reads.seen, session, counters, now, after, elders)
 
     async def find_hold(self, name: str) -> tuple[Hold, tuple[Review, ...]] | None:
         """A hold with all its reviews, oldest first."""

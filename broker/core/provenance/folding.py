@@ -3,105 +3,53 @@
 `fold` throws away all that an eye, a keyboard or a format may lose: case, accents, width, invisible
 characters, look-alike letters (after Unicode UTS #39, its commonest), spaces and punctuation. That
 two texts fold alike says that they may be meant for each other, never that they are the same.
+
+It goes character by character and nothing else, so that `fold(a + b) == fold(a) + fold(b)`:
+whatever stands around a text, or within it between its letters, what is left of it is the same.
 """
 
-import base64
-import binascii
-import html
-import re
 import unicodedata
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
-from urllib.parse import unquote
 
 from broker.core.provenance.look_alikes import LOOK_ALIKES
 
-DECODED_MAX: Final = 16  # forms of one text
-DECODED_CHARACTERS_MAX: Final = 65_536
-_ROUNDS: Final = 3
-
-# Digits, signs and letters that look like one another.
-_ONE: Final = str.maketrans("01|i!5$3@4", "ollllsseaa")
-_SEPARATING: Final = re.compile(r"[\W_]+")
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
-_HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}[\s:]?){6,}")
-_ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
+_INVISIBLE: Final = frozenset({"Mn", "Me", "Cf", "Cc"})
+# Digits, signs and letters that look like one another; what separates goes; and what two letters
+# look like becomes those two, since two letters never become one where they meet by chance.
+_ALIKE: Final = bytes.maketrans(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ01|i!5$3@4", b"abcdefghljklmnopqrstuvwxyzollllsseaa"
+)
+_KEPT: Final = frozenset(b"|!$@" + bytes(c for c in range(128) if chr(c).isalnum()))
+_DROPPED: Final = bytes(c for c in range(128) if c not in _KEPT)
 
 
-def fold(text: str) -> str:
-    """What is left of a text: letters and digits alone, each as the plainest that it looks like."""
+def fold(text: str) -> bytes:
+    """What is left of a text, UTF-8: letters and digits alone, each as the plainest it looks like.
+
+    One character becomes at most 36 bytes, most of them one.
+    """
     if not text.isascii():
-        text = unicodedata.normalize("NFKD", text.casefold())
-        text = "".join(c for c in text if unicodedata.category(c) not in ("Mn", "Me", "Cf", "Cc"))
-        text = text.casefold().translate(LOOK_ALIKES)
-    return _SEPARATING.sub("", text.lower().translate(_ONE).replace("rn", "m").replace("vv", "w"))
+        text = text.translate(_PLAINEST)
+    plain = text.encode("utf-8", "replace").translate(_ALIKE, _DROPPED)
+    return plain.replace(b"m", b"rn").replace(b"w", b"vv")
 
 
 @lru_cache(maxsize=4_096)
-def folded(text: str) -> str:
+def folded(text: str) -> bytes:
     """`fold`, of short texts that come again."""
     return fold(text)
 
 
-def decoded(text: str) -> Iterator[str]:
-    """A text as it may have been meant: itself first, then decoded, reversed and turned.
+class _Plainest(dict[int, str]):
+    """By code point; each is found out once."""
 
-    Percent signs, HTML entities, escapes, Base64, hexadecimal digits, Punycode, ROT13; each also
-    within the others, a few times. At most `DECODED_MAX` forms, of bounded length.
-    """
-    seen = {text: None}
-    latest = [text]
-    for _ in range(_ROUNDS):
-        found = [
-            form[:DECODED_CHARACTERS_MAX]
-            for each in latest
-            for form in _once(each)
-            if form and form not in seen
-        ]
-        latest = list(dict.fromkeys(found))[: DECODED_MAX - len(seen)]
-        seen.update(dict.fromkeys(latest))
-        if not latest:
-            break
-    return iter(seen)
+    def __missing__(self, code: int) -> str:
+        apart = unicodedata.normalize("NFKD", chr(code).casefold())
+        shown = "".join(c for c in apart if unicodedata.category(c) not in _INVISIBLE)
+        plain = shown.casefold().translate(LOOK_ALIKES)
+        self[code] = found = "".join(c for c in plain if c.isascii() or c.isalnum())
+        return found
 
 
-def _once(text: str) -> Iterator[str]:
-    yield unquote(text.replace("+", " "), errors="replace")
-    yield html.unescape(text)
-    yield _ESCAPE.sub(lambda m: chr(int(m[1] or m[2], 16)), text)
-    for run in _BASE64.findall(text)[:4]:
-        yield from _bytes_as_text(run, "base64")
-    for run in _HEX.findall(text)[:4]:
-        yield from _bytes_as_text(re.sub(r"[\s:]", "", run), "hex")
-    if "xn--" in text:
-        yield ".".join(_label(part) for part in text.split("."))
-    yield text[::-1]
-    yield text.translate(_ROT13)
-
-
-def _bytes_as_text(run: str, how: str) -> Iterator[str]:
-    try:
-        if how == "hex":
-            raw = bytes.fromhex(run)
-        else:
-            plain = run.rstrip("=").replace("-", "+").replace("_", "/")
-            raw = base64.b64decode(plain + "=" * (-len(plain) % 4))
-        yield raw.decode("utf-8")
-    except (ValueError, binascii.Error):
-        return
-
-
-def _label(part: str) -> str:
-    _, marked, rest = part.partition("xn--")
-    try:
-        return rest.encode("ascii").decode("punycode") if marked else part
-    except (UnicodeError, ValueError):
-        return part
-
-
-_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
-_ROT13: Final = str.maketrans(
-    _LETTERS + _LETTERS.upper(),
-    _LETTERS[13:] + _LETTERS[:13] + (_LETTERS[13:] + _LETTERS[:13]).upper(),
-)
+_PLAINEST: Final = _Plainest()

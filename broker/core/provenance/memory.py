@@ -7,19 +7,26 @@ taken for the worst that was seen.
 """
 
 import json
+import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from broker.core.arguments import JsonValue
 from broker.core.labels import BEST, Labels, join
+from broker.core.provenance.decoding import FORM_CHARACTERS_MAX, undone
 from broker.core.provenance.folding import fold
+from broker.core.provenance.marked import Marked
 
 MEMORY_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Of one session, of what was released to it; in memory about three times as much."""
-PIECE: Final = 16  # folded characters of a text that give it away inside of another
-_PIECES_MAX: Final = 2_000
+"""Of one session, of what was released to it. In memory it takes about six times as much, where it
+is many short texts up to fifty times (`Memory.size`)."""
+ORIGINS_MAX: Final = 16
+_TEXT_BYTES: Final = 320  # that a short text takes besides its characters
+_OVERLAP_CHARACTERS: Final = 512
+# A few characters of Unicode are, by NFC, the same as one of ASCII. No program takes them for that.
+_LIKE_ASCII: Final = re.compile("[\\u037e\\u1fef\\u212a]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +49,19 @@ class Sighting:
 class _Seen:
     position: int
     invocation: str
-    labels: Labels
-    folded: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """What of a text was seen in marked results.
+
+    Attributes:
+        labels: the worst of them.
+        untrusted: the invocations of untrusted ones, the first `ORIGINS_MAX`.
+    """
+
+    labels: Labels = BEST
+    untrusted: tuple[str, ...] = ()
 
 
 class Memory:
@@ -51,46 +69,73 @@ class Memory:
 
     Attributes:
         position: of the newest sighting; 0 where there is none.
-        labels: the worst of everything seen.
     """
 
-    def __init__(self, *, is_clean: bool) -> None:
+    def __init__(self, *, is_clean: bool, parent: "Memory | None" = None) -> None:
         """Nothing was seen yet.
 
         Args:
             is_clean: the model reads nothing but the user's words and what passes the broker; where
                 it may read anything, everything may have come from anybody.
+            parent: of the session that this one goes on from: whatever was seen there, at any time,
+                was seen before anything here.
         """
         self.position = 0
-        self.labels = BEST if is_clean else Labels(trust="untrusted", sensitivity="none")
-        self._lost: list[_Seen] = []
+        self._own = BEST if is_clean else Labels(trust="untrusted", sensitivity="none")
+        self._parent = parent
+        self._lost: list[tuple[_Seen, Labels]] = []
         self._trusted: dict[str, _Seen] = {}
-        self._alike: set[str] = set()
-        self._marked: list[_Seen] = []
+        self._alike: set[bytes] = set()
+        self._marked: dict[Labels, tuple[Marked, list[_Seen]]] = {}
+        self._texts_size = 0
+
+    @property
+    def labels(self) -> Labels:
+        """The worst of everything seen."""
+        return self._own if self._parent is None else join(self._own, self._parent.labels)
 
     @property
     def is_untrusted(self) -> bool:
         """Whether anything untrusted was seen."""
         return self.labels.trust == "untrusted"
 
+    @property
+    def has_marked(self) -> bool:
+        """Whether anything was seen that may be found again, or was lost."""
+        is_above = self._parent is not None and self._parent.has_marked
+        return bool(self._marked or self._lost) or is_above
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes, its parent aside."""
+        marked = sum(one.size + _TEXT_BYTES * len(seen) for one, seen in self._marked.values())
+        return self._texts_size + marked
+
     def see(self, sighting: Sighting) -> None:
         """Remember what was released."""
         if sighting.position != self.position + 1:
             raise ValueError(f"{sighting.position} does not follow {self.position}")
-        self.position = sighting.position
-        self.labels = join(self.labels, sighting.labels)
-        seen = _Seen(sighting.position, sighting.invocation, sighting.labels, "")
+        seen, labels = _Seen(sighting.position, sighting.invocation), sighting.labels
         if not sighting.content:
-            self._lost.append(seen)
-            return
-        texts = [exact(text) for text in _texts(json.loads(sighting.content))]
-        if sighting.labels != BEST:
-            kept = fold("\n".join(texts))
-            self._marked.append(_Seen(seen.position, seen.invocation, seen.labels, kept))
-        if sighting.labels.trust == "trusted":
-            for text in texts:
-                self._trusted.setdefault(text, seen)
-            self._alike.update(fold(text) for text in texts)
+            if not any(join(had, labels) == had for _, had in self._lost):
+                self._lost.append((seen, labels))
+        else:
+            texts = [exact(text) for text in _texts(json.loads(sighting.content))]
+            if labels != BEST:
+                marked, numbered = self._marked.setdefault(labels, (Marked(), []))
+                marked.add(fold("\n".join((*texts, *_hidden(texts)))))
+                numbered.append(seen)
+            if labels.trust == "trusted":
+                self._remember(texts, seen)
+        self._own = join(self._own, labels)
+        self.position = sighting.position  # last: half of it is not seen
+
+    def _remember(self, texts: list[str], seen: _Seen) -> None:
+        for text in texts:
+            if text not in self._trusted:
+                self._trusted[text] = seen
+                self._alike.add(fold(text))
+                self._texts_size += _TEXT_BYTES + 2 * len(text)
 
     def trusted(self, text: str) -> str:
         """The invocation that first released exactly this from a trusted source; empty: none did.
@@ -98,44 +143,73 @@ class Memory:
         Nothing that was met as untrusted before counts, and once something untrusted was lost
         nothing that came after it does.
         """
+        if self._parent is not None:
+            known = self._parent.trusted(text)
+            if known:
+                return known
         found = self._trusted.get(text)
         if found is None:
             return ""
-        if any(one.position < found.position for one in self._lost):
-            return ""
-        wanted = fold(text)
-        was_untrusted = any(
-            one.labels.trust == "untrusted"
-            and one.position < found.position
-            and wanted in one.folded
-            for one in self._marked
-        )
-        return "" if was_untrusted else found.invocation
+        return "" if self._was_untrusted(fold(text), before=found.position) else found.invocation
 
-    def is_like_trusted(self, folded: str) -> bool:
+    def _was_untrusted(self, folded: bytes, *, before: int | None = None) -> bool:
+        """Whether it is met in something untrusted, or may be."""
+        if self._parent is not None and self._parent._was_untrusted(folded):  # noqa: SLF001
+            return True
+
+        def counts(seen: _Seen) -> bool:
+            return before is None or seen.position < before
+
+        if any(labels.trust == "untrusted" and counts(seen) for seen, labels in self._lost):
+            return True
+        for labels, (marked, numbered) in self._marked.items():
+            if labels.trust != "untrusted" or not counts(numbered[0]):
+                continue
+            if not folded:
+                return True
+            first = next(marked.holders(folded), None)
+            if first is not None and counts(numbered[first]):
+                return True
+        return False
+
+    def is_like_trusted(self, folded: bytes) -> bool:
         """Whether something trusted folds to the same."""
-        return folded in self._alike
+        return folded in self._alike or (
+            self._parent is not None and self._parent.is_like_trusted(folded)
+        )
 
-    def carriers(self, folded: str) -> tuple[tuple[str, Labels], ...]:
-        """Invocations whose marked results have this in them, or a piece of it, and their labels.
+    def carried(self, folded: bytes) -> Carried:
+        """What marked results have of this: all of it, or a long piece.
 
         Args:
             folded: of the text that is looked for; an empty one is in none.
         """
         if not folded:
-            return ()
-        pieces = (folded,) if len(folded) <= PIECE else (folded, *_pieces(folded))
-        found = [
-            (one.invocation, one.labels)
-            for one in self._marked
-            if any(piece in one.folded for piece in pieces)
-        ]
-        return (*found, *((one.invocation, one.labels) for one in self._lost))
+            return Carried()
+        above = self._parent.carried(folded) if self._parent is not None else Carried()
+        found = [above.labels]
+        untrusted: list[_Seen] = []
+        for labels, (marked, numbered) in self._marked.items():
+            numbers, is_all = marked.sharers(folded)
+            if numbers or not is_all:
+                found.append(labels)
+            if labels.trust == "untrusted":
+                untrusted += [numbered[number] for number in numbers]
+                untrusted += [] if is_all else numbered[:1]
+        for seen, labels in self._lost:
+            found.append(labels)
+            if labels.trust == "untrusted":
+                untrusted.append(seen)
+        untrusted.sort(key=lambda seen: seen.position)
+        names = dict.fromkeys((*above.untrusted, *(seen.invocation for seen in untrusted)))
+        return Carried(labels=join(*found), untrusted=tuple(names)[:ORIGINS_MAX])
 
 
 def exact(text: str) -> str:
-    """The form in which texts are equal or not: Unicode's NFC."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    """The form in which texts are equal or not: Unicode's NFC, which makes nothing ASCII here."""
+    if text.isascii() or _LIKE_ASCII.search(text):
+        return text
+    return unicodedata.normalize("NFC", text)
 
 
 def spelled(value: JsonValue) -> str:
@@ -151,15 +225,11 @@ def spelled(value: JsonValue) -> str:
             return ""
 
 
-def remembered(words: Iterable[str]) -> str:
-    """What the user typed, as one text in which nothing runs from one message into the next."""
-    return "\n\n".join(exact(text) for text in words)
-
-
-def _pieces(folded: str) -> Iterator[str]:
-    """Overlapping pieces of a long text, from all over it where there are too many."""
-    step = max(PIECE // 2, len(folded) // _PIECES_MAX)
-    return (folded[at : at + PIECE] for at in range(0, len(folded) - PIECE + 1, step))
+def _hidden(texts: list[str]) -> Iterator[str]:
+    """What is encoded in them, for whoever tells the model to decode it."""
+    text = "\n".join(texts)
+    for start in range(0, len(text), FORM_CHARACTERS_MAX - _OVERLAP_CHARACTERS):
+        yield from undone(text[start : start + FORM_CHARACTERS_MAX])[1:]
 
 
 def _texts(value: JsonValue) -> Iterator[str]:

@@ -1,78 +1,42 @@
 """Each leaf of a call's arguments, and where it is known to come from.
 
-To trust, a leaf is exactly and wholly something that the user typed, that a fact or the operator's
-directory says, or that a trusted tool released. To distrust, likeness is enough. It says who and
-where, never that the deed was asked for.
+It says who and where, never that the deed was asked for. A fact counts where nothing untrusted has
+selected it.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from broker.core.arguments import JsonValue
 from broker.core.calls import Fact
-from broker.core.directory import Entry
-from broker.core.labels import BEST, Labels, Sensitivity, join
-from broker.core.pointers import Missing, Pointer, Reference
-from broker.core.provenance.folding import decoded, folded
-from broker.core.provenance.memory import Memory, exact, remembered, spelled
-from broker.core.schema_paths import described
-from broker.core.summary import leaves
+from broker.core.labels import BEST, Labels, join
+from broker.core.pointers import Reference
+from broker.core.provenance.finding import FactTexts, Finder, Known
+from broker.core.provenance.leaves import Leaf, leaves_of
+from broker.core.provenance.memory import Memory, exact, spelled
+from broker.core.provenance.origins import TRUSTED, WEAK, Origin, Source, worst
 
-Source = Literal[
-    "words",
-    "fact",
-    "directory",
-    "trusted_result",
-    "untrusted_result",
-    "weak",
-    "lookalike",
-    "unseen",
-]
-TRUSTED: Final[frozenset[Source]] = frozenset({"words", "fact", "directory", "trusted_result"})
-_CLEAN_ENOUGH: Final[frozenset[Source]] = frozenset({"weak", "unseen"})
 TEXT_CHARACTERS_MIN: Final = 4
 NUMBER_DIGITS_MIN: Final = 5
-LOOSE_CHARACTERS_MIN: Final = 5
-TRACED_CHARACTERS_MAX: Final = 65_536
-
-_MAILBOX: Final = re.compile(
-    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@([A-Za-z0-9.-]{1,253})", re.ASCII
-)
-_URL_HOST: Final = re.compile(r"https?://([A-Za-z0-9.-]{1,253})(?::[0-9]{1,5})?(?:/.*)?", re.ASCII)
-_JOINING: Final = frozenset(".-@+/:_%&=?#~\\")
+EMPTY_MAX: Final = 4
+"""So many empty values of a call say nothing; which of more are null and which are empty might."""
+_CLEAN_ENOUGH: Final[frozenset[Source]] = frozenset({"weak", "unseen"})
+_UNTRUSTED: Final = Labels(trust="untrusted", sensitivity="none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Where one value is known to come from.
+class Trace:
+    """What was found of a call's arguments.
 
     Attributes:
-        origins: invocations, facts or sources of the directory, as far as there are any.
-        carries: the most sensitive content that is found in it.
-        approved: of a value of the directory, the most sensitive content that it may receive.
+        origins: of every leaf that is not empty, or that names of the model's own lead to, by JSON
+            Pointer.
+        empty: how many leaves are neither.
     """
 
-    source: Source
-    origins: tuple[str, ...] = ()
-    carries: Sensitivity = "none"
-    approved: Sensitivity = "none"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What is known besides what the session has seen.
-
-    Attributes:
-        words: what the user typed.
-        facts: value by name, of facts that nothing untrusted selected.
-        entries: of the directory, for this principal.
-    """
-
-    words: Sequence[str] = ()
-    facts: Mapping[str, JsonValue] | None = None
-    entries: Sequence[Entry] = ()
+    origins: Mapping[str, Origin]
+    empty: int = 0
 
 
 def trace(
@@ -81,25 +45,32 @@ def trace(
     *,
     memory: Memory,
     known: Known,
-) -> dict[str, Origin]:
-    """The origin of every leaf that is not empty, by JSON Pointer.
+    facts: Mapping[str, Fact] | None = None,
+    selected_by: Mapping[str, Sequence[Reference]] | None = None,
+) -> Trace:
+    """The origin of every leaf.
 
     Args:
         arguments: of the call.
-        schema: of its arguments; what it enumerates is weak.
+        schema: of its arguments; what it enumerates is weak, names that it declares are nobody's.
         memory: what the session has seen.
         known: what else is known.
+        facts: as they were looked up for the call, by name.
+        selected_by: what each was looked up by, in an order in which each comes after those that
+            it was looked up by.
     """
-    find = _finder(memory, known)
-    traced: dict[str, Origin] = {}
-    for pointer, value in leaves(arguments):
-        if value in (None, "", [], {}) and not isinstance(value, bool | int | float):
-            continue
-        if _is_weak(value) or _is_enumerated(schema, pointer):
-            traced[pointer] = Origin(source="weak")
-        else:
-            traced[pointer] = find(exact(spelled(value))[:TRACED_CHARACTERS_MAX])
-    return traced
+    finder = Finder(memory=memory, known=known)
+    leaves = list(leaves_of(arguments, schema))
+    found = _origins(leaves, finder.find)
+    sound = unselected(facts or {}, selected_by or {}, found, memory)
+    if sound:
+        texts = FactTexts(sound)
+
+        def find(text: str, *, is_number: bool = False) -> Origin:
+            return texts.judge(text, finder.find(text, is_number=is_number))
+
+        found = _origins(leaves, find)
+    return Trace(origins=found, empty=len(leaves) - len(found))
 
 
 def unselected(
@@ -112,8 +83,7 @@ def unselected(
 
     Args:
         facts: as they were looked up.
-        selected_by: what each was looked up by, in an order in which each comes after those that
-            it was looked up by.
+        selected_by: what each was looked up by.
         traced: the arguments' origins, found without any fact.
         memory: what the session has seen.
     """
@@ -123,93 +93,56 @@ def unselected(
         fact = facts.get(name)
         if fact is None or fact.error or fact.absent:
             continue
-        if all(_is_sound(reference, facts, sound, traced, good) for reference in references):
+        arguments = [one for one in references if not one.root]
+        others = {one.root for one in references if one.root in selected_by}
+        if others <= sound.keys() and all(
+            _is_sound(reference, traced, good) for reference in arguments
+        ):
             sound[name] = fact.value
     return sound
 
 
-def _is_sound(
-    reference: Reference,
-    facts: Mapping[str, Fact],
-    sound: Mapping[str, JsonValue],
-    traced: Mapping[str, Origin],
-    good: frozenset[Source],
-) -> bool:
-    if reference.root in facts:
-        return reference.root in sound
-    if reference.root:
-        return True  # of the caller, whom the broker knows
+def _is_sound(reference: Reference, traced: Mapping[str, Origin], good: frozenset[Source]) -> bool:
+    """Whether all that is there is good; of nothing at all, that it was left out was a choice."""
     below = f"{reference.pointer}/"
-    return all(
+    found = [
         origin.source in good
         for pointer, origin in traced.items()
         if f"{pointer}/".startswith(below) or below.startswith(f"{pointer}/")
-    )
+    ]
+    return all(found) and (bool(found) or "unseen" in good)
 
 
-def input_labels(traced: Mapping[str, Origin], memory: Memory) -> Labels:
+def input_labels(trace: Trace, memory: Memory) -> Labels:
     """What the arguments make of whatever a tool does with them.
 
     A value that nobody has seen, or that says too little, may be anything that the model was told.
     """
-    doubtful = {"untrusted_result", "lookalike"}
+    doubtful: set[Source] = {"untrusted_result", "lookalike"}
     if memory.is_untrusted:
-        doubtful |= {"unseen", "weak"}
-    is_doubtful = any(origin.source in doubtful for origin in traced.values())
-    carried = (Labels(trust="trusted", sensitivity=one.carries) for one in traced.values())
-    return join(Labels(trust="untrusted", sensitivity="none") if is_doubtful else BEST, *carried)
+        doubtful |= _CLEAN_ENOUGH
+    is_doubtful = any(origin.source in doubtful for origin in trace.origins.values())
+    is_doubtful = is_doubtful or (memory.is_untrusted and trace.empty > EMPTY_MAX)
+    carried = (Labels(trust="trusted", sensitivity=one.carries) for one in trace.origins.values())
+    return join(_UNTRUSTED if is_doubtful else BEST, *carried)
 
 
-def _finder(memory: Memory, known: Known) -> Callable[[str], Origin]:
-    words = remembered(known.words)
-    words_folded = [folded(text) for text in known.words]
-    facts = _fact_texts(known.facts or {})
-    entries: dict[str, Entry] = {}
-    for entry in known.entries:
-        entries.setdefault(_compared(entry.value), entry)
-    alike = {folded(text) for text in (*facts, *entries)}
-
-    def trusted(text: str) -> Origin | None:
-        if _stands_in(text, words):
-            return Origin(source="words")
-        if text in facts:
-            return Origin(source="fact", origins=(facts[text],))
-        entry = _entry(text, entries)
-        if entry is not None:
-            return Origin(source="directory", origins=(entry.source,), approved=entry.sensitivity)
-        by = memory.trusted(text)
-        return Origin(source="trusted_result", origins=(by,)) if by else None
-
-    def distrusted(text: str, carried: Sequence[tuple[str, Labels]]) -> Origin:
-        loose = folded(text)
-        if len(loose) >= LOOSE_CHARACTERS_MIN and (
-            loose in alike
-            or memory.is_like_trusted(loose)
-            or any(loose in typed for typed in words_folded)
-        ):
-            return Origin(source="lookalike")
-        untrusted = tuple(by for by, labels in carried if labels.trust == "untrusted")
-        return Origin(source="untrusted_result" if untrusted else "unseen", origins=untrusted)
-
-    def find(text: str) -> Origin:
-        carried = _carried(text, memory)
-        carries = join(*(labels for _, labels in carried)).sensitivity
-        return replace(trusted(text) or distrusted(text, carried), carries=carries)
-
-    return find
+def _origins(leaves: Iterable[Leaf], find: Callable[..., Origin]) -> dict[str, Origin]:
+    found: dict[str, Origin] = {}
+    for leaf in leaves:
+        names = [find(exact(name)) for name in leaf.names if len(name) >= TEXT_CHARACTERS_MIN]
+        if not leaf.is_empty:
+            found[leaf.pointer] = worst([_origin(leaf, find), *names])
+        elif leaf.names:
+            found[leaf.pointer] = worst(names or [WEAK])
+    return found
 
 
-def _carried(text: str, memory: Memory) -> tuple[tuple[str, Labels], ...]:
-    """Results that this has something of, in whichever form."""
-    found: dict[tuple[str, Labels], None] = {}
-    for form in decoded(text):
-        loose = folded(form) if len(form) < LOOSE_CHARACTERS_MIN * 100 else _fold_long(form)
-        found.update(dict.fromkeys(memory.carriers(loose)))
-    return tuple(found)
-
-
-def _fold_long(text: str) -> str:
-    return folded.__wrapped__(text)
+def _origin(leaf: Leaf, find: Callable[..., Origin]) -> Origin:
+    value = leaf.value
+    if leaf.is_enumerated or _is_weak(value):
+        return WEAK
+    return find(exact(spelled(value)), is_number=not isinstance(value, str))
 
 
 def _is_weak(value: JsonValue) -> bool:
@@ -222,63 +155,3 @@ def _is_weak(value: JsonValue) -> bool:
             return len(exact(value)) < TEXT_CHARACTERS_MIN
         case _:
             return False
-
-
-def _is_enumerated(schema: JsonValue, pointer: str) -> bool:
-    shown = described(schema, Pointer.parse(pointer))
-    return (
-        not isinstance(shown, Missing)
-        and isinstance(shown, dict)
-        and ("enum" in shown or "const" in shown)
-    )
-
-
-def _stands_in(text: str, words: str) -> bool:
-    """Whether it stands in the words as a whole, and is not a piece of something longer."""
-    start = words.find(text)
-    while start >= 0:
-        end = start + len(text)
-        if _ends(words[:start][::-1][:2]) and _ends(words[end : end + 2]):
-            return True
-        start = words.find(text, start + 1)
-    return False
-
-
-def _ends(beyond: str) -> bool:
-    """Whether a value ends before these characters, read away from it."""
-    if not beyond:
-        return True
-    if beyond[0].isalnum() or beyond[0] == "_":
-        return False
-    return not (beyond[0] in _JOINING and len(beyond) > 1 and beyond[1].isalnum())
-
-
-def _fact_texts(facts: Mapping[str, JsonValue]) -> dict[str, str]:
-    return {
-        exact(spelled(value)): name
-        for name, fact in facts.items()
-        for _, value in leaves({"value": fact})
-        if spelled(value)
-    }
-
-
-def _entry(text: str, entries: Mapping[str, Entry]) -> Entry | None:
-    """By the value itself; a mailbox or URL also by its domain or host, where those are known."""
-    compared = _compared(text)
-    found = entries.get(compared)
-    if found is not None:
-        return found if found.kind not in ("domain", "host") or compared == text else None
-    mailbox, url = _MAILBOX.fullmatch(text), _URL_HOST.fullmatch(text)
-    if mailbox is not None:
-        domain = entries.get(mailbox[1].lower())
-        return domain if domain is not None and domain.kind == "domain" else None
-    if url is not None:
-        host = entries.get(url[1].lower())
-        return host if host is not None and host.kind == "host" else None
-    return None
-
-
-def _compared(text: str) -> str:
-    """Mailboxes and hosts are the same in any case of ASCII; nothing else is."""
-    text = exact(text)
-    return text.lower() if text.isascii() and _MAILBOX.fullmatch(text) else text

@@ -7,7 +7,10 @@ import pytest
 from broker.core.directory import Entry
 from broker.core.labels import BEST, Labels
 from broker.core.provenance.memory import Memory, Sighting
-from broker.core.provenance.tracing import Known, Origin, input_labels, trace
+from broker.core.provenance.finding import Known
+from broker.core.provenance.origins import Origin
+from broker.core.provenance.places import places
+from broker.core.provenance.tracing import Trace, input_labels, trace
 
 UNTRUSTED = Labels(trust="untrusted", sensitivity="none")
 SCHEMA = {"properties": {"to": {"type": "string"}, "kind": {"enum": ["invoice", "receipt"]}}}
@@ -27,9 +30,11 @@ def remembering(*seen: tuple[Labels, object], is_clean: bool = True) -> Memory:
     return memory
 
 
-def origin(value: object, *seen: tuple[Labels, object], **known: object) -> Origin:
-    traced = trace({"to": value}, SCHEMA, memory=remembering(*seen), known=Known(**known))
-    return traced["/to"]
+def origin(
+    value: object, *seen: tuple[Labels, object], words: tuple[str, ...] = (), entries: object = ()
+) -> Origin:
+    known = Known(words=words, places=places(entries))
+    return trace({"to": value}, SCHEMA, memory=remembering(*seen), known=known).origins["/to"]
 
 
 @pytest.mark.parametrize(
@@ -70,12 +75,12 @@ def test_two_messages_of_the_user_are_not_one_text():
 def test_what_says_too_little_is_weak(value):
     at = "kind" if value == "invoice" else "to"
     traced = trace({at: value}, SCHEMA, memory=remembering(), known=Known(words=[str(value)]))
-    assert traced[f"/{at}"].source == "weak"
+    assert traced.origins[f"/{at}"].source == "weak"
 
 
 @pytest.mark.parametrize("value", [None, "", [], {}])
 def test_what_is_empty_comes_from_nowhere(value):
-    assert trace({"to": value}, SCHEMA, memory=remembering(), known=Known()) == {}
+    assert trace({"to": value}, SCHEMA, memory=remembering(), known=Known()).origins == {}
 
 
 def test_a_known_mailbox_is_of_the_directory_with_what_it_was_approved_for():
@@ -150,7 +155,7 @@ def test_after_something_untrusted_was_lost_no_later_result_is_trusted():
         Sighting(position=2, invocation="invocations/2", labels=BEST, content=b'"ACC-000123"')
     )
     traced = trace({"to": "ACC-000123"}, SCHEMA, memory=memory, known=Known())
-    assert traced["/to"].source != "trusted_result"
+    assert traced.origins["/to"].source != "trusted_result"
 
 
 @pytest.mark.parametrize(
@@ -165,5 +170,6 @@ def test_after_something_untrusted_was_lost_no_later_result_is_trusted():
     ],
 )
 def test_a_result_is_no_better_than_what_went_in(source, is_clean, trust):
-    labels = input_labels({"/to": Origin(source=source)}, Memory(is_clean=is_clean))
+    traced = Trace(origins={"/to": Origin(source=source)})
+    labels = input_labels(traced, Memory(is_clean=is_clean))
     assert labels.trust == trust
