@@ -18,7 +18,6 @@ verdicts contains {
 	"code": "CODE_CONTAINED",
 	"message": "What this does stays in a container of its own.",
 } if {
-	_fit
 	_sandboxed
 	input.tool.sandbox.profile in data.parameters.code.isolated
 	input.tool.behaviour.open_world == false
