@@ -20,7 +20,7 @@ from broker.core.recorded import MalformedRecord, RecordedDecision, is_decision,
 from broker.v1 import admin_pb2, types_pb2
 from broker.v1.admin_pb2_grpc import AdminServiceStub
 
-PAGE_SIZE: Final = 500
+PAGE_SIZE: Final = 200
 # Only a first look, which spares reading what is surely no decision.
 _MARK: Final = b'"kind":"call.decided"'
 

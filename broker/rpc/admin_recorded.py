@@ -1,5 +1,6 @@
 """AdminService's part about past decisions: what was asked and what was said, read by pages."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -40,8 +41,10 @@ class RecordedMethods(admin_pb2_grpc.AdminServiceServicer):
             before=cursor_of(request.page_token, listing=_DECISIONS),
         )
         found, last = await self._recorded.page(query)
+        # A page can be a megabyte, and calls wait for this loop.
+        told = await asyncio.to_thread(lambda: [decision_out(decision) for decision in found])
         return admin_pb2.ListRecordedDecisionsResponse(
-            decisions=[decision_out(decision) for decision in found],
+            decisions=told,
             next_page_token="" if last is None else token_of(_DECISIONS, cursor_after(last)),
         )
 

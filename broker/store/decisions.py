@@ -24,19 +24,21 @@ CHUNK: Final = 200
 
 _NEWEST: Final = "~"  # sorts behind every name
 _CURSOR_PARTS: Final = 2
+# Only a first look, which spares reading what is surely no decision.
+_MARK: Final = b'"kind":"call.decided"'
 
 
 def list_decisions(database: Database, query: DecisionQuery) -> tuple[RecordedDecision, ...]:
     """A page of decisions, newest call first."""
     found: list[RecordedDecision] = []
     bytes_left = query.bytes_max
-    for row in _decided(database, query):
+    for row, said in _decided(database, query):
         contents = database.row(_CONTENTS, {"entry": row["id"]})
         bytes_left -= len(row["entry"]) + (len(contents["body"]) if contents else 0)
         if found and bytes_left < 0:
             break
         body = None if contents is None else json.loads(contents["body"])
-        found.append(recorded_decision(json.loads(row["entry"]), body))
+        found.append(recorded_decision(said, body))
         if len(found) >= min(query.page_size, PAGE_SIZE_MAX):
             break
     return tuple(found)
@@ -53,7 +55,9 @@ def _contents_of(entry: Mapping[str, JsonValue]) -> Mapping[str, JsonValue] | No
     return contents if isinstance(contents, dict) else None
 
 
-def _decided(database: Database, query: DecisionQuery) -> Iterator[Row]:
+def _decided(
+    database: Database, query: DecisionQuery
+) -> Iterator[tuple[Row, Mapping[str, JsonValue]]]:
     """Entries of decisions, newest call first, chunk by chunk."""
     parts = query.before.split(" ")
     before, entry = parts if len(parts) == _CURSOR_PARTS else (_before(query.until), "")
@@ -63,7 +67,10 @@ def _decided(database: Database, query: DecisionQuery) -> Iterator[Row]:
     while rows := database.rows(
         _entries(is_filtered=bool(query.tool)), {**values, "before": before, "entry": entry}
     ):
-        yield from (row for row in rows if is_decision(json.loads(row["entry"])))
+        for row in rows:
+            said = json.loads(row["entry"]) if _MARK in row["entry"] else {}
+            if is_decision(said):
+                yield row, said
         before, entry = rows[-1]["invocation"], rows[-1]["id"]
 
 

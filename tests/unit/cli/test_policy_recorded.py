@@ -236,6 +236,8 @@ def test_an_export_is_replayed_without_a_broker(run: Run, tmp_path: Path) -> Non
             decided(2, [COVERED], question=refund(9_000)),
             decided(3, [said(Effect.DENY, "FROZEN", stage="screen", family="")], question=None),
             (decided(4, [COVERED], question=refund(4_000))[0], None),
+            # What a tool's answer says is no decision, however much it looks like one.
+            ({**decided(5, [], question=None)[0], "kind": "call.ended"}, {"kind": "call.decided"}),
         ],
     )
     found = replayed(run, "--export", str(file))
