@@ -56,7 +56,8 @@ def check(
 ) -> None:
     """Check a policy here, without a broker.
 
-    As `activate` would: layout, types, entry point; but not against the policy in force.
+    As `activate` would: layout, types, traps, entry point; but not against the policy in force. And
+    what `activate` does not mind: formatting, length, names.
     """
     configured = settings()
     where = tools or configured.tools
@@ -67,9 +68,11 @@ def check(
         previous_families=(),
         dropped=(),
     )
-    from broker.cli.policy_check import checked_policy  # noqa: PLC0415 - OPA's parts, for this alone
+    # OPA's parts, for this command alone.
+    from broker.cli.policy_check import checked_policy, require_style  # noqa: PLC0415
 
     bundle = checked_policy(order, manifests, configured.opa)
+    require_style(order.files, configured.opa)
     if as_json:
         print_json({"policy_revision": bundle.revision, "families": list(bundle.families)})
     else:

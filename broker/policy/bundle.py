@@ -19,6 +19,7 @@ from broker.core.arguments import JsonValue
 from broker.core.canonical import content_digest
 from broker.core.question_schema import EXAMPLE
 from broker.policy import opa_command
+from broker.policy.lint import trap_findings
 from broker.policy.opa_command import ENTRY_POINT, CommandRefused
 from broker.policy.opinion import opinion_of
 from broker.policy.schemas import ToolSchemas, write_schemas
@@ -148,6 +149,8 @@ def build(
     revision = revision_of(files)
     with tempfile.TemporaryDirectory(prefix="callbroker-bundle-") as scratch:
         bundle = _compile(Path(scratch), files, revision, opa=opa, tools=tools or {})
+    if trapped := trap_findings(opa, files, library=library, tools=tools or {}):
+        raise BundleRefused(trapped)
     return PolicyBundle(
         revision=revision, files=files, families=tuple(sorted(sources.families)), bundle=bundle
     )

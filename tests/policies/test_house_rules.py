@@ -2,17 +2,22 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from broker.policy.bundle import build
+from broker.policy.lint import Declared, documented_parameters, own_modules, style, traps
 from broker.policy.sources import library_directory
+from broker.policy.syntax import trees
 from tests.fakes.policy_trees import opa
-from tests.policies.trees import TREES
+from tests.policies.trees import TREES, tools_beside
 
 ROOTS = [path or library_directory() for path in TREES.values()]
 MODULES = [path for root in ROOTS for path in sorted(root.rglob("*.rego"))]
 FOLDERS = sorted({module.parent for module in MODULES})
 LINES_MAX = 120
+NOWHERE = Path("/nowhere")  # so that every module is judged, the shipped ones too
 
 # What a rule may not call, and why; `policies/README.md` says the same in words.
 WITHHELD = {
@@ -29,6 +34,21 @@ WITHHELD = {
     "the process": {"opa.runtime", "trace", "print", "internal.print", "rego.parse_module"},
     "credentials": {"providers.aws.sign_req"},
 }
+
+
+@pytest.mark.parametrize("label", TREES)
+def test_nothing_is_let_through_by_what_a_rule_does_not_say(label):
+    bundle = build(opa=opa(), directory=TREES[label], tools=tools_beside(TREES[label]))
+    modules = own_modules(bundle.files, library=NOWHERE)
+    read = trees(opa(), modules)
+    documented = {}
+    for path, tree in read.items():
+        family = path.split("/")[-2]
+        documented[family] = documented.get(family, frozenset()) | documented_parameters(tree)
+    parameters = json.loads(bundle.files["parameters/data.json"])
+    rules = {path: tree for path, tree in read.items() if not path.startswith("broker/decision/")}
+    assert traps(rules, Declared(parameters=parameters, documented=documented)) == []
+    assert [told for told in style(opa(), modules) if not told.startswith("broker/decision/")] == []
 
 
 def run(*arguments):
