@@ -205,5 +205,5 @@ class Shadowing:
             await asyncio.sleep(self._write_interval_s)
             try:
                 await self.write()
-            except BrokerError as error:
-                _log.warning("shadow_not_written", reason=error.reason)
+            except Exception as error:  # noqa: BLE001 - it is written with the next writing
+                _log.warning("shadow_not_written", error=repr(error))
