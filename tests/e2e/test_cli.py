@@ -11,13 +11,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from broker.cli.main import main
+from tests.fakes.policy_trees import opa
 
 ROOT = Path(__file__).parents[2]
 COMMAND_S = 90.0
@@ -205,6 +207,10 @@ def test_the_story_of_a_call_is_told_and_the_log_is_checked_without_a_broker(
     assert entry in project.callbroker(*verify, code=1)
 
 
+def _codes(verdicts: Iterable[dict[str, str]]) -> list[tuple[str, str]]:
+    return sorted((verdict["family"], verdict["code"]) for verdict in verdicts)
+
+
 def test_a_past_call_is_asked_again_becomes_a_case_and_is_replayed(
     project: Project, tmp_path: Path
 ) -> None:
@@ -218,8 +224,23 @@ def test_a_past_call_is_asked_again_becomes_a_case_and_is_replayed(
     question = json.loads(project.callbroker("policy", "input", call))
     assert question["call"]["arguments"] == {"note_id": "n-1"}
     entry = project.told("audit", "show", call)["entries_json"][-1]["invocation"]
-    record = project.told("policy", "input", call)
+    record: dict[str, Any] = project.told("policy", "input", call)
     assert (record["question_json"], record["invocation"]) == (question, entry)
+    bundle = tmp_path / "bundle.tar.gz"
+    project.callbroker("policy", "bundle", str(bundle), "policies")
+    evaluated = subprocess.run(
+        [opa(), "eval", "-b", bundle, "-I", "--format=raw", "data.broker.decision.decision"],
+        input=project.callbroker("policy", "input", call),
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
+        check=True,
+    )
+    answer = json.loads(evaluated.stdout)
+    assert answer["revision"] == record["policy_revision"]
+    assert _codes(answer["verdicts"]) == _codes(
+        verdict for verdict in record["verdicts"] if verdict["stage"] == "policy"
+    )
     case = project.callbroker("policy", "case", call, "--family", "notes")
     assert "call: {tool: delete_note, arguments: {note_id: n-1}}" in case
     assert "expect: {effect: HOLD, codes: [DELETE_NEEDS_PERSON]}" in case
