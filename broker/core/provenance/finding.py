@@ -15,6 +15,7 @@ from broker.core.labels import BEST, Labels, Sensitivity, join
 from broker.core.provenance.decoding import decoded
 from broker.core.provenance.folding import fold, folded
 from broker.core.provenance.leaves import leaves_of
+from broker.core.provenance.marked import INDEXED_BYTES_MIN
 from broker.core.provenance.memory import ORIGINS_MAX, Memory, exact, spelled
 from broker.core.provenance.origins import TRUSTED, Origin
 from broker.core.provenance.places import NOWHERE, Places
@@ -82,7 +83,7 @@ class Finder:
             return replace(trusted, carries=carried.sensitivity)
         if len(loose) >= LOOSE_BYTES_MIN and (
             self.known.places.is_like(loose)
-            or self.memory.is_like_trusted(loose)
+            or (self.memory.is_like_trusted(loose) and not self.memory.has(text))
             or words_of(tuple(self.known.words)).is_like(text, loose)
         ):
             return Origin(source="lookalike", carries=carried.sensitivity)
@@ -96,16 +97,25 @@ class Finder:
         """Results that this has something of, in whichever form."""
         self.left -= _LOOK_CHARACTERS
         if not self.memory.has_marked:
-            return _Carried(BEST, ())
+            return _Carried(forms=(loose,))
         forms = decoded(text)
         self.left -= sum(max(len(form), _LOOK_CHARACTERS) for form in forms.texts)
-        needles = dict.fromkeys((loose, *map(_folded, forms.texts[1:]), *_tokens(text)))
-        found = [self.memory.carried(needle) for needle in needles]
+        others = (_folded(form) for form in forms.texts[1:])
+        # By chance anything short is found somewhere.
+        others = (other for other in others if len(other) >= INDEXED_BYTES_MIN)
+        needles = dict.fromkeys((loose, *others))
+        parts = dict.fromkeys((*needles, *_tokens(text)))
+        found = [self.memory.carried(part) for part in parts]
         labels = join(*(one.labels for one in found))
         if not forms.is_complete:
             labels = join(labels, self.memory.labels)
         names = dict.fromkeys(name for one in found for name in one.untrusted)
-        return _Carried(labels, tuple(names)[:ORIGINS_MAX])
+        return _Carried(
+            labels=labels,
+            untrusted=tuple(names)[:ORIGINS_MAX],
+            forms=tuple(needles),
+            is_complete=forms.is_complete,
+        )
 
     def _trusted(self, text: str, carried: "_Carried", *, is_number: bool) -> Origin | None:
         if words_of(tuple(self.known.words)).has(text, is_number=is_number):
@@ -115,7 +125,7 @@ class Finder:
         if place is not None and (place.is_whole or not carried.is_untrusted):
             entry = place.entry
             return Origin(source="directory", origins=(entry.source,), approved=entry.sensitivity)
-        by = self.memory.trusted(text)
+        by = self.memory.trusted(text, carried.forms) if carried.is_complete else ""
         return Origin(source="trusted_result", origins=(by,)) if by else None
 
     def _unlooked(self) -> Origin:
@@ -152,10 +162,14 @@ class FactTexts:
         return origin
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Carried:
-    labels: Labels
-    untrusted: tuple[str, ...]
+    """What marked results have of a text, and of what forms of it that is."""
+
+    forms: tuple[bytes, ...]
+    is_complete: bool = True
+    labels: Labels = BEST
+    untrusted: tuple[str, ...] = ()
 
     @property
     def is_untrusted(self) -> bool:

@@ -1,7 +1,8 @@
 """All that is marked, untrusted or sensitive, in one long folded text that is searched quickly.
 
-Of every fourth place eight bytes are written down, so that most of what is not there is known not
-to be there without reading megabytes. Whatever looks as if it were there is then looked up.
+Of every fourth place eight bytes are written down, in two slots of one table, so that most of what
+is not there is known not to be there without reading megabytes. Whatever looks as if it were there
+is then looked up.
 """
 
 import sys
@@ -14,7 +15,7 @@ PIECE: Final = 16
 three more is always found, wherever it begins."""
 _GRAM: Final = 8
 _STEP: Final = 4
-_INDEXED_MIN: Final = _GRAM + _STEP - 1
+INDEXED_BYTES_MIN: Final = _GRAM + _STEP - 1
 _SLOTS: Final = (4_093, 65_521, 262_139, 1_048_573, 2_097_143, 4_194_301, 16_777_213)  # primes
 _FILLED: Final = 16  # slots for each that is written down, at least, while there are larger tables
 _LOOKED_UP_MAX: Final = 64
@@ -49,7 +50,7 @@ class Marked:
 
     def holders(self, needle: bytes) -> Iterator[int]:
         """The numbers of those that have all of this, rising."""
-        if not needle or (len(needle) >= _INDEXED_MIN and not self._may_have(needle)):
+        if not needle or (len(needle) >= INDEXED_BYTES_MIN and not self._may_have(needle)):
             return
         at = self._all.find(needle)
         while at >= 0:
@@ -64,7 +65,7 @@ class Marked:
 
         Not all: so much of it looked alike that it was not looked up to the end.
         """
-        if len(needle) <= PIECE:
+        if len(needle) < PIECE + _STEP:
             return set(self.holders(needle)), True
         found: set[int] = set()
         hits = self._hits(needle)
@@ -91,11 +92,12 @@ class Marked:
             if end <= begin:
                 continue
             for gram in memoryview(bytes(self._all[begin:end])).cast("Q"):
-                slots[gram % count] = 1
+                slots[gram % count] = slots[gram % (count - 2)] = 1
 
     def _has(self, needle: bytes, offset: int) -> bool:
         gram = int.from_bytes(needle[offset : offset + _GRAM], _ORDER)
-        return bool(self._slots[gram % len(self._slots)])
+        slots, count = self._slots, len(self._slots)
+        return bool(slots[gram % count] and slots[gram % (count - 2)])
 
     def _may_have(self, needle: bytes) -> bool:
         last = len(needle) - _GRAM
@@ -111,7 +113,9 @@ class Marked:
         for shift in range(min(_GRAM, len(hits))):
             end = shift + (len(needle) - shift) // _GRAM * _GRAM
             grams = memoryview(needle[shift:end]).cast("Q")
-            hits[shift::_GRAM] = bytes([slots[gram % count] for gram in grams])
+            hits[shift::_GRAM] = bytes(
+                [slots[gram % count] and slots[gram % (count - 2)] for gram in grams]
+            )
         return hits
 
     def _common(self, needle: bytes, offset: int) -> int:

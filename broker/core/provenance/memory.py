@@ -9,7 +9,7 @@ taken for the worst that was seen.
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -137,20 +137,30 @@ class Memory:
                 self._alike.add(fold(text))
                 self._texts_size += _TEXT_BYTES + 2 * len(text)
 
-    def trusted(self, text: str) -> str:
+    def trusted(self, text: str, forms: Collection[bytes]) -> str:
         """The invocation that first released exactly this from a trusted source; empty: none did.
 
         Nothing that was met as untrusted before counts, and once something untrusted was lost
         nothing that came after it does.
+
+        Args:
+            text: in its exact form.
+            forms: what it folds to, and what it may have been made of does.
         """
         if self._parent is not None:
-            known = self._parent.trusted(text)
+            known = self._parent.trusted(text, forms)
             if known:
                 return known
         found = self._trusted.get(text)
         if found is None:
             return ""
-        return "" if self._was_untrusted(fold(text), before=found.position) else found.invocation
+        if any(self._was_untrusted(form, before=found.position) for form in forms):
+            return ""
+        return found.invocation
+
+    def has(self, text: str) -> bool:
+        """Whether exactly this was released from a trusted source, be it trusted or not."""
+        return text in self._trusted or (self._parent is not None and self._parent.has(text))
 
     def _was_untrusted(self, folded: bytes, *, before: int | None = None) -> bool:
         """Whether it is met in something untrusted, or may be."""
