@@ -26,6 +26,7 @@ Per = Literal["principal", "agent", "session", "tool"]
 
 DEADLINE_S: Final = 30.0
 PROFILE: Final = "strict"
+PRINCIPAL: Final = "principal"
 ROWS_MAX: Final = 100
 
 
@@ -258,6 +259,23 @@ def reached(manifest: ToolManifest, arguments: Mapping[str, JsonValue]) -> tuple
 def carried(manifest: ToolManifest, arguments: Mapping[str, JsonValue]) -> tuple[str, ...]:
     """Pointers to what a call carries there; undeclared where it may do harm, every leaf."""
     return _declared_or_all(manifest, manifest.payload, arguments)
+
+
+def bound(manifest: ToolManifest) -> tuple[str, ...]:
+    """Pointers to arguments that a scope binds to the principal, themselves or by what they select.
+
+    A call whose fact says that it is somebody else's never comes to policy (`core.floor`).
+    """
+    found: dict[str, None] = {}
+    for scope in manifest.scopes:
+        for sides in scope.where.items():
+            if PRINCIPAL not in {side.root for side in sides}:
+                continue
+            for side in sides:
+                fact = manifest.facts.get(side.root)
+                selecting = (side,) if fact is None else fact.references
+                found.update((str(one.pointer), None) for one in selecting if not one.root)
+    return tuple(found)
 
 
 def _declared_or_all(

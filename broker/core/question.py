@@ -12,7 +12,7 @@ from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
 from broker.core.calls import Caller, Fact, History, ToolCall, Usage
 from broker.core.labels import BEST, Labels
-from broker.core.manifest import Output, ToolManifest, carried, reached
+from broker.core.manifest import Output, ToolManifest, bound, carried, reached
 from broker.core.provenance.origins import Origin
 from broker.core.question_schema import QUESTION_VERSION, WEEKDAYS
 from broker.core.summary import leaves
@@ -96,6 +96,7 @@ def _tool(manifest: ToolManifest, arguments: Mapping[str, JsonValue], output: Ou
         },
         "targets": [*reached(manifest, arguments)],
         "payload": [*carried(manifest, arguments)],
+        "bound": [*bound(manifest)],
         "output": {
             "trust": output.trust,
             "sensitivity": output.sensitivity,

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from broker.core.calls import Caller, Fact, ToolCall
+from broker.core.arguments import JsonValue
+from broker.core.calls import Caller, Fact, Principal, ToolCall
 from broker.core.control import Control
 from broker.core.directory import subjects_of
 from broker.core.labels import BEST, Labels
@@ -15,7 +17,8 @@ from broker.core.provenance.places import KnownPlaces
 from broker.core.provenance.tracing import input_labels, trace
 from broker.enforcer.memories import Memories, Recalled
 
-_DIRECTORY_BYTES: int = 1024 * 1024  # counts for as much where it is not in order yet
+PRINCIPAL: Final = "principal"
+_DIRECTORY_BYTES: Final = 1024 * 1024  # counts for as much where it is not in order yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,9 @@ class Tracer:
         """
         principal, directory = caller.principal, control.directory
 
+        looked_up = {PRINCIPAL: _told_of(principal), **facts}
+        selected_by = {name: spec.references for name, spec in manifest.facts.items()}
+
         def look(memory: Memory) -> Traced:
             known = Known(
                 words=caller.session.words,
@@ -76,8 +82,8 @@ class Tracer:
                 manifest.arguments,
                 memory=memory,
                 known=known,
-                facts=facts,
-                selected_by={name: spec.references for name, spec in manifest.facts.items()},
+                facts=looked_up,
+                selected_by={PRINCIPAL: (), **selected_by},
             )
             return Traced(
                 origins=found.origins,
@@ -89,6 +95,12 @@ class Tracer:
         size = len(call.canonical)
         size += 0 if self.places.is_ready(directory) else _size(control)
         return await self.memories.look(recalled, sightings, look, size=size)
+
+
+def _told_of(principal: Principal) -> Fact:
+    """What the host says of whom the call is for: known to the broker, and to no tool."""
+    value: JsonValue = {"id": principal.id, "attributes": dict(principal.attributes)}
+    return Fact(name=PRINCIPAL, source="the host", value=value)
 
 
 def _size(control: Control) -> int:

@@ -62,7 +62,12 @@ async def order_session(
 ) -> Mandate:
     """What the host does: it alone says who the customer is and what they typed."""
     return await broker.create_mandate(
-        principal=CUSTOMER, groups=GROUPS, agent=AGENT, words=words, scopes=scopes
+        principal=CUSTOMER,
+        groups=GROUPS,
+        agent=AGENT,
+        words=words,
+        scopes=scopes,
+        context="mediated",  # this agent reads nothing but that and what the broker hands it
     )
 
 

@@ -33,7 +33,8 @@ _OVERLAYS: Mapping[str, Path] = {"tau/retail": _HERE / "retail"}
 class BrokerAdapter:
     """See the evaluator's README; a new one is made for each suite."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, preset: str = "") -> None:
+        self._preset = preset or os.environ.get(PRESET, "")
         self._stack = ExitStack()
         # The evaluator ends no adapter: it drops one and makes the next.
         self._close = weakref.finalize(self, self._stack.close)
@@ -73,7 +74,7 @@ class BrokerAdapter:
         operator.put_tools(documents)
         operator.activate_policy(
             POLICIES if self._contained else None if overlay is None else overlay / "policies",
-            preset=os.environ.get(PRESET, ""),
+            preset=self._preset,
         )
         for name in self._names.values():
             operator.grant(f"groups/{_GROUP}", f"{name}:use")

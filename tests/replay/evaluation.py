@@ -14,6 +14,7 @@ from tests.replay.adapter import BrokerAdapter
 
 VARIABLE = "CALLBROKER_REPLAY"
 ABSENT = f"{VARIABLE} is not set: the recorded traffic is not here, and nothing was replayed."
+AGENTDOJO = ("agentdojo/workspace", "agentdojo/banking")
 SUITES = ("tau/retail", "agentdojo/workspace", "agentdojo/banking", "injecagent", "asb", "redcode")
 
 
@@ -28,16 +29,30 @@ def evaluator() -> ModuleType | None:
     return importlib.import_module("evaluate")
 
 
-def replayed(suite: str, *, failures: int = 20) -> dict[str, Any]:
-    """The evaluator's row for one suite: every trace, benign and hostile."""
+def replayed(
+    *suites: str, name: str = "", preset: str = "", adaptive: bool = False, failures: int = 20
+) -> dict[str, Any]:
+    """The evaluator's row for a suite, or for several pooled: every trace, benign and hostile.
+
+    Args:
+        suites: whose traces; a new broker for each.
+        name: of the row; the suite's, where it is one.
+        preset: of the policy; else what CALLBROKER_PRESET says, else the default.
+        adaptive: the attackers know whom the directory knows.
+        failures: how many to name at most.
+    """
     evaluate = evaluator()
     assert evaluate is not None
-    adapter = BrokerAdapter()
-    try:
-        tally = evaluate.replay(adapter, suite, "suite", failures)
-    finally:
-        adapter.close()
-    row: dict[str, Any] = evaluate.report(suite, tally)
+    pooled = evaluate.Tally()
+    for suite in suites:
+        adapter = BrokerAdapter(preset=preset)
+        try:
+            tally = evaluate.replay(adapter, suite, "suite", failures, adaptive)
+        finally:
+            adapter.close()
+        pooled.add(tally)
+        pooled.failures += tally.failures
+    row: dict[str, Any] = evaluate.report(name or suites[0], pooled)
     return row
 
 

@@ -10,6 +10,7 @@ COLUMNS: Columns = (
     ("benign_allow_pct", "allow %"),
     ("benign_deny_pct", "deny %"),
     ("holds_per_100_calls", "holds/100"),
+    ("tasks_autonomous_pct", "alone %"),
     ("attack_traces", "attacks"),
     ("attack_block_pct", "blocked %"),
     ("attack_deny_pct", "denied %"),

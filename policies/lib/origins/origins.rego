@@ -23,6 +23,12 @@ clean if {
 	not "untrusted" in labels
 }
 
+# A scope binds this leaf to the principal, by a record of whose it is.
+own(at) if {
+	some pointer in input.tool.bound
+	_under(at, pointer)
+}
+
 _under(at, pointer) if at == pointer
 
 _under(at, pointer) if startswith(at, concat("", [pointer, "/"]))

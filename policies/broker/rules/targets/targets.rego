@@ -3,8 +3,8 @@
 # description: |
 #   Once a session has read what a stranger may have written, a call that reaches somebody, or that
 #   destroys something, runs only if each target is the user's own word, a fact, known to the
-#   operator's directory or released by a trusted tool. What reaches nobody, and can be undone, is
-#   the user's own affair.
+#   operator's directory or released by a trusted tool, or is the user's own by a record that the
+#   tool's scope binds. What reaches nobody, and can be undone, is the user's own affair.
 # schemas:
 #   - input: schema.input
 # custom:
@@ -62,8 +62,8 @@ verdicts contains {
 	"message": "This reaches somebody whom only a stranger's words have named.",
 } if {
 	not _tame
-	some origin in _targets
-	origin.source in {"untrusted_result", "lookalike"}
+	some at, origin in _targets
+	_strange(at, origin)
 }
 
 verdicts contains {
@@ -93,15 +93,24 @@ _tame if _all_known
 _tame if _clean
 
 _only_untrusted if {
-	some origin in _targets
-	origin.source in {"untrusted_result", "lookalike"}
+	some at, origin in _targets
+	_strange(at, origin)
 }
 
 _writes if input.tool.behaviour.read_only == false
 
 _all_known if {
 	count(_targets) > 0
-	every origin in _targets { origin.source in data.parameters.targets.trusted }
+	every at, origin in _targets { _known(at, origin) }
+}
+
+_known(_, origin) if origin.source in data.parameters.targets.trusted
+
+_known(at, _) if origins.own(at)
+
+_strange(at, origin) if {
+	origin.source in {"untrusted_result", "lookalike"}
+	not origins.own(at)
 }
 
 _clean if {
