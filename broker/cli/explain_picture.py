@@ -26,6 +26,7 @@ from broker.policy.explaining.values import (
 _WIDTH_MAX: Final = 110
 _VALUE_CHARACTERS_MAX: Final = 80
 _UNDEFINED: Final = "(undefined)"
+_TRUTHS: Final = frozenset({"true", "false"})
 _WHOSE: Final = frozenset({"principal", "session", "agent"})
 
 
@@ -89,7 +90,7 @@ def _said(condition: Condition) -> str:
     """With values, and in the author's names where values alone say nothing: `true`, `1 == 1`."""
     values, source = condition.values, condition.source
     left, equals, right = values.partition(" == ")
-    if values in {"true", "false"}:
+    if values in _TRUTHS or (equals and {left, right} <= _TRUTHS):
         values = source
     elif condition.held and equals and left == right:
         values = source if left in source else f"{source}, {left}"

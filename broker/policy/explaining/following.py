@@ -26,6 +26,7 @@ from broker.policy.explaining.values import Condition, Place
 _DEPTH_MAX: Final = 12
 _LEAVES_MAX: Final = 40
 _WAYS_MAX: Final = 4
+_MEMBER: Final = "internal.member_2"
 _BINDINGS: Final = frozenset({"assign", "eq"})
 
 
@@ -140,6 +141,21 @@ class Follower:
             return
         if not _binds(expression):
             yield self._leaf(query, event, expression, end, held=True)
+        if expression.operator == _MEMBER:  # of what a rule gathers: why it is in there
+            for path in self._named(query, expression):
+                body = next((q for q in self.account.of_rule(path) if q.exits()), None)
+                if body is not None:
+                    yield from self._held(body, depth + 1)
+
+    def _named(self, query: Query, expression: Expression) -> set[str]:
+        """The rules that an expression names, in any part that OPA made of it."""
+        found: set[str] = set()
+        for event in query.events:
+            terms = event.node.get("terms") if event.op == "Eval" else None
+            module = self._module(event.at.file)
+            if isinstance(terms, list) and module.expression_at(event.at) is expression:
+                found |= {self._rule_within(path_of(term)) for term in terms} - {""}
+        return found
 
     def _failed(self, query: Query, depth: int) -> Iterator[Leaf]:
         """What kept this body from holding."""

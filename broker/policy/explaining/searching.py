@@ -22,7 +22,16 @@ _FOLLOWED_MAX: Final = 4
 _ASKED_A_ROUND_MAX: Final = 80
 _FOUND_MAX: Final = 3
 # What somebody could ask otherwise, then what may come to differ, then what is declared.
-_NEARNESS: Final = ("call", "session", "usage", "time", "facts", "principal", "scopes")
+_NEARNESS: Final = (
+    "call",
+    "session",
+    "usage",
+    "time",
+    "facts",
+    "principal",
+    "scopes",
+    "provenance",
+)
 
 Goal = Callable[[Opinion], bool]
 

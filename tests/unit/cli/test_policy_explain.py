@@ -67,6 +67,7 @@ def test_a_verdict_is_shown_with_its_line_and_its_values():
         ("4000 <= 6000", "a <= b", True, "4000 <= 6000"),
         ('"EUR" == "EUR"', "refund.currency == order.currency", True, 'order.currency, "EUR"'),
         ("false == false", "tool.destructive == false", True, "tool.destructive == false"),
+        ("true == false", "tool.destructive == false", False, "tool.destructive == false is false"),
         ("true", "input.open", True, "input.open"),
         ("false", "input.open", False, "input.open is false"),
         ("x := input.y (undefined)", "x := input.y", False, "x := input.y (undefined)"),

@@ -5,6 +5,8 @@
 #   family says nothing: until a rule speaks for it, the preset's silence decides.
 # schemas:
 #   - input: schema.input
+# custom:
+#   costs: No holds; it allows.
 package broker.rules.behaviour
 
 verdicts contains {
