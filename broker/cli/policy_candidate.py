@@ -1,19 +1,23 @@
 """The policy of a directory, built here as a broker would build it, to be tried on past calls."""
 
 import contextlib
+import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.cli.connection import looking
 from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.opening import refusing
 from broker.cli.policy_check import checked_policy
 from broker.cli.trees import checked, documents, policy_files
+from broker.core.manifest import ToolManifest, parse
 from broker.policy import opa_binary
 from broker.policy.bundle import PolicyBundle
 from broker.ports import PolicyOrder
+from broker.v1 import admin_pb2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,26 +35,27 @@ class Candidate:
 
 
 @contextlib.contextmanager
-def candidate(directory: Path | None, *, preset: str, tools: Path | None) -> Iterator[Candidate]:
+def candidate(
+    directory: Path | None, *, preset: str, tools: Path | None, asks: bool = False
+) -> Iterator[Candidate]:
     """Build a policy.
 
     Args:
-        directory: an operator's own tree; as configured where there is none, and where none is
-            configured, the shipped library alone.
+        directory: an operator's own tree; the shipped library alone where there is none.
         preset: as configured where empty.
         tools: manifests that its rules are typed by; as configured where there are none.
+        asks: where none are configured, take those that the broker has in force.
 
     Raises:
         CommandFailed: it is refused, with every finding, or there is no OPA.
     """
     configured = settings()
     where = tools or configured.tools
-    tree = directory or configured.policies
     order = PolicyOrder(
-        files={} if tree is None else policy_files(tree),
+        files={} if directory is None else policy_files(directory),
         preset=preset or configured.preset,
     )
-    manifests = [] if where is None else checked(documents([where]))
+    manifests = _in_force() if asks and where is None else _read(where)
     bundle = checked_policy(order, manifests, configured.opa)
     with refusing():
         opa = opa_binary.find(configured.opa)
@@ -60,3 +65,13 @@ def candidate(directory: Path | None, *, preset: str, tools: Path | None) -> Ite
         path = Path(scratch) / "bundle.tar.gz"
         path.write_bytes(bundle.bundle)
         yield Candidate(bundle=bundle, preset=order.preset, opa=opa, path=path)
+
+
+def _read(where: Path | None) -> list[ToolManifest]:
+    return [] if where is None else checked(documents([where]))
+
+
+def _in_force() -> list[ToolManifest]:
+    with looking() as line:
+        told = line.ask(line.stub.ListManifests, admin_pb2.ListManifestsRequest()).manifests
+    return [parse(json.loads(manifest.document_json)) for manifest in told]

@@ -9,6 +9,7 @@ import typer
 
 from broker.cli.case_text import case_lines
 from broker.cli.connection import looking
+from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.json_output import print_json
 from broker.cli.names import short
@@ -40,7 +41,7 @@ def policy_case(
     preset: Annotated[str, typer.Option(help="As configured where left out.")] = "",
     tools: Annotated[
         Path | None,
-        typer.Option(help="Manifests that rules are typed by; as configured where left out."),
+        typer.Option(help="Manifests that rules are typed by; as configured, or else as in force."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -55,7 +56,8 @@ def policy_case(
     with looking() as line:
         decision = asked_decision(find_decision(line, call))
     chosen = family or _only(families_of(decision))
-    with candidate(directory, preset=preset, tools=tools) as built:
+    tree = directory or settings().policies
+    with candidate(tree, preset=preset, tools=tools, asks=True) as built:
         made = make_case(decision, chosen, bundle=built.bundle, opa=built.opa)
     name = f"{decision.summary or decision.tool} ({short(decision.invocation)})"
     found = made.found

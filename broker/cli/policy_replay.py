@@ -39,7 +39,7 @@ def policy_replay(
     preset: Annotated[str, typer.Option(help="As configured where left out.")] = "",
     tools: Annotated[
         Path | None,
-        typer.Option(help="Manifests that rules are typed by; as configured where left out."),
+        typer.Option(help="Manifests that rules are typed by; as configured, or else as in force."),
     ] = None,
     export: Annotated[
         Path | None,
@@ -72,7 +72,8 @@ def policy_replay(
 
     forbidden = _classes(fail_on)
     decisions = _decisions(export, tool=tool, since=since)
-    with candidate(directory, preset=preset, tools=tools) as built, refusing():
+    tree, asks = directory or environment.settings().policies, export is None
+    with candidate(tree, preset=preset, tools=tools, asks=asks) as built, refusing():
         found = replay(
             decisions,
             ManyQuestions(opa=built.opa, bundle=built.path, revision=built.bundle.revision),

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from broker.cli import environment
 from broker.cli.failures import ExitCode
 from broker.core.decision import Effect, HoldTerms, Verdict
+from broker.tools.registry import read_manifests
 from broker.v1 import admin_pb2, types_pb2
 from tests.exported_decisions import NOW, decided, name_of, refund, write_export
 from tests.fakes.admin_server import FakeServices
@@ -208,6 +209,20 @@ def test_a_policy_that_changes_nothing_passes(run: Run, services: FakeServices) 
     assert found["changes"] == {}
     asked = services.request("ListRecordedDecisions")
     assert (asked.tool, asked.start_time.ToJsonString()) == ("refund", "2026-11-01T00:00:00Z")
+
+
+def test_rules_are_typed_by_the_tools_in_force_where_no_others_are_named(
+    run: Run, services: FakeServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CALLBROKER_TOOLS")
+    services.answers["ListRecordedDecisions"] = pages(told(3, [COVERED], question=refund(4_000)))
+    services.answers["ListManifests"] = admin_pb2.ListManifestsResponse(
+        manifests=[
+            admin_pb2.Manifest(name=name, document_json=json.dumps(document).encode())
+            for name, document in read_manifests(TREES["support_desk"].parent / "tools")
+        ]
+    )
+    assert replayed(run)["asked"] == 1
 
 
 def test_what_would_run_from_now_on_fails(run: Run, services: FakeServices) -> None:
