@@ -129,6 +129,7 @@ class Decider:
         caller: Caller,
         *,
         hold: Hold | None = None,
+        refusal: Verdict | None = None,
     ) -> Considered:
         """One pass through the stages.
 
@@ -136,11 +137,15 @@ class Decider:
             call: the frozen call.
             caller: for whom and through whom.
             hold: the approved hold that is taken up again, if one is.
+            refusal: why it could not be frozen as it was meant.
 
         Raises:
             DependencyError: a part cannot be asked; nothing was decided.
         """
         control = self.control()
+        if refusal is not None:
+            # Before the tool is looked up: what it names says nothing of which tools there are.
+            return Considered(control=control, tool=None, plan=make_plan(settle((refusal,))))
         tool = control.tools.get(call.tool)
         scopes = effective_scopes(control, caller, now=self.clock())
         screened = screen(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from broker.core import limits
-from broker.core.calls import Caller, Invocation, ToolCall
+from broker.core.calls import Caller, Invocation
 from broker.core.control import Control, RegisteredTool
 from broker.core.decision import STAGE_SETTLE, Effect, Verdict, settle
 from broker.core.errors import Defect, RequestIdReused
@@ -18,7 +18,7 @@ from broker.core.plan import make_plan
 from broker.core.unit import Conflict, ConflictOn
 from broker.enforcer.committing import Committer, Recorded
 from broker.enforcer.deciding import Decider, effective_scopes
-from broker.enforcer.freezing import freeze_call
+from broker.enforcer.freezing import Frozen, freeze_call
 from broker.enforcer.recording import record_new
 from broker.enforcer.shadowing import Shadowing
 from broker.enforcer.turns import Turns
@@ -102,7 +102,7 @@ class Enforcer:
             OutcomeUnstored: it ran, or may have, and that could not be recorded.
         """
         asked_at = self._clock()
-        call = await freeze_call(
+        frozen = await freeze_call(
             self._store,
             caller,
             request_id=request_id,
@@ -110,30 +110,31 @@ class Enforcer:
             arguments_json=arguments_json,
             now=asked_at,
         )
-        mediated = self._mediate(call, caller, asked_at)
+        mediated = self._mediate(frozen, caller, asked_at)
         invocation = await self._own.run(mediated, share=caller.session.name)
         if invocation.state is InvocationState.HELD and hold_wait_s > 0:
             wait_s = min(hold_wait_s, limits.HOLD_WAIT_S_MAX)
             return await self._invocations.wait(invocation, wait_s=wait_s)
         return invocation
 
-    async def _mediate(self, call: ToolCall, caller: Caller, asked_at: float) -> Invocation:
+    async def _mediate(self, frozen: Frozen, caller: Caller, asked_at: float) -> Invocation:
+        call = frozen.call
         known = await self._store.find_request(caller.session.name, call.request_id)
         if known is not None:
-            return await self._same(known, call)
+            return await self._same(known, frozen)
         async with self._turns.of(self._decider.contended(call, caller)):
-            recorded = await self._decide_and_record(call, caller, asked_at)
+            recorded = await self._decide_and_record(frozen, caller, asked_at)
         if recorded is not None:
             self._shadowing.offer(recorded.recording.invocation, recorded.considered)
             return await self._committer.follow(recorded, caller)
         known = await self._store.find_request(caller.session.name, call.request_id)
         if known is None:
             raise Defect("A request id is taken and nobody has it.")
-        return await self._same(known, call)
+        return await self._same(known, frozen)
 
     async def _decide_and_record(
         self,
-        call: ToolCall,
+        frozen: Frozen,
         caller: Caller,
         asked_at: float,
     ) -> Recorded | None:
@@ -141,10 +142,10 @@ class Enforcer:
 
         None: another request with this id was recorded first.
         """
-        name = f"invocations/{self._ids()}"
+        call, name = frozen.call, f"invocations/{self._ids()}"
         # A refusal at the end needs nothing to stand still.
         for is_pinned in (*[True] * limits.RECORD_ATTEMPTS_MAX, False):
-            considered = await self._decider.consider(call, caller)
+            considered = await self._decider.consider(call, caller, refusal=frozen.refusal)
             if not is_pinned:
                 decision = settle((*considered.plan.decision.verdicts, _CONTENDED))
                 considered = replace(considered, plan=make_plan(decision))
@@ -159,11 +160,12 @@ class Enforcer:
                 await self._committer.look_again(conflict, caller)
         raise Defect("A refusal could not be recorded.")
 
-    async def _same(self, known: Invocation, call: ToolCall) -> Invocation:
-        if known.call.digest != call.digest:
+    async def _same(self, known: Invocation, frozen: Frozen) -> Invocation:
+        # What its handles stood for then, or nothing yet.
+        if known.call.digest not in {frozen.call.digest, frozen.asked_digest}:
             raise RequestIdReused(
                 "This request id was used for another call of this session.",
-                metadata={"request_id": call.request_id},
+                metadata={"request_id": frozen.call.request_id},
             )
         if known.state is not InvocationState.RUNNING:
             return known
