@@ -7,6 +7,7 @@ import pytest
 
 from broker.policy.bundle import PolicyBundle, build
 from broker.policy.cases.judging import differences
+from broker.policy.cases.report import report
 from broker.policy.cases.running import Outcome, run
 from broker.policy.cases.tables import Case, read_cases
 from broker.policy.sources import library_directory
@@ -57,3 +58,11 @@ def test_every_family_is_silent_on_some_call(label):
     tree = TREES[label]
     silent = {case.family for case in read_cases(bundle(tree)) if not case.expected.codes}
     assert silent == set(bundle(tree).families)
+
+
+def test_every_line_and_code_of_the_shipped_families_is_proven_by_a_case():
+    built = bundle(None)
+    found = report(opa(), built, cases(None), families=built.families)
+    assert [family.family for family in found.families] == [*built.families]
+    for family in found.families:
+        assert (family.lines_missed, family.codes_missed) == ((), ()), family.family
