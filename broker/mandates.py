@@ -17,7 +17,7 @@ from broker.core.errors import LimitExceeded, MalformedRequest, NotFound, StaleE
 from broker.core.scopes import Scope
 from broker.core.unit import AddMandate, AppendWords, Conflict, Mandate, RevokeMandate, Unit
 from broker.ports import Clock, IdFactory, Store
-from broker.sessions import NO_MANDATE, OPEN, REVOKED, Sessions
+from broker.sessions import NO_MANDATE, NO_SESSION, OPEN, REVOKED, Sessions
 
 _ADD_WORDS_ATTEMPTS_MAX = 5
 
@@ -29,6 +29,7 @@ class MandateOrder:
     Attributes:
         scopes: narrow what principal and agent hold; none means none.
         life_s: how long the session may last at most, seconds.
+        parent: the session that this one goes on from; empty for none.
     """
 
     principal: Principal
@@ -37,6 +38,7 @@ class MandateOrder:
     scopes: tuple[Scope, ...]
     context: Context = Context.OPEN
     life_s: float = limits.SESSION_LIFE_S_MAX
+    parent: str = ""
 
 
 class Mandates:
@@ -65,6 +67,8 @@ class Mandates:
 
         Raises:
             MalformedRequest: no such agent, or a field is out of bounds.
+            NotFound: no such parent session of this host and principal.
+            LimitExceeded: too many sessions in a line.
         """
         agent = self._control().agents.get(order.agent)
         if agent is None:
@@ -73,6 +77,7 @@ class Mandates:
                 metadata={"field": "agent"},
             )
         _check(order)
+        ancestors = await self._ancestors(host, order) if order.parent else ()
         now = self._clock()
         secret = secrets.token_urlsafe(32)
         name = f"mandates/{self._ids()}"
@@ -80,7 +85,7 @@ class Mandates:
             name=name,
             secret_digest=secret_digest(secret),
             host=host.subject,
-            session=_session_of(name, order, agent, now=now),
+            session=_session_of(name, order, agent, ancestors, now=now),
             redeem_by=now + limits.MANDATE_REDEEM_S,
         )
         entry = EntryDraft(
@@ -95,6 +100,7 @@ class Mandates:
                 "agent": order.agent,
                 "scopes": [*sorted(s.name for s in order.scopes)],
                 "context": order.context.value,
+                **({"parent": order.parent} if order.parent else {}),
             },
             contents={"words": list(order.words)},
         )
@@ -162,6 +168,22 @@ class Mandates:
             return False
         return True
 
+    async def _ancestors(
+        self, host: Credential, order: MandateOrder
+    ) -> tuple[tuple[str, Context], ...]:
+        """The line that the session goes on from; another host's or principal's is none."""
+        parent = await self._store.find_session(order.parent)
+        mandate = await self._store.find_mandate(name=parent.mandate) if parent else None
+        if parent is None or mandate is None or mandate.host != host.subject:
+            raise NotFound(NO_SESSION)
+        asked, had = order.principal, parent.principal
+        if (asked.id, asked.person) != (had.id, had.person):
+            raise NotFound(NO_SESSION)
+        line = (*parent.ancestors, (parent.name, parent.context))
+        if len(line) > limits.SESSION_ANCESTORS_MAX:
+            raise LimitExceeded(f"A session has at most {limits.SESSION_ANCESTORS_MAX} before it.")
+        return line
+
     async def _of(self, host: Credential, name: str) -> Mandate:
         found = await self._store.find_mandate(name=name)
         if found is None or found.host != host.subject:
@@ -169,7 +191,14 @@ class Mandates:
         return found
 
 
-def _session_of(mandate: str, order: MandateOrder, agent: Agent, *, now: float) -> Session:
+def _session_of(
+    mandate: str,
+    order: MandateOrder,
+    agent: Agent,
+    ancestors: tuple[tuple[str, Context], ...],
+    *,
+    now: float,
+) -> Session:
     life_s = min(max(order.life_s, 1.0), limits.SESSION_LIFE_S_MAX)
     return Session(
         name="",
@@ -184,6 +213,7 @@ def _session_of(mandate: str, order: MandateOrder, agent: Agent, *, now: float) 
         idle_expires_at=now + life_s,
         state=OPEN,
         secret_digest=b"",
+        ancestors=ancestors,
     )
 
 

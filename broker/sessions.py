@@ -24,7 +24,7 @@ CLOSED = "CLOSED"
 REVOKED = "REVOKED"
 
 NO_MANDATE = "There is no such mandate."
-_NO_SESSION = "There is no such session."
+NO_SESSION = "There is no such session."
 
 
 class Sessions:
@@ -96,7 +96,7 @@ class Sessions:
             or session.agent.id != agent.subject
             or not hmac.compare_digest(session.secret_digest, secret_digest(secret))
         ):
-            raise NotFound(_NO_SESSION)
+            raise NotFound(NO_SESSION)
         check_open(session, now=self._clock())
         return Caller(session=session, credential=agent.name)
 

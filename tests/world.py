@@ -237,6 +237,7 @@ class World:
         scopes: tuple[str, ...] = ("refunds:write",),
         words: tuple[str, ...] = ("My lamp arrived broken.",),
         context: Context = Context.OPEN,
+        parent: str = "",
     ) -> Caller:
         order = MandateOrder(
             principal=Principal(
@@ -246,6 +247,7 @@ class World:
             ),
             agent=self.agent.subject,
             context=context,
+            parent=parent,
             words=words,
             scopes=tuple(Scope(name=s) for s in scopes),
         )

@@ -137,6 +137,7 @@ def mandate_order(request: host_pb2.CreateMandateRequest) -> MandateOrder:
         scopes=tuple(scope_in(scope, field="scopes") for scope in request.scopes),
         context=Context.MEDIATED if mediated else Context.OPEN,
         life_s=life_s,
+        parent=request.parent_session,
     )
 
 

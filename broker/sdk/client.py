@@ -89,6 +89,7 @@ class Broker:
         groups: Sequence[str] = (),
         context: Context = "open",
         session_life_s: float | None = None,
+        parent_session: str = "",
     ) -> "Mandate":
         """Orders one session. For hosts alone: they say who the user is and what they typed.
 
@@ -101,6 +102,8 @@ class Broker:
             context: `mediated` if the model reads nothing but the words and what passes the
                 broker, else `open`.
             session_life_s: how long the session may last at most; a day where left out.
+            parent_session: name of the session that this one goes on from, of the same principal
+                and host; what its model has seen counts as seen here.
 
         Raises:
             BrokerError: Unauthenticated, NotPermitted, MalformedRequest, Unavailable.
@@ -113,6 +116,7 @@ class Broker:
             words=words,
             scopes=scopes,
             session_life_s=session_life_s,
+            parent_session=parent_session,
         )
         answer = await self._line.ask(CREATE_MANDATE, request)
         return Mandate(

@@ -28,6 +28,7 @@ def mandate_request(
     words: str | Sequence[str],
     scopes: Sequence[str | Scope],
     session_life_s: float | None,
+    parent_session: str = "",
 ) -> host_pb2.CreateMandateRequest:
     """An order for a session.
 
@@ -50,6 +51,7 @@ def mandate_request(
         words=[words] if isinstance(words, str) else words,
         scopes=[_scope(scope) for scope in _several("scopes", scopes)],
         context=_CONTEXTS[context],
+        parent_session=parent_session,
     )
     if session_life_s is not None:
         request.session_life.CopyFrom(duration(session_life_s))

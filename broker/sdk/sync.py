@@ -96,6 +96,7 @@ class SyncBroker:
         groups: Sequence[str] = (),
         context: Context = "open",
         session_life_s: float | None = None,
+        parent_session: str = "",
     ) -> "SyncMandate":
         """Orders one session. See `Broker.create_mandate`."""
         request = mandate_request(
@@ -106,6 +107,7 @@ class SyncBroker:
             words=words,
             scopes=scopes,
             session_life_s=session_life_s,
+            parent_session=parent_session,
         )
         answer = self._line.ask(CREATE_MANDATE, request)
         return SyncMandate(

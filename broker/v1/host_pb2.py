@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x62roker/v1/host.proto\x12\tbroker.v1\x1a\x15\x62roker/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"c\n\tPrincipal\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06groups\x18\x02 \x03(\t\x12\x17\n\x0f\x61ttributes_json\x18\x03 \x01(\x0c\x12\x11\n\tassurance\x18\x04 \x01(\t\x12\x0e\n\x06person\x18\x05 \x01(\t\"\xb6\x02\n\x14\x43reateMandateRequest\x12\'\n\tprincipal\x18\x01 \x01(\x0b\x32\x14.broker.v1.Principal\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\r\n\x05words\x18\x03 \x03(\t\x12 \n\x06scopes\x18\x04 \x03(\x0b\x32\x10.broker.v1.Scope\x12\x38\n\x07\x63ontext\x18\x05 \x01(\x0e\x32\'.broker.v1.CreateMandateRequest.Context\x12/\n\x0csession_life\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"J\n\x07\x43ontext\x12\x17\n\x13\x43ONTEXT_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43ONTEXT_OPEN\x10\x01\x12\x14\n\x10\x43ONTEXT_MEDIATED\x10\x02\"k\n\x15\x43reateMandateResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"1\n\x0f\x41\x64\x64WordsRequest\x12\x0f\n\x07mandate\x18\x01 \x01(\t\x12\r\n\x05words\x18\x02 \x03(\t\"\'\n\x10\x41\x64\x64WordsResponse\x12\x13\n\x0bwords_count\x18\x01 \x01(\x05\"7\n\x14RevokeSessionRequest\x12\x0f\n\x07mandate\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x17\n\x15RevokeSessionResponse2\xfa\x01\n\x0bHostService\x12R\n\rCreateMandate\x12\x1f.broker.v1.CreateMandateRequest\x1a .broker.v1.CreateMandateResponse\x12\x43\n\x08\x41\x64\x64Words\x12\x1a.broker.v1.AddWordsRequest\x1a\x1b.broker.v1.AddWordsResponse\x12R\n\rRevokeSession\x12\x1f.broker.v1.RevokeSessionRequest\x1a .broker.v1.RevokeSessionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x62roker/v1/host.proto\x12\tbroker.v1\x1a\x15\x62roker/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"c\n\tPrincipal\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06groups\x18\x02 \x03(\t\x12\x17\n\x0f\x61ttributes_json\x18\x03 \x01(\x0c\x12\x11\n\tassurance\x18\x04 \x01(\t\x12\x0e\n\x06person\x18\x05 \x01(\t\"\xce\x02\n\x14\x43reateMandateRequest\x12\'\n\tprincipal\x18\x01 \x01(\x0b\x32\x14.broker.v1.Principal\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\r\n\x05words\x18\x03 \x03(\t\x12 \n\x06scopes\x18\x04 \x03(\x0b\x32\x10.broker.v1.Scope\x12\x38\n\x07\x63ontext\x18\x05 \x01(\x0e\x32\'.broker.v1.CreateMandateRequest.Context\x12/\n\x0csession_life\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0eparent_session\x18\x07 \x01(\t\"J\n\x07\x43ontext\x12\x17\n\x13\x43ONTEXT_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43ONTEXT_OPEN\x10\x01\x12\x14\n\x10\x43ONTEXT_MEDIATED\x10\x02\"k\n\x15\x43reateMandateResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"1\n\x0f\x41\x64\x64WordsRequest\x12\x0f\n\x07mandate\x18\x01 \x01(\t\x12\r\n\x05words\x18\x02 \x03(\t\"\'\n\x10\x41\x64\x64WordsResponse\x12\x13\n\x0bwords_count\x18\x01 \x01(\x05\"7\n\x14RevokeSessionRequest\x12\x0f\n\x07mandate\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x17\n\x15RevokeSessionResponse2\xfa\x01\n\x0bHostService\x12R\n\rCreateMandate\x12\x1f.broker.v1.CreateMandateRequest\x1a .broker.v1.CreateMandateResponse\x12\x43\n\x08\x41\x64\x64Words\x12\x1a.broker.v1.AddWordsRequest\x1a\x1b.broker.v1.AddWordsResponse\x12R\n\rRevokeSession\x12\x1f.broker.v1.RevokeSessionRequest\x1a .broker.v1.RevokeSessionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,19 +39,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRINCIPAL']._serialized_start=123
   _globals['_PRINCIPAL']._serialized_end=222
   _globals['_CREATEMANDATEREQUEST']._serialized_start=225
-  _globals['_CREATEMANDATEREQUEST']._serialized_end=535
-  _globals['_CREATEMANDATEREQUEST_CONTEXT']._serialized_start=461
-  _globals['_CREATEMANDATEREQUEST_CONTEXT']._serialized_end=535
-  _globals['_CREATEMANDATERESPONSE']._serialized_start=537
-  _globals['_CREATEMANDATERESPONSE']._serialized_end=644
-  _globals['_ADDWORDSREQUEST']._serialized_start=646
-  _globals['_ADDWORDSREQUEST']._serialized_end=695
-  _globals['_ADDWORDSRESPONSE']._serialized_start=697
-  _globals['_ADDWORDSRESPONSE']._serialized_end=736
-  _globals['_REVOKESESSIONREQUEST']._serialized_start=738
-  _globals['_REVOKESESSIONREQUEST']._serialized_end=793
-  _globals['_REVOKESESSIONRESPONSE']._serialized_start=795
-  _globals['_REVOKESESSIONRESPONSE']._serialized_end=818
-  _globals['_HOSTSERVICE']._serialized_start=821
-  _globals['_HOSTSERVICE']._serialized_end=1071
+  _globals['_CREATEMANDATEREQUEST']._serialized_end=559
+  _globals['_CREATEMANDATEREQUEST_CONTEXT']._serialized_start=485
+  _globals['_CREATEMANDATEREQUEST_CONTEXT']._serialized_end=559
+  _globals['_CREATEMANDATERESPONSE']._serialized_start=561
+  _globals['_CREATEMANDATERESPONSE']._serialized_end=668
+  _globals['_ADDWORDSREQUEST']._serialized_start=670
+  _globals['_ADDWORDSREQUEST']._serialized_end=719
+  _globals['_ADDWORDSRESPONSE']._serialized_start=721
+  _globals['_ADDWORDSRESPONSE']._serialized_end=760
+  _globals['_REVOKESESSIONREQUEST']._serialized_start=762
+  _globals['_REVOKESESSIONREQUEST']._serialized_end=817
+  _globals['_REVOKESESSIONRESPONSE']._serialized_start=819
+  _globals['_REVOKESESSIONRESPONSE']._serialized_end=842
+  _globals['_HOSTSERVICE']._serialized_start=845
+  _globals['_HOSTSERVICE']._serialized_end=1095
 # @@protoc_insertion_point(module_scope)

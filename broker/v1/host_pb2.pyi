@@ -99,10 +99,15 @@ class CreateMandateRequest(_message.Message):
     SCOPES_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
     SESSION_LIFE_FIELD_NUMBER: _builtins.int
+    PARENT_SESSION_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     """"agents/{id}": only this agent can redeem the mandate."""
     context: Global___CreateMandateRequest.Context.ValueType
     """What the model reads besides."""
+    parent_session: _builtins.str
+    """"sessions/{uuid}" that this one goes on from, of the same host and principal, at most 8 in a
+    line: what was seen there counts as seen here. Left out: none.
+    """
     @_builtins.property
     def principal(self) -> Global___Principal:
         """Whose authority the session uses."""
@@ -128,10 +133,11 @@ class CreateMandateRequest(_message.Message):
         scopes: _abc.Iterable[_types_pb2.Scope] | None = ...,
         context: Global___CreateMandateRequest.Context.ValueType = ...,
         session_life: _duration_pb2.Duration | None = ...,
+        parent_session: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["principal", b"principal", "session_life", b"session_life"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "context", b"context", "principal", b"principal", "scopes", b"scopes", "session_life", b"session_life", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "context", b"context", "parent_session", b"parent_session", "principal", b"principal", "scopes", b"scopes", "session_life", b"session_life", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
