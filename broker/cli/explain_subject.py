@@ -74,7 +74,7 @@ def here(
         CommandFailed: there is none, or the policy is refused.
     """
     subject = of_call(call) if call else None if given is None else of_file(given)
-    with candidate(directory, preset=preset, tools=tools) as built:
+    with candidate(directory, preset=preset, tools=tools, asks=bool(call)) as built:
         subject = subject or of_case(built.bundle, case)
         explanation = explain(
             built.bundle,

@@ -45,7 +45,7 @@ def policy_explain(
     preset: Annotated[str, typer.Option(help="As configured where left out.")] = "",
     tools: Annotated[
         Path | None,
-        typer.Option(help="Manifests that rules are typed by; as configured where left out."),
+        typer.Option(help="Manifests that rules are typed by; as configured, or else as in force."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -213,7 +213,9 @@ def _run(opa: Path, arguments: Sequence[str], *, directory: Path, given: bytes) 
         raise PolicyUnavailable("OPA cannot be run.") from error
     if len(printed) > PRINTED_BYTES_MAX:
         raise NotFollowed("its steps are too many to be followed")
-    if code != 0:
+    if code < 0:
+        raise NotFollowed("OPA was not done in time")
+    if code > 0:
         raise NotFollowed(_why(printed))
     return printed
 

@@ -248,3 +248,24 @@ def test_long_values_are_cut_and_what_strangers_wrote_is_escaped():
     (condition,) = explanation.spoken[0].conditions
     assert "\u202e" not in condition.values
     assert len(condition.values) < 120
+
+
+def test_what_a_rule_gathers_is_followed_to_what_put_it_there():
+    rules = """
+verdicts contains {"effect": "HOLD", "code": "WAITS", "message": "Waits."} if "HOLD" in _effects
+
+_effects contains "HOLD" if input.time.weekday == "Monday"
+"""
+    explanation = explain(bundle_of(family(rules)), EXAMPLE, opa=opa(), families=("sample",))
+    values = [condition.values for condition in said(explanation, "WAITS").conditions]
+    assert values == ['"HOLD" in ["HOLD"]', '"Monday" == "Monday"']
+
+
+def test_a_change_is_asked_only_of_what_the_question_has():
+    """Putting in a fact that was never looked up would claim what nobody could bring about."""
+    rule = (
+        'verdicts contains {"effect": "ALLOW", "code": "FINE", "message": "Fine."} '
+        "if input.facts.order.value.open == true"
+    )
+    explanation = explain(bundle_of(family(rule)), EXAMPLE, opa=opa(), families=("sample",))
+    assert explanation.allowed_if == ()
