@@ -17,14 +17,14 @@ _terms := {
 	},
 }
 
-_fine := {"effect": "ALLOW", "code": "FINE", "message": "Fine."}
+_fine := {"effect": "ALLOW", "code": "READ_ONLY", "message": "Fine."}
 
 _said(family) := {[verdict.effect, verdict.code] | some verdict in found.verdicts} if {
 	found := decision.decision with data.callbroker as _terms
 		with data.broker.rules.sample as family
 }
 
-test_what_a_family_says_is_the_answer if _said({"verdicts": {_fine}}) == {["ALLOW", "FINE"]}
+test_what_a_family_says_is_the_answer if _said({"verdicts": {_fine}}) == {["ALLOW", "READ_ONLY"]}
 
 test_where_no_family_speaks_silence_holds if {
 	_said({"verdicts": set()}) == {["HOLD", "SILENCE"]}
