@@ -68,9 +68,7 @@ class Operator(AbstractContextManager["Operator"]):
             timeout=_DEADLINE_S,
         )
 
-    def activate_policy(
-        self, directory: Path | None = None, *, preset: str = ""
-    ) -> Sequence[str]:
+    def activate_policy(self, directory: Path | None = None, *, preset: str = "") -> Sequence[str]:
         """Put the shipped rule families in force, and those of a directory; returns their names."""
         files = (
             {str(p.relative_to(directory)): p.read_bytes() for p in _files(directory)}

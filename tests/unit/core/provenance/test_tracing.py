@@ -6,8 +6,8 @@ import pytest
 
 from broker.core.directory import Entry
 from broker.core.labels import BEST, Labels
-from broker.core.provenance.memory import Memory, Sighting
 from broker.core.provenance.finding import Known
+from broker.core.provenance.memory import Memory, Sighting
 from broker.core.provenance.origins import Origin
 from broker.core.provenance.places import places
 from broker.core.provenance.tracing import Trace, input_labels, trace
