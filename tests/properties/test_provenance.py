@@ -5,7 +5,7 @@ import json
 import string
 from urllib.parse import quote
 
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from broker.core.directory import Entry
@@ -101,6 +101,7 @@ def test_it_is_known_for_a_strangers_in_whatever_dress_it_is_sent(value, sent):
 
 
 @given(value=strangers, cut=st.integers(1, 12), echoed=dresses)
+@example(value="000zqx000@22222223qzx.example", cut=1, echoed=DRESSES[5])
 def test_no_later_result_makes_it_better(value, cut, echoed):
     results = (
         (UNTRUSTED, {"first": value[:cut], "rest": value[cut:]}),

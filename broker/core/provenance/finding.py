@@ -6,7 +6,7 @@ or too much to be looked at to the end is taken for the worst that the session h
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -97,7 +97,7 @@ class Finder:
         """Results that this has something of, in whichever form."""
         self.left -= _LOOK_CHARACTERS
         if not self.memory.has_marked:
-            return _Carried(forms=(loose,))
+            return _Carried()
         forms = decoded(text)
         self.left -= sum(max(len(form), _LOOK_CHARACTERS) for form in forms.texts)
         others = (_folded(form) for form in forms.texts[1:])
@@ -113,7 +113,7 @@ class Finder:
         return _Carried(
             labels=labels,
             untrusted=tuple(names)[:ORIGINS_MAX],
-            forms=tuple(needles),
+            forms=forms.texts,
             is_complete=forms.is_complete,
         )
 
@@ -125,7 +125,9 @@ class Finder:
         if place is not None and (place.is_whole or not carried.is_untrusted):
             entry = place.entry
             return Origin(source="directory", origins=(entry.source,), approved=entry.sensitivity)
-        by = self.memory.trusted(text, carried.forms) if carried.is_complete else ""
+        if not carried.is_complete or not self.memory.has(text):
+            return None
+        by = self.memory.trusted(text, _apart(text, carried.forms))
         return Origin(source="trusted_result", origins=(by,)) if by else None
 
     def _unlooked(self) -> Origin:
@@ -164,9 +166,9 @@ class FactTexts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Carried:
-    """What marked results have of a text, and of what forms of it that is."""
+    """What marked results have of a text, and what forms it was looked for in."""
 
-    forms: tuple[bytes, ...]
+    forms: tuple[str, ...] = ()
     is_complete: bool = True
     labels: Labels = BEST
     untrusted: tuple[str, ...] = ()
@@ -178,6 +180,13 @@ class _Carried:
     @property
     def sensitivity(self) -> Sensitivity:
         return self.labels.sensitivity
+
+
+def _apart(text: str, forms: Iterable[str]) -> set[bytes]:
+    """What a text folds to, and each thing that was found encoded in it does."""
+    lines = (line for form in forms for line in (form, *form.split("\n")) if form != text)
+    found = {fold(line) for line in lines}
+    return {_folded(text), *(one for one in found if len(one) >= INDEXED_BYTES_MIN)}
 
 
 def _tokens(text: str) -> list[bytes]:
