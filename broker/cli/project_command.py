@@ -45,7 +45,7 @@ def init(
     tokens = token_path(configured, "").relative_to(directory.resolve())
     say(
         f"OPA {OPA_VERSION}   ready{built}",
-        "Project      ready   2 tools, 2 rule families, preset balanced",
+        "Project      ready   2 tools, a rule family beside the shipped ones, preset balanced",
         ours("Tokens       ready   ") + theirs(f"{tokens}: for you alone"),
         "",
         "Now, a terminal each:",

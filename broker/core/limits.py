@@ -73,6 +73,7 @@ STORE_DEADLINE_S: Final = 10.0
 EXCLUSIVE_WAIT_S: Final = 15.0
 HOLD_WAIT_S_MAX: Final = 60.0
 RECORD_ATTEMPTS_MAX: Final = 3
+RECORD_ATTEMPTS_FOR_MEMORY_MAX: Final = 64  # calls side by side release results to each other
 WRITE_DEADLINE_S: Final = 60.0  # for a reader to take the next message of a stream
 CREDENTIAL_RECHECK_S: Final = 3.0
 

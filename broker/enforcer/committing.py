@@ -7,6 +7,7 @@ none: nothing is handed over for it, and it is ended as soon as the store answer
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from broker.core import limits
 from broker.core.calls import Caller, Invocation
 from broker.core.errors import OutcomeUnstored, StoreUnavailable
 from broker.core.labels import BEST
@@ -23,6 +24,30 @@ from broker.sessions import check_open
 
 RUNNER_WAIT_S = 2.0
 SANDBOX_WAIT_S = 10.0  # where none is warm, a container is made first
+
+
+@dataclass(slots=True)
+class Patience:
+    """How often a call is decided again because what was read has moved.
+
+    What other calls of the same session release while this one is decided moves it as often as
+    there are others; that is no contention, and each of them moves it once.
+    """
+
+    _left: int = limits.RECORD_ATTEMPTS_MAX
+    _left_for_memory: int = limits.RECORD_ATTEMPTS_FOR_MEMORY_MAX
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it may be tried again."""
+        return self._left > 0 and self._left_for_memory > 0
+
+    def tried(self, conflict: Conflict) -> None:
+        """It did not work, for this."""
+        if conflict.on is ConflictOn.MEMORY:
+            self._left_for_memory -= 1
+        else:
+            self._left -= 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from broker.core.errors import Defect, RequestIdReused
 from broker.core.lifecycle import InvocationState
 from broker.core.plan import make_plan
 from broker.core.unit import Conflict, ConflictOn
-from broker.enforcer.committing import Committer, Recorded
+from broker.enforcer.committing import Committer, Patience, Recorded
 from broker.enforcer.deciding import Decider, effective_scopes
 from broker.enforcer.freezing import Frozen, freeze_call
 from broker.enforcer.recording import record_new
@@ -138,13 +138,14 @@ class Enforcer:
         caller: Caller,
         asked_at: float,
     ) -> Recorded | None:
-        """Stages 1 to 9, again while what was read has moved, three times at most.
+        """Stages 1 to 9, again while what was read has moved, for as long as patience lasts.
 
         None: another request with this id was recorded first.
         """
         call, name = frozen.call, f"invocations/{self._ids()}"
-        # A refusal at the end needs nothing to stand still.
-        for is_pinned in (*[True] * limits.RECORD_ATTEMPTS_MAX, False):
+        patience = Patience()
+        while True:
+            is_pinned = patience.is_left  # a refusal at the end needs nothing to stand still
             considered = await self._decider.consider(call, caller, refusal=frozen.refusal)
             if not is_pinned:
                 decision = settle((*considered.plan.decision.verdicts, _CONTENDED))
@@ -157,8 +158,10 @@ class Enforcer:
             except Conflict as conflict:
                 if conflict.on is ConflictOn.REQUEST_ID:
                     return None
+                if not is_pinned:
+                    raise Defect("A refusal could not be recorded.") from conflict
+                patience.tried(conflict)
                 await self._committer.look_again(conflict, caller)
-        raise Defect("A refusal could not be recorded.")
 
     async def _same(self, known: Invocation, frozen: Frozen) -> Invocation:
         # What its handles stood for then, or nothing yet.

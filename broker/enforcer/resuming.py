@@ -9,13 +9,12 @@ from collections.abc import Callable
 
 import structlog
 
-from broker.core import limits
 from broker.core.calls import Caller, Invocation
 from broker.core.errors import BrokerError
 from broker.core.holds import Hold
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.unit import Conflict, ConflictOn
-from broker.enforcer.committing import Committer, Recorded
+from broker.enforcer.committing import Committer, Patience, Recorded
 from broker.enforcer.deciding import Considered, Decider
 from broker.enforcer.entries import Stamp
 from broker.enforcer.recording import Recording, record_again
@@ -115,7 +114,8 @@ class Resuming:
 
     async def _record(self, hold: Hold, held: Invocation, caller: Caller) -> Recorded | None:
         """Stages 1 to 9. None: somebody else moved it, its time is over, or not just now."""
-        for _ in range(limits.RECORD_ATTEMPTS_MAX):
+        patience = Patience()
+        while patience.is_left:
             considered = await self._decider.consider(held.call, caller, hold=hold)
             if considered.is_busy:
                 return None  # people have said yes: that is not thrown away
@@ -127,6 +127,7 @@ class Resuming:
                     await self._invocations.withdraw(hold.name, actor="broker")
                 if conflict.on in {ConflictOn.SESSION, ConflictOn.HOLD, ConflictOn.INVOCATION}:
                     return None
+                patience.tried(conflict)
                 await self._committer.look_again(conflict, caller)
         return None
 

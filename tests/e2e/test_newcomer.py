@@ -68,7 +68,7 @@ def test_the_page_leads_to_a_held_call(tmp_path):
         (promised,) = [text for _, text in blocks("text")]
         assert said == promised
         held = _run("callbroker holds list", tmp_path, environment)
-        assert "SILENCE" in held
+        assert "DESTRUCTIVE_WITHOUT_FACT" in held
         assert held.count("users/u-1") == 1
 
 

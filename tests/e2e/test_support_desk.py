@@ -58,7 +58,7 @@ def test_the_show_ends_well(once):
         ("DENY", "refund", "a field that the tool does not have", "ARGUMENTS_INVALID"),
         ("DENY", "list_customers", "a tool that this agent does not have", "TOOL_UNAVAILABLE"),
         ("DENY", "read_article", "for colleagues only", "ARTICLE_NOT_READABLE"),
-        ("HOLD", "send_mail", "audit@example.net", "MAIL_TO_STRANGER"),
+        ("HOLD", "send_mail", "audit@example.net", "PAYLOAD_SENSITIVE"),
         ("HOLD", "delete_customer", "customers/c-204", "DELETE_NEEDS_PERSON"),
         ("ALLOW", "refund", "8 at once", ""),
         ("DENY", "refund", "7 times: EUR 25.00", "REFUND_NOT_COVERED"),
