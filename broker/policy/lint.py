@@ -40,6 +40,7 @@ from broker.policy.syntax import (
 
 LINES_MAX: Final = 120
 _CONTRIBUTED: Final = frozenset({"verdicts", "obligations", "tightens_only"})
+_TOOL: Final = "input.call.tool"
 _MADE: Final = frozenset({"var", "ref", "call"})
 
 
@@ -183,12 +184,16 @@ def _constants(one: Judged) -> Found:
 
 
 def _from_question(term: Node, rule: Node) -> str:
-    """The part of the question that a term is made of, at first or second hand."""
+    """The part of the question that a term is made of, at first or second hand.
+
+    Which tool is called is no such part: a constant for each tool is a constant.
+    """
     local = assigned(rule)
     for node in nodes(term):
         for part in [node, *nodes(local.get(path_of(node), {}))]:
-            if part.get("type") == "ref" and path_of(part).partition(".")[0] == "input":
-                return path_of(part)
+            path = path_of(part) if part.get("type") == "ref" else ""
+            if path.partition(".")[0] == "input" and path != _TOOL:
+                return path
     return ""
 
 

@@ -83,7 +83,7 @@ verdicts contains {"effect": "ALLOW", "code": "FINE", "message": "Fine."} if {
 verdicts contains {
 	"effect": "HOLD",
 	"code": "ASK",
-	"message": sprintf("A person decides on %s.", [input.call.arguments.note_id]),
+	"message": "A person decides on this note.",
 	"hold": {"reviewers": ["leads"], "approvals_required": needed},
 } if {
 	needed := {"delete_note": 1, "wipe": 2}[input.call.tool]

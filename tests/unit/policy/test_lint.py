@@ -224,3 +224,9 @@ def test_how_a_family_should_read(text, finding):
     modules = {FILE: text.encode()}
     told = style(opa(), modules)
     assert [finding in one for one in told] == ([True] if finding else [])
+
+
+def test_a_constant_for_each_tool_is_a_constant():
+    head = 'verdicts contains {"effect": "HOLD", "code": "X", "message": "x", "hold": terms}'
+    told = found(f'{head} if {{\n\tterms := {{"pay": {{"reviewers": ["a"]}}}}[input.call.tool]\n}}')
+    assert told == []
