@@ -66,14 +66,13 @@ LATE_ANSWERS_MAX: Final = 8  # kept as evidence of one call
 # Waiting. Every await that leaves the process has one of these, or a manifest's own, smaller one.
 FACT_DEADLINE_S: Final = 0.5
 FACT_DEADLINE_S_MAX: Final = 10.0
-POLICY_DEADLINE_S: Final = 1.0
+POLICY_DEADLINE_S: Final = 2.0  # two hundred at once on two processors while another policy starts
 POLICY_READY_S: Final = 20.0
 EXPLANATION_DEADLINE_S: Final = 45.0
 STORE_DEADLINE_S: Final = 10.0
 EXCLUSIVE_WAIT_S: Final = 15.0
 HOLD_WAIT_S_MAX: Final = 60.0
 RECORD_ATTEMPTS_MAX: Final = 3
-RECORD_ATTEMPTS_FOR_MEMORY_MAX: Final = 64  # calls side by side release results to each other
 WRITE_DEADLINE_S: Final = 60.0  # for a reader to take the next message of a stream
 CREDENTIAL_RECHECK_S: Final = 3.0
 

@@ -13,6 +13,7 @@ from typing import Final
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryKind
 from broker.core.decision import Effect, HoldTerms, Obligation, Verdict
+from broker.core.limits import INTEGER_MAX
 
 _TERMS: Final = frozenset(
     {"reviewers", "approvals_required", "decide_within_s", "run_within_s", "step_up"}
@@ -137,11 +138,12 @@ def _verdict(item: Mapping[str, JsonValue]) -> Verdict:
 
 
 def _terms_record(terms: HoldTerms) -> JsonValue:
+    """As they were said; a number that no JSON says exactly, as the largest that it does."""
     return {
         "reviewers": [*terms.reviewers],
-        "approvals_required": terms.approvals_required,
-        "decide_within_s": terms.decide_within_s,
-        "run_within_s": terms.run_within_s,
+        "approvals_required": min(terms.approvals_required, INTEGER_MAX),
+        "decide_within_s": min(terms.decide_within_s, INTEGER_MAX),
+        "run_within_s": min(terms.run_within_s, INTEGER_MAX),
         "step_up": terms.step_up,
     }
 

@@ -5,7 +5,7 @@ none: nothing is handed over for it, and it is ended as soon as the store answer
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker.core import limits
 from broker.core.calls import Caller, Invocation
@@ -30,17 +30,17 @@ SANDBOX_WAIT_S = 10.0  # where none is warm, a container is made first
 class Patience:
     """How often a call is decided again because what was read has moved.
 
-    What other calls of the same session release while this one is decided moves it as often as
-    there are others; that is no contention, and each of them moves it once.
+    Other calls of the same session move what it has seen as often as they release something. A call
+    that was asked before cannot have come from that: after a few times it need not stand still.
     """
 
     _left: int = limits.RECORD_ATTEMPTS_MAX
-    _left_for_memory: int = limits.RECORD_ATTEMPTS_FOR_MEMORY_MAX
+    _left_for_memory: int = limits.RECORD_ATTEMPTS_MAX
 
     @property
     def is_left(self) -> bool:
         """Whether it may be tried again."""
-        return self._left > 0 and self._left_for_memory > 0
+        return self._left > 0
 
     def tried(self, conflict: Conflict) -> None:
         """It did not work, for this."""
@@ -48,6 +48,12 @@ class Patience:
             self._left_for_memory -= 1
         else:
             self._left -= 1
+
+    def eased(self, considered: Considered) -> Considered:
+        """What was considered, with no more than must stand still."""
+        if self._left_for_memory > 0 or considered.traced is None:
+            return considered
+        return replace(considered, traced=replace(considered.traced, positions={}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,7 +146,9 @@ class Enforcer:
         patience = Patience()
         while True:
             is_pinned = patience.is_left  # a refusal at the end needs nothing to stand still
-            considered = await self._decider.consider(call, caller, refusal=frozen.refusal)
+            considered = patience.eased(
+                await self._decider.consider(call, caller, refusal=frozen.refusal)
+            )
             if not is_pinned:
                 decision = settle((*considered.plan.decision.verdicts, _CONTENDED))
                 considered = replace(considered, plan=make_plan(decision))

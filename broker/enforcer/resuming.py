@@ -116,7 +116,7 @@ class Resuming:
         """Stages 1 to 9. None: somebody else moved it, its time is over, or not just now."""
         patience = Patience()
         while patience.is_left:
-            considered = await self._decider.consider(held.call, caller, hold=hold)
+            considered = patience.eased(await self._decider.consider(held.call, caller, hold=hold))
             if considered.is_busy:
                 return None  # people have said yes: that is not thrown away
             make = functools.partial(_in_time, held, hold, caller, considered)

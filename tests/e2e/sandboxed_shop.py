@@ -128,6 +128,7 @@ def open_sandboxed_shop(engine: ContainerEngine, *, nodes: int = 1) -> Iterator[
             principal=Principal(id=CUSTOMER, groups=("customers",)),
             agent=AGENT,
             words=["Do it."],
+            context="mediated",
             scopes=[f"{tool['name']}:use" for tool in tools],
         )
         session = stack.enter_context(broker.open_session(mandate))
@@ -169,6 +170,9 @@ def _tool(name: str, image: str, profile: str, more: dict[str, Any]) -> dict[str
             "properties": {"do": {"type": "string"}, "word": {"type": "string"}, **more},
         },
         "output": {"trust": "trusted", "sensitivity": "none"},
+        # What shipped rules have nothing to hold of.
+        "behaviour": {"read_only": False, "destructive": False, "open_world": False},
+        "targets": [],
         "scopes": [{"name": f"{name}:use"}],
         "runner": "sandbox",
         "sandbox": {"image": image, "profile": profile},

@@ -71,7 +71,8 @@ def test_a_policy_is_switched_under_load_and_every_call_names_the_one_that_decid
     assert by_revision.keys() == {first, second}
     assert min(by_revision.values()) >= IN_FLIGHT // 2
     for body in decided.values():
-        assert {v["code"] for v in body["verdicts"]} == code[body["policy_revision"]]
+        ours = {v["code"] for v in body["verdicts"] if v["family"] == "desk"}
+        assert ours == code[body["policy_revision"]]
 
 
 async def _calls(shop: GuardedShop, session: Session, load: Load) -> None:

@@ -1,10 +1,9 @@
 # METADATA
 # title: Whom a call reaches
 # description: |
-#   Once a session has read what a stranger may have written, a call that reaches somebody, or that
-#   destroys something, runs only if each target is the user's own word, a fact, known to the
-#   operator's directory or released by a trusted tool, or is the user's own by a record that the
-#   tool's scope binds. What reaches nobody, and can be undone, is the user's own affair.
+#   Once a session has read what a stranger may have written, a call that reaches somebody or
+#   destroys something runs only if each target is named by the user's words, a fact, the directory
+#   or a trusted tool, or bound to the user by its scope. What reaches nobody is the user's affair.
 # schemas:
 #   - input: schema.input
 # custom:
