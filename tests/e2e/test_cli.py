@@ -217,7 +217,7 @@ def test_a_past_call_is_asked_again_becomes_a_case_and_is_replayed(
     with project.running("agent", "agent.py") as agent:
         project.until(lambda: "HELD" in project.said("agent"))
         [name] = project.waiting()
-        project.callbroker("holds", "approve", name, "--etag", "1")
+        project.callbroker("holds", "reject", name, "--etag", "1", "--reason", "Keep it.")
         assert agent.wait(END_S) == 0
     listed = project.callbroker("invocations", "list", "--tool", "delete_note", "--limit", "1")
     call = re.findall(r"^i-[0-9a-f]{8}", listed, re.MULTILINE)[0]
