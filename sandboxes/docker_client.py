@@ -34,6 +34,16 @@ def client_at(url: str, *, timeout_s: float) -> docker.APIClient:
     return _client(url, version, timeout_s)
 
 
+def knock(url: str, *, timeout_s: float) -> None:
+    """Ask an engine on a new connection whether it is there; what it is, costs it programs to say.
+
+    Raises:
+        requests.RequestException: it takes no connection, or does not answer.
+    """
+    with _client(url, MINIMUM_DOCKER_API_VERSION, timeout_s) as asking:
+        asking.get(f"{_PREFIX}localhost/_ping", timeout=timeout_s).raise_for_status()
+
+
 def _client(url: str, version: str, timeout_s: float) -> docker.APIClient:
     client = docker.APIClient(base_url=url, version=version, timeout=timeout_s)
     client.trust_env = False  # no proxy of the environment stands before a socket

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar, cast
 from docker import APIClient
 from docker.errors import APIError, ImageNotFound, NotFound
 
-from sandboxes.docker_client import SCHEME, client_at
+from sandboxes.docker_client import SCHEME, client_at, knock
 from sandboxes.docker_stream import PIECE_BYTES, DockerStream
 from sandboxes.docker_words import (
     exported,
@@ -104,12 +104,8 @@ class DockerEngine:
 
     async def ping(self) -> None:
         """Whether it takes a new connection and answers on it."""
-
-        def ask_anew(_: APIClient) -> None:
-            with client_at(self.url, timeout_s=QUICK_S * self._patience) as client:
-                client.ping()
-
-        await self._call("answer", QUICK_S, ask_anew)
+        timeout_s = QUICK_S * self._patience
+        await self._call("answer", QUICK_S, lambda _: knock(self.url, timeout_s=timeout_s))
 
     async def image(self, digest: str) -> ImageFacts:
         """One image, by digest."""
