@@ -150,16 +150,17 @@ def _artefact(artefact: Artefact) -> JsonValue:
 def _provenance(
     arguments: Mapping[str, JsonValue], provenance: Mapping[str, Origin]
 ) -> dict[str, JsonValue]:
+    """Each origin that there is: a value that went missing here would reach nobody."""
+    values = dict(leaves(arguments)) if provenance else {}
     return {
         at: {
-            "source": provenance[at].source,
-            "from": [*provenance[at].origins],
-            "carries": provenance[at].carries,
-            "approved": provenance[at].approved,
-            "characters": len(value if isinstance(value, str) else str(value)),
+            "source": origin.source,
+            "from": [*origin.origins],
+            "carries": origin.carries,
+            "approved": origin.approved,
+            "characters": len(str(values[at])),
         }
-        for at, value in leaves(arguments)
-        if at in provenance
+        for at, origin in provenance.items()
     }
 
 
