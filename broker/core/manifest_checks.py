@@ -16,7 +16,7 @@ from broker.core.known import CALLER_MEMBERS, EACH, RESERVED
 from broker.core.limits import EXCLUSIVE_KEYS_MAX, MANIFEST_BYTES_MAX
 from broker.core.pointers import Missing, Pointer, Reference
 from broker.core.sandbox_section import section_findings
-from broker.core.schema_paths import declares, described, requires
+from broker.core.schema_paths import declares, described, requires, types_of
 
 # Its structure is checked before anything is read from it.
 _Document: TypeAlias = Mapping[str, Any]
@@ -179,7 +179,7 @@ def _exclusive(at: str, text: str, schema: JsonValue) -> Iterator[str]:
     if not requires(schema, pointer):
         yield f"{at}: make {text} a required argument: a call without it would exclude nothing"
     value = described(schema, pointer)
-    if isinstance(value, dict) and "array" in _types(value):
+    if isinstance(value, dict) and "array" in types_of(value):
         most = value.get("maxItems")
         if not isinstance(most, int) or most > EXCLUSIVE_KEYS_MAX:
             yield f"{at}: give {text} maxItems of at most {EXCLUSIVE_KEYS_MAX}"
@@ -267,12 +267,9 @@ def _is_integer(text: str, schema: JsonValue) -> bool:
         value = described(schema, Pointer.parse(text))
     except ValueError:
         return True  # told already
-    return isinstance(value, Missing) or (isinstance(value, dict) and _types(value) == {"integer"})
-
-
-def _types(schema: Mapping[str, Any]) -> set[str]:
-    given = schema.get("type", ())
-    return {given} if isinstance(given, str) else set(given)
+    return isinstance(value, Missing) or (
+        isinstance(value, dict) and types_of(value) == {"integer"}
+    )
 
 
 def _roots(fact: _Document) -> set[str]:

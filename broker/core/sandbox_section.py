@@ -15,7 +15,7 @@ from broker.core.limits import (
 )
 from broker.core.manifest_words import POINTER, Schema, closed, list_of, text
 from broker.core.pointers import Missing, Pointer
-from broker.core.schema_paths import described
+from broker.core.schema_paths import described, types_of
 
 IMAGE: Final = "^sha256:[0-9a-f]{64}$"
 PROFILE_NAME: Final = "^[a-z][a-z0-9_-]{0,63}$"
@@ -97,15 +97,10 @@ def _file(at: str, given: str, arguments: JsonValue) -> Iterator[str]:
     shown = described(arguments, pointer)
     if isinstance(shown, Missing) or not isinstance(shown, dict):
         return
-    kinds = _types(shown)
+    kinds = types_of(shown)
     items = shown.get("items")
     names = kinds == {"string"} or (
-        kinds == {"array"} and isinstance(items, dict) and _types(items) == {"string"}
+        kinds == {"array"} and isinstance(items, dict) and types_of(items) == {"string"}
     )
     if not names:
         yield f"{at}: {given} must be a string, or an array of strings: names of artefacts"
-
-
-def _types(schema: Mapping[str, Any]) -> set[str]:
-    given = schema.get("type", ())
-    return {given} if isinstance(given, str) else set(given)

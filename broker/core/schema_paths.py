@@ -104,6 +104,11 @@ def _element(schema: Mapping[str, Any], token: str) -> JsonValue | Missing:
 
 
 def _is_scalar(schema: Mapping[str, Any]) -> bool:
-    types = schema.get("type")
-    named = {types} if isinstance(types, str) else set(types or ())
+    named = types_of(schema)
     return bool(named) and not named & {"object", "array"}
+
+
+def types_of(schema: Mapping[str, Any]) -> set[str]:
+    """The types that a schema names; none where it names none."""
+    given = schema.get("type", ())
+    return {given} if isinstance(given, str) else set(given)
