@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from sandboxes.engine import Limit
+from sandboxes.engine import Limit, security_names
 from sandboxes.known_flaws import Part, flaws_of, release_of
 
 API_MIN: Final = (1, 41)
@@ -230,7 +230,7 @@ def _kernel(engine: EngineReport) -> Iterator[Finding]:
 
 
 def _security(engine: EngineReport, lsm: tuple[str, ...]) -> Iterator[Finding]:
-    named = {option.partition(",")[0].removeprefix("name=") for option in engine.security}
+    named = security_names(engine.security)
     if "seccomp" in named:
         yield _ok("seccomp", "there; each profile brings a list of its own")
     else:

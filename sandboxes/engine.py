@@ -5,7 +5,7 @@ hangs must never hang its callers. Nothing here can run a command in a container
 copy files into or out of one, or pull an image.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -22,6 +22,11 @@ class EngineRefused(Exception):
 
 class NotThere(EngineRefused):
     """There is no such image or container."""
+
+
+def security_names(options: Iterable[str]) -> frozenset[str]:
+    """What an engine's security options are called: "name=seccomp,profile=default" is seccomp."""
+    return frozenset(option.partition(",")[0].removeprefix("name=") for option in options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import Any, Final
 import jsonschema
 
 from sandboxes import seccomp, spec
-from sandboxes.engine import EngineFacts
+from sandboxes.engine import EngineFacts, security_names
 from sandboxes.profile import Egress, EgressRule, Profile
 from sandboxes.strict_yaml import YamlRefused, read_yaml
 from sandboxes.tightness import tightens
@@ -123,7 +123,8 @@ def _obstacles(profile: Profile, facts: EngineFacts) -> Iterator[str]:
         yield (
             f"There is no list of system calls for {facts.architecture}: run this node on {known}."
         )
-    if not any("name=seccomp" in said.split(",") for said in facts.security):
+    named = security_names(facts.security)
+    if "seccomp" not in named:
         yield (
             "The engine does not filter system calls: use one whose `docker info` names seccomp"
             " among its security options."
@@ -134,7 +135,7 @@ def _obstacles(profile: Profile, facts: EngineFacts) -> Iterator[str]:
             f"The engine cannot limit {missing}: enable these cgroup controllers (for swap,"
             " boot the kernel with swapaccount=1) and restart it."
         )
-    if "name=rootless" in facts.security and facts.cgroup_version < 2:  # noqa: PLR2004
+    if "rootless" in named and facts.cgroup_version < 2:  # noqa: PLR2004
         yield "A rootless engine limits nothing under cgroup v1: boot the host with cgroup v2."
     runtime = spec.RUNTIMES[profile.runtime]
     if runtime not in facts.runtimes:

@@ -13,7 +13,13 @@ import structlog
 
 from sandboxes import seccomp
 from sandboxes.containers import Containers, Surroundings
-from sandboxes.engine import Engine, EngineFacts, EngineRefused, EngineUnavailable
+from sandboxes.engine import (
+    Engine,
+    EngineFacts,
+    EngineRefused,
+    EngineUnavailable,
+    security_names,
+)
 from sandboxes.pool import Pools
 from sandboxes.reaper import EVERY_S, reap, reap_directories
 from sandboxes.refusals import Reason, Refused
@@ -159,6 +165,4 @@ class Upkeep:
 
 
 def _are_uids_mapped(facts: EngineFacts) -> bool:
-    return any(
-        each.partition(",")[0] in ("name=userns", "name=rootless") for each in facts.security
-    )
+    return not security_names(facts.security).isdisjoint({"userns", "rootless"})
