@@ -205,6 +205,7 @@ class Application:
                 audit_log=store,
                 workers=lambda: _workers(parts.workers),
                 shadow=shadow.report,
+                libraries=policies.libraries,
                 sandbox_nodes=parts.sandboxes.status,
                 about=About(
                     broker=mediating.owner,

@@ -69,6 +69,7 @@ def administration(
             audit_log=store,
             workers=workers,
             shadow=shadow.report,
+            libraries=policy_administration.libraries,
             about=About(
                 broker="brokers/1", version="0", store="sqlite:///broker.db", started_at=clock()
             ),

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from dataclasses import dataclass
 
 from broker.administration.changes import ControlChanges
+from broker.administration.policies import Libraries
 from broker.administration.shadow import ShadowReport
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryKind
@@ -54,6 +55,7 @@ class Status:
     counts: Counts
     observations: tuple[Observation, ...] = ()
     shadow: ShadowReport | None = None
+    libraries: Libraries | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,7 @@ class Overview:
         workers: Callable[[], Sequence[WorkerView]],
         about: About,
         shadow: Callable[[], Awaitable[ShadowReport | None]],
+        libraries: Callable[[], Awaitable[Libraries]],
         sandbox_nodes: Callable[[], Sequence[SandboxNodeView]] = tuple,
     ) -> None:
         self._changes = changes
@@ -94,6 +97,7 @@ class Overview:
         self._workers = workers
         self._about = about
         self._shadow = shadow
+        self._libraries = libraries
         self._sandbox_nodes = sandbox_nodes
 
     async def status(self) -> Status:
@@ -114,6 +118,7 @@ class Overview:
             counts=counts,
             observations=tuple(o for o in control.observations if o.is_in_force(now=now)),
             shadow=await self._shadow(),
+            libraries=await self._libraries(),
         )
 
     async def invocations(self, query: InvocationQuery) -> tuple[InvocationView, ...]:

@@ -8,7 +8,7 @@ What is refused changes nothing and is an entry. Every bundle that was ever in f
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from broker.administration.changes import (
@@ -19,13 +19,14 @@ from broker.administration.changes import (
     refused,
     required_reason,
 )
+from broker.core.arguments import JsonValue
 from broker.core.audit import EntryKind
 from broker.core.control_rows import POLICY, PolicyInForce, policy_row
 from broker.core.credentials import Credential
-from broker.core.errors import Defect, IllegalTransition, NotFound
+from broker.core.errors import Defect, IllegalTransition, NotFound, PolicyUnavailable
 from broker.core.manifest import ToolManifest
 from broker.core.unit import AddDocument
-from broker.ports import Bundle, PolicyOrder, PolicyRefused, PolicyRoom
+from broker.ports import Bundle, Library, PolicyOrder, PolicyRefused, PolicyRoom
 
 DEFAULT_PRESET: Final = "balanced"
 DRAIN_S: Final = 30.0
@@ -43,6 +44,30 @@ class KeptPolicy:
     families: tuple[str, ...]
     activated_at: float
     active: bool
+    library: Library | None
+    preset: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Libraries:
+    """The shipped library as it decides now, and as it would in the next policy.
+
+    Attributes:
+        in_force: None where no policy is in force, or its bundle does not say.
+        shipped: None where it cannot be read.
+    """
+
+    in_force: Library | None
+    shipped: Library | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayTold:
+    """What a replay before an activation came to, as whoever activates tells it: counts."""
+
+    decisions: int
+    changed: int
+    loosened: int
 
 
 class PolicyAdministration:
@@ -93,6 +118,8 @@ class PolicyAdministration:
         drop_families: Iterable[str] = (),
         validate_only: bool = False,
         reason: str = "",
+        replay: ReplayTold | None = None,
+        expected: str = "",
     ) -> Bundle:
         """Check a policy and put it in force.
 
@@ -103,9 +130,12 @@ class PolicyAdministration:
             drop_families: families that go on purpose.
             validate_only: check alone.
             reason: for the log; may be empty.
+            replay: for the log; None where nothing was replayed.
+            expected: the revision that was looked at; any where empty.
 
         Raises:
             MalformedRequest: it is refused; every finding is told, and nothing changed.
+            IllegalTransition: it is another than expected.
             PolicyUnavailable: it does not start; nothing changed.
         """
         why = optional_reason(reason)
@@ -118,9 +148,15 @@ class PolicyAdministration:
                 previous_families=in_force.policy.families if in_force.policy else (),
                 dropped=dropped,
             )
-            return await self._room.build(order, tools=in_force.manifests().values())
+            bundle = await self._room.build(order, tools=in_force.manifests().values())
+            if expected not in {"", bundle.revision}:
+                raise IllegalTransition("This is another policy than the one that was looked at.")
+            return bundle
 
-        return await self._switch(operator, choose, reason=why, validate_only=validate_only)
+        told = {"replay": None if replay is None else asdict(replay)}
+        return await self._switch(
+            operator, choose, reason=why, validate_only=validate_only, told=told
+        )
 
     async def rollback(self, operator: Credential, revision: str = "", *, reason: str) -> Bundle:
         """Put an earlier policy back in force.
@@ -162,9 +198,21 @@ class PolicyAdministration:
                     families=bundle.families,
                     activated_at=first_at,
                     active=revision == active,
+                    library=bundle.library,
+                    preset=bundle.preset,
                 )
             )
         return tuple(found)
+
+    async def libraries(self) -> Libraries:
+        """The shipped library in force, and the one that the next policy is built with."""
+        revision = self._changes.room.current().policy_revision
+        in_force = shipped = None
+        with contextlib.suppress(PolicyRefused):
+            in_force = self._room.read(await self._kept(revision)).library if revision else None
+        with contextlib.suppress(PolicyUnavailable):
+            shipped = await self._room.shipped()
+        return Libraries(in_force=in_force, shipped=shipped)
 
     async def require_holding(self, in_force: InForce, tools: Iterable[ToolManifest]) -> None:
         """Check the policy in force under other tools than those in force.
@@ -215,7 +263,13 @@ class PolicyAdministration:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _switch(
-        self, operator: Credential, choose: _Choose, *, reason: str, validate_only: bool = False
+        self,
+        operator: Credential,
+        choose: _Choose,
+        *,
+        reason: str,
+        validate_only: bool = False,
+        told: Mapping[str, JsonValue] | None = None,
     ) -> Bundle:
         warmed: set[str] = set()
 
@@ -227,7 +281,8 @@ class PolicyAdministration:
             self._keep_warm(bundle.revision)
             warmed.update({before, bundle.revision} - {""})
             await self._room.prepare(bundle)
-            return self._planned(operator, bundle, before=before, reason=reason)
+            body = {"before": before, "reason": reason, **(told or {})}
+            return self._planned(operator, bundle, before=before, told=body)
 
         async with self._switching:
             try:
@@ -241,7 +296,7 @@ class PolicyAdministration:
                     self._retire(revision)
 
     def _planned(
-        self, operator: Credential, bundle: Bundle, *, before: str, reason: str
+        self, operator: Credential, bundle: Bundle, *, before: str, told: Mapping[str, JsonValue]
     ) -> Planned[Bundle]:
         now = self._changes.clock()
         row = policy_row(
@@ -260,8 +315,8 @@ class PolicyAdministration:
             {
                 "revision": bundle.revision,
                 "families": list(bundle.families),
-                "before": before,
-                "reason": reason,
+                "library": asdict(bundle.library) if bundle.library else None,
+                **told,
             },
         )
         return Planned(changes=(document, row), entries=(entry,), answer=bundle)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from broker import __version__
 from broker.core.arguments import JsonValue
 from broker.core.canonical import content_digest
 from broker.core.question_schema import EXAMPLE
@@ -30,6 +31,7 @@ from broker.policy.sources import (
     merged,
     read_sources,
 )
+from broker.ports import Library
 
 DEFAULT_PRESET: Final = "balanced"
 _FORMAT: Final = 1
@@ -72,6 +74,24 @@ class PolicyBundle:
     files: Mapping[str, bytes]
     families: tuple[str, ...]
     bundle: bytes
+
+    @property
+    def library(self) -> Library | None:
+        """The shipped library that it was built with; None where it does not say."""
+        told = self._terms().get("library")
+        if not isinstance(told, dict):
+            return None
+        return Library(version=str(told.get("version", "")), digest=str(told.get("digest", "")))
+
+    @property
+    def preset(self) -> str:
+        """The name of its defaults; empty where it does not say."""
+        return str(self._terms().get("preset", ""))
+
+    def _terms(self) -> dict[str, JsonValue]:
+        """What the entry point reads; `files` are those of a revision, so it is well formed."""
+        terms: dict[str, JsonValue] = json.loads(self.files[_TERMS_FILE])
+        return terms
 
     def to_bytes(self) -> bytes:
         """A stored form; the same bundle always gives the same bytes."""
@@ -236,6 +256,7 @@ def _files(
     terms: JsonValue = {
         "families": families,
         "preset": preset,
+        "library": {"version": __version__, "digest": sources.library},
         "silence": chosen["silence"],
         "hold": chosen["hold"],
     }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker import __version__
 from broker.core import limits
 from broker.core.errors import PolicyUnavailable
 from broker.core.manifest import ToolManifest
@@ -17,8 +18,9 @@ from broker.policy.bundle import BundleRefused, PolicyBundle, build, rebuild
 from broker.policy.opa import Opa
 from broker.policy.opa_process import SupervisedOpa
 from broker.policy.schemas import ToolSchemas, tool_schemas
+from broker.policy.sources import library_directory, read_sources
 from broker.policy.warm import WarmPolicies
-from broker.ports import Bundle, DecisionPoint, PolicyOrder, PolicyRefused
+from broker.ports import Bundle, DecisionPoint, Library, PolicyOrder, PolicyRefused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,18 @@ class OpaRoom:
             PolicyUnavailable: none is ready.
         """
         return self._warm.at(revision)
+
+    async def shipped(self) -> Library:
+        """The library that the next bundle is built with.
+
+        Raises:
+            PolicyUnavailable: it cannot be read.
+        """
+        try:
+            sources = await asyncio.to_thread(read_sources, library_directory(), None)
+        except OSError as error:
+            raise PolicyUnavailable("The shipped rules cannot be read.") from error
+        return Library(version=__version__, digest=sources.library)
 
     async def build(self, order: PolicyOrder, *, tools: Iterable[ToolManifest]) -> PolicyBundle:
         """Check sources under these tools, and build them.

@@ -6,6 +6,7 @@ family's rules read, `presets/<name>.yaml` for defaults. The shipped library has
 `schemas/` and `capabilities.json` besides; an operator's tree cannot bring those.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from broker.core.arguments import JsonValue
+from broker.core.canonical import content_digest
 from broker.yaml_documents import YamlRefused, read_yaml
 
 SOURCE_BYTES_MAX: Final = 1024 * 1024
@@ -33,6 +35,7 @@ class Sources:
         own_parameters: an operator's, which win over shipped ones and over the preset's.
         presets: by name.
         families: those that have rules.
+        library: digest of what is shipped, whatever is laid over it.
         findings: one sentence each, why these trees cannot be built.
     """
 
@@ -42,6 +45,7 @@ class Sources:
     own_parameters: dict[str, JsonValue] = field(default_factory=dict)
     presets: dict[str, JsonValue] = field(default_factory=dict)
     families: set[str] = field(default_factory=set)
+    library: str = ""
     findings: list[str] = field(default_factory=list)
 
 
@@ -59,6 +63,7 @@ def read_sources(library: Path, directory: Path | None) -> Sources:
     """
     sources = Sources()
     _read_tree(sources, library, shipped=True)
+    sources.library = _digest(sources)
     if directory is not None:
         if not directory.is_dir():
             sources.findings.append(f"{directory}: not a directory")
@@ -84,6 +89,14 @@ def data_document(value: JsonValue) -> bytes:
     """A data file of a bundle: JSON whose bytes depend on the value alone."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=1)
     return text.encode("utf-8") + b"\n"
+
+
+def _digest(sources: Sources) -> str:
+    """Of all that decides. Cases and tests are left out: not every release packs them."""
+    documents = {"parameters": sources.parameters, "presets": sources.presets}
+    parts = {name: data_document(value) for name, value in documents.items()} | sources.modules
+    lines = [f"{hashlib.sha256(parts[path]).hexdigest()} {path}\n" for path in sorted(parts)]
+    return content_digest("".join(lines).encode("utf-8"))
 
 
 def _lay_over(sources: Sources, own: Sources, *, shipped: frozenset[str]) -> None:

@@ -12,6 +12,7 @@ from broker.ports.looking import (
 from broker.ports.policy import (
     Bundle,
     DecisionPoint,
+    Library,
     Policies,
     PolicyOrder,
     PolicyRefused,
@@ -69,6 +70,7 @@ __all__ = [
     "IdFactory",
     "InvocationQuery",
     "KeySeen",
+    "Library",
     "Lost",
     "NeverStarted",
     "Outcome",

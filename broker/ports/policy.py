@@ -62,6 +62,19 @@ class PolicyRefused(ValueError):
         super().__init__("; ".join(self.findings))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """The shipped rule families, parameters and presets, as a whole.
+
+    Attributes:
+        version: the release that ships it.
+        digest: of what decides in it; by this two are told apart.
+    """
+
+    version: str
+    digest: str
+
+
 class Bundle(Protocol):
     """One checked revision of policy."""
 
@@ -73,6 +86,16 @@ class Bundle(Protocol):
     @property
     def families(self) -> tuple[str, ...]:
         """Its rule families, sorted."""
+        ...
+
+    @property
+    def library(self) -> Library | None:
+        """The shipped library that it was built with; None where it does not say."""
+        ...
+
+    @property
+    def preset(self) -> str:
+        """The name of its defaults; empty where it does not say."""
         ...
 
     def to_bytes(self) -> bytes:
@@ -99,6 +122,14 @@ class PolicyOrder:
 
 class PolicyRoom(Policies, Protocol):
     """Builds and checks bundles, and starts, warms and ends the decision points that answer."""
+
+    async def shipped(self) -> Library:
+        """The library that the next bundle is built with.
+
+        Raises:
+            PolicyUnavailable: it cannot be read.
+        """
+        ...
 
     async def build(self, order: PolicyOrder, *, tools: Iterable[ToolManifest]) -> Bundle:
         """Check sources under these tools, and build them.

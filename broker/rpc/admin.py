@@ -22,8 +22,10 @@ from broker.rpc.convert_admin import (
     freeze_out,
     grant_out,
     invocation_query,
+    library_out,
     manifest_out,
     policy_out,
+    replay_in,
     status_out,
     view_out,
 )
@@ -105,9 +107,13 @@ class AdminServicer(
             drop_families=request.drop_families,
             validate_only=request.validate_only,
             reason=request.reason,
+            replay=replay_in(request),
+            expected=request.expected_policy_revision,
         )
         return admin_pb2.ActivatePolicyResponse(
-            policy_revision=bundle.revision, families=bundle.families
+            policy_revision=bundle.revision,
+            families=bundle.families,
+            library=library_out(bundle.library),
         )
 
     async def RollbackPolicy(

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from broker.administration.access import Access, AccessLine
 from broker.administration.credentials import CredentialOrder
 from broker.administration.overview import InvocationView, Status
-from broker.administration.policies import KeptPolicy
+from broker.administration.policies import KeptPolicy, ReplayTold
 from broker.core.canonical import canonical_bytes
 from broker.core.credentials import Credential, CredentialClass
 from broker.core.freezes import Freeze, FreezeKind
 from broker.core.limits import NAME_CHARACTERS_MAX
 from broker.core.manifest import ToolManifest
 from broker.core.scopes import Grant
-from broker.ports import InvocationQuery
+from broker.ports import InvocationQuery, Library
 from broker.rpc.convert import (
     malformed,
     scope_out,
@@ -60,7 +60,24 @@ def status_out(status: Status) -> admin_pb2.GetStatusResponse:
         start_time=timestamp(status.about.started_at),
         observations=[observation_out(one) for one in status.observations],
         shadow=shadow_out(status.shadow),
+        library=library_out(status.libraries.in_force if status.libraries else None),
+        shipped_library=library_out(status.libraries.shipped if status.libraries else None),
     )
+
+
+def library_out(library: Library | None) -> admin_pb2.Library | None:
+    """The shipped rules as a whole; None stays None."""
+    if library is None:
+        return None
+    return admin_pb2.Library(version=library.version, digest=library.digest)
+
+
+def replay_in(request: admin_pb2.ActivatePolicyRequest) -> ReplayTold | None:
+    """What a replay came to; None where there was none."""
+    if not request.HasField("replay"):
+        return None
+    told = request.replay
+    return ReplayTold(decisions=told.decisions, changed=told.changed, loosened=told.loosened)
 
 
 def manifest_out(manifest: ToolManifest, *, workers: int) -> admin_pb2.Manifest:
@@ -80,6 +97,8 @@ def policy_out(policy: KeptPolicy) -> admin_pb2.Policy:
         families=policy.families,
         activate_time=timestamp(policy.activated_at),
         active=policy.active,
+        library=library_out(policy.library),
+        preset=policy.preset,
     )
 
 

@@ -105,6 +105,8 @@ class GetStatusResponse(_message.Message):
     DIRECTORIES_FIELD_NUMBER: _builtins.int
     OBSERVATIONS_FIELD_NUMBER: _builtins.int
     SHADOW_FIELD_NUMBER: _builtins.int
+    LIBRARY_FIELD_NUMBER: _builtins.int
+    SHIPPED_LIBRARY_FIELD_NUMBER: _builtins.int
     broker: _builtins.str
     """This instance."""
     version: _builtins.str
@@ -155,6 +157,16 @@ class GetStatusResponse(_message.Message):
     def shadow(self) -> _observing_pb2.Shadow:
         """The policy that is asked beside the one in force; left out where none is."""
 
+    @_builtins.property
+    def library(self) -> Global___Library:
+        """The shipped library that the policy in force was built with; left out where none is in force,
+        or where its bundle does not say.
+        """
+
+    @_builtins.property
+    def shipped_library(self) -> Global___Library:
+        """The one that this release ships, with which the next policy is built."""
+
     def __init__(
         self,
         *,
@@ -177,14 +189,42 @@ class GetStatusResponse(_message.Message):
         directories: _abc.Iterable[Global___Directory] | None = ...,
         observations: _abc.Iterable[_observing_pb2.Observation] | None = ...,
         shadow: _observing_pb2.Shadow | None = ...,
+        library: Global___Library | None = ...,
+        shipped_library: Global___Library | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["shadow", b"shadow", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["library", b"library", "shadow", b"shadow", "shipped_library", b"shipped_library", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "audit_entries_signed", b"audit_entries_signed", "broker", b"broker", "control_revision", b"control_revision", "directories", b"directories", "freezes", b"freezes", "holds_pending", b"holds_pending", "invocations_running", b"invocations_running", "invocations_unknown", b"invocations_unknown", "observations", b"observations", "policy_ready", b"policy_ready", "policy_revision", b"policy_revision", "sandbox_nodes", b"sandbox_nodes", "shadow", b"shadow", "start_time", b"start_time", "store", b"store", "tools", b"tools", "version", b"version", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "audit_entries_signed", b"audit_entries_signed", "broker", b"broker", "control_revision", b"control_revision", "directories", b"directories", "freezes", b"freezes", "holds_pending", b"holds_pending", "invocations_running", b"invocations_running", "invocations_unknown", b"invocations_unknown", "library", b"library", "observations", b"observations", "policy_ready", b"policy_ready", "policy_revision", b"policy_revision", "sandbox_nodes", b"sandbox_nodes", "shadow", b"shadow", "shipped_library", b"shipped_library", "start_time", b"start_time", "store", b"store", "tools", b"tools", "version", b"version", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class Library(_message.Message):
+    """The shipped rule families, parameters and presets, as a whole."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """The release that ships it."""
+    digest: _builtins.str
+    """Digest of its files, by which two are told apart."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Library: _TypeAlias = Library  # noqa: Y015
 
 @_typing.final
 class SandboxNodeStatus(_message.Message):
@@ -481,12 +521,16 @@ class ActivatePolicyRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     PRESET_FIELD_NUMBER: _builtins.int
+    REPLAY_FIELD_NUMBER: _builtins.int
+    EXPECTED_POLICY_REVISION_FIELD_NUMBER: _builtins.int
     validate_only: _builtins.bool
     """Only check."""
     reason: _builtins.str
     """For the audit log."""
     preset: _builtins.str
     """"balanced" where left out."""
+    expected_policy_revision: _builtins.str
+    """Where given, what is built must be of this digest, or it is refused: what was looked at."""
     @_builtins.property
     def files(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
         """Path inside the directory to the file's bytes: families, parameters, presets."""
@@ -494,6 +538,10 @@ class ActivatePolicyRequest(_message.Message):
     @_builtins.property
     def drop_families(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Families that the policy in force has and this one leaves out on purpose."""
+
+    @_builtins.property
+    def replay(self) -> Global___ReplayTold:
+        """What a replay before it came to, for the audit log; left out where there was none."""
 
     def __init__(
         self,
@@ -503,14 +551,46 @@ class ActivatePolicyRequest(_message.Message):
         validate_only: _builtins.bool = ...,
         reason: _builtins.str = ...,
         preset: _builtins.str = ...,
+        replay: Global___ReplayTold | None = ...,
+        expected_policy_revision: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["replay", b"replay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drop_families", b"drop_families", "files", b"files", "preset", b"preset", "reason", b"reason", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drop_families", b"drop_families", "expected_policy_revision", b"expected_policy_revision", "files", b"files", "preset", b"preset", "reason", b"reason", "replay", b"replay", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ActivatePolicyRequest: _TypeAlias = ActivatePolicyRequest  # noqa: Y015
+
+@_typing.final
+class ReplayTold(_message.Message):
+    """What a replay of past decisions came to, as whoever activates tells it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    LOOSENED_FIELD_NUMBER: _builtins.int
+    decisions: _builtins.int
+    """Decisions that were taken again."""
+    changed: _builtins.int
+    """How many of them would be otherwise."""
+    loosened: _builtins.int
+    """How many of those would run, or wait, where they had been denied or had waited."""
+    def __init__(
+        self,
+        *,
+        decisions: _builtins.int = ...,
+        changed: _builtins.int = ...,
+        loosened: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "decisions", b"decisions", "loosened", b"loosened"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayTold: _TypeAlias = ReplayTold  # noqa: Y015
 
 @_typing.final
 class ActivatePolicyResponse(_message.Message):
@@ -520,21 +600,27 @@ class ActivatePolicyResponse(_message.Message):
 
     POLICY_REVISION_FIELD_NUMBER: _builtins.int
     FAMILIES_FIELD_NUMBER: _builtins.int
+    LIBRARY_FIELD_NUMBER: _builtins.int
     policy_revision: _builtins.str
     """Its digest."""
     @_builtins.property
     def families(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Its rule families."""
 
+    @_builtins.property
+    def library(self) -> Global___Library:
+        """The shipped library that it was built with."""
+
     def __init__(
         self,
         *,
         policy_revision: _builtins.str = ...,
         families: _abc.Iterable[_builtins.str] | None = ...,
+        library: Global___Library | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["library", b"library"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["families", b"families", "policy_revision", b"policy_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["families", b"families", "library", b"library", "policy_revision", b"policy_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -615,10 +701,14 @@ class Policy(_message.Message):
     FAMILIES_FIELD_NUMBER: _builtins.int
     ACTIVATE_TIME_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
+    LIBRARY_FIELD_NUMBER: _builtins.int
+    PRESET_FIELD_NUMBER: _builtins.int
     policy_revision: _builtins.str
     """Its digest."""
     active: _builtins.bool
     """Whether it is now."""
+    preset: _builtins.str
+    """The name of its defaults; empty likewise."""
     @_builtins.property
     def families(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Its families."""
@@ -627,6 +717,10 @@ class Policy(_message.Message):
     def activate_time(self) -> _timestamp_pb2.Timestamp:
         """When it first came into force."""
 
+    @_builtins.property
+    def library(self) -> Global___Library:
+        """The shipped library that it was built with; left out where its bundle does not say."""
+
     def __init__(
         self,
         *,
@@ -634,10 +728,12 @@ class Policy(_message.Message):
         families: _abc.Iterable[_builtins.str] | None = ...,
         activate_time: _timestamp_pb2.Timestamp | None = ...,
         active: _builtins.bool = ...,
+        library: Global___Library | None = ...,
+        preset: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "library", b"library"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "active", b"active", "families", b"families", "policy_revision", b"policy_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "active", b"active", "families", b"families", "library", b"library", "policy_revision", b"policy_revision", "preset", b"preset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from broker.core.errors import PolicyUnavailable
 from broker.core.manifest import ToolManifest
-from broker.ports import Bundle, PolicyOrder, PolicyRefused
+from broker.ports import Bundle, Library, PolicyOrder, PolicyRefused
 from tests.fakes.decision_point import FakeDecisionPoint, allow, opinion
 
 
@@ -16,6 +16,7 @@ class FakeBundle:
     """Implements `ports.Bundle`."""
 
     files: tuple[tuple[str, str], ...]
+    version: str = "1"
 
     @property
     def revision(self) -> str:
@@ -25,8 +26,16 @@ class FakeBundle:
     def families(self) -> tuple[str, ...]:
         return tuple(sorted({path.split("/")[0] for path, _ in self.files}))
 
+    @property
+    def library(self) -> Library | None:
+        return Library(version=self.version, digest=f"sha256:{self.version}")
+
+    @property
+    def preset(self) -> str:
+        return "balanced"
+
     def to_bytes(self) -> bytes:
-        return json.dumps(self.files).encode()
+        return json.dumps([self.version, self.files]).encode()
 
 
 class FakePolicyRoom:
@@ -37,11 +46,13 @@ class FakePolicyRoom:
 
     Attributes:
         is_dead: while true nothing starts.
+        version: of the shipped library.
         events: what was started and ended, in order.
     """
 
     def __init__(self) -> None:
         self.is_dead = False
+        self.version = "1"
         self.points: dict[str, FakeDecisionPoint] = {}
         self.events: list[tuple[str, str]] = []
 
@@ -50,9 +61,13 @@ class FakePolicyRoom:
             raise PolicyUnavailable("Policy cannot be asked now.")
         return self.points[revision]
 
+    async def shipped(self) -> Library:
+        return Library(version=self.version, digest=f"sha256:{self.version}")
+
     async def build(self, order: PolicyOrder, *, tools: Iterable[ToolManifest]) -> FakeBundle:
         bundle = FakeBundle(
-            files=tuple(sorted((path, text.decode()) for path, text in order.files.items()))
+            files=tuple(sorted((path, text.decode()) for path, text in order.files.items())),
+            version=self.version,
         )
         vanished = set(order.previous_families) - set(order.dropped) - set(bundle.families)
         if vanished:
@@ -63,7 +78,8 @@ class FakePolicyRoom:
         return _checked(self.read(kept), tools)
 
     def read(self, kept: bytes) -> FakeBundle:
-        return FakeBundle(files=tuple((path, text) for path, text in json.loads(kept)))
+        version, files = json.loads(kept)
+        return FakeBundle(files=tuple((path, text) for path, text in files), version=version)
 
     async def prepare(self, bundle: Bundle) -> None:
         if self.is_dead:

@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
+from broker.administration.policies import ReplayTold
 from broker.control_room import ControlRoom
 from broker.core.errors import IllegalTransition, MalformedRequest, NotFound, PolicyUnavailable
 from broker.events import Events
+from broker.ports import Library
 from tests.fakes.policy_room import FakePolicyRoom
 from tests.offices import administration
 from tests.unit.administration.office import OPERATOR
@@ -83,3 +85,41 @@ async def test_the_policy_in_force_is_warm_again_after_a_restart(office):
     room = await ControlRoom.open(store=office.store, events=Events())
     await administration(office.store, room, again, clock=office.clock).policies.start()
     assert again.at(bundle.revision)
+
+
+async def test_what_was_not_looked_at_does_not_come_into_force(office):
+    looked = await office.admin.policies.activate(OPERATOR, {"a/x": b"1"}, validate_only=True)
+    with pytest.raises(IllegalTransition, match="another policy than the one that was looked at"):
+        await office.admin.policies.activate(OPERATOR, {"a/x": b"2"}, expected=looked.revision)
+    assert not office.room.current().policy_revision
+    await office.admin.policies.activate(OPERATOR, {"a/x": b"1"}, expected=looked.revision)
+    assert office.room.current().policy_revision == looked.revision
+
+
+async def test_the_log_says_what_a_replay_came_to_and_that_there_was_none(office):
+    await office.admin.policies.activate(OPERATOR, {"a/x": b"1"})
+    told = ReplayTold(decisions=9, changed=2, loosened=1)
+    await office.admin.policies.activate(OPERATOR, {"a/x": b"2"}, replay=told)
+    entries = [e for e in await office.said() if e.get("kind") == "policy.activated"]
+    assert [entry["body"]["replay"] for entry in entries] == [
+        None,
+        {"decisions": 9, "changed": 2, "loosened": 1},
+    ]
+    assert entries[0]["body"]["library"] == {"version": "1", "digest": "sha256:1"}
+
+
+async def test_another_shipped_library_decides_nothing_until_a_policy_is_built_with_it(office):
+    assert (await office.admin.policies.libraries()).in_force is None
+    await office.admin.policies.activate(OPERATOR, {"a/x": b"1"})
+    office.policies.version = "2"
+    await office.admin.policies.start()
+    found = await office.admin.policies.libraries()
+    assert (found.in_force, found.shipped) == (
+        Library(version="1", digest="sha256:1"),
+        Library(version="2", digest="sha256:2"),
+    )
+    await office.admin.policies.activate(OPERATOR, {"a/x": b"1"})
+    found = await office.admin.policies.libraries()
+    assert found.in_force == found.shipped
+    kept = await office.admin.policies.kept()
+    assert {(p.library.version, p.active) for p in kept if p.library} == {("1", False), ("2", True)}

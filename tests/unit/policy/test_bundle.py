@@ -1,9 +1,11 @@
 """A bundle that could not decide well is refused, with a sentence that says why."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from broker import __version__
 from broker.core.errors import PolicyUnavailable
 from broker.policy.bundle import BundleRefused, PolicyBundle, build, revision_of
 from broker.policy.schemas import ToolSchemas
@@ -71,6 +73,25 @@ def test_a_changed_parameter_makes_another_revision():
     files = family(ALLOW_ALL)
     one = bundle_of(files | {"parameters/sample/data.yaml": "most: 1"})
     assert one.revision != bundle_of(files | {"parameters/sample/data.yaml": "most: 2"}).revision
+
+
+def test_a_bundle_names_the_shipped_library_whatever_is_laid_over_it(tmp_path):
+    tree, other = write_tree(tmp_path / "own", family(ALLOW_ALL)), tmp_path / "library"
+    own = build(opa=opa(), directory=tree)
+    shutil.copytree(library_directory(), other)
+    shipped = build(opa=opa()).library
+    assert own.library == shipped
+    assert shipped is not None
+    assert shipped.version == __version__
+    cases = next(other.glob("broker/rules/*/*_cases.yaml"))
+    cases.write_text(cases.read_text() + "# Read by nobody who decides.\n")
+    assert build(opa=opa(), library=other).library == shipped
+    rules = next(other.glob("broker/rules/egress/egress.rego"))
+    rules.write_text(rules.read_text() + "\n# Another.\n")
+    changed = build(opa=opa(), library=other)
+    assert changed.library != shipped
+    assert PolicyBundle.from_bytes(changed.to_bytes()).library == changed.library
+    assert (own.preset, changed.preset) == ("balanced", "balanced")
 
 
 def test_a_bundle_survives_being_stored():
