@@ -175,6 +175,16 @@ class History:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """How often a principal has reached a target by a tool, and when first and last."""
+
+    tool: str
+    count: int
+    first_at: float
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
     """The durable record of one mediated call.
 

@@ -48,6 +48,7 @@ FACT_ROWS_MAX: Final = 1_000
 FACT_ITEMS_MAX: Final = 100
 EXCLUSIVE_KEYS_MAX: Final = 50
 COUNTERS_MAX: Final = 20
+TARGETS_MAX: Final = 200  # of one call, that are remembered
 STORES_MAX: Final = 50
 DIRECTORY_ENTRIES_MAX: Final = 100_000  # of all sources together, as the bytes are
 DIRECTORY_BYTES_MAX: Final = 4 * 1024 * 1024

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
-from broker.core.calls import Caller, Fact, History, ToolCall, Usage
+from broker.core.calls import Caller, Fact, History, Reached, ToolCall, Usage
 from broker.core.labels import BEST, Labels
 from broker.core.manifest import Output, ToolManifest, bound, carried, reached
 from broker.core.provenance.origins import Origin
@@ -28,6 +28,7 @@ def question(
     facts: Mapping[str, Fact],
     usage: Mapping[str, Usage],
     history: Iterable[History] = (),
+    reach: Mapping[str, Iterable[Reached]] | None = None,
     artefacts: Mapping[str, Artefact] | None = None,
     output: Output | None = None,
     provenance: Mapping[str, Origin] | None = None,
@@ -45,6 +46,7 @@ def question(
         facts: by the manifest's name of each.
         usage: by counter; `used` counts what came before this call.
         history: of this session, per tool and effect.
+        reach: how often the principal has reached each target, by JSON Pointer.
         artefacts: files of this session that the arguments name, by JSON Pointer.
         output: what a result may carry beside the other tools; as the manifest says, if None.
         provenance: where each leaf of the arguments comes from, by JSON Pointer.
@@ -77,6 +79,7 @@ def question(
         "artefacts": {at: _artefact(one) for at, one in (artefacts or {}).items()},
         "provenance": _provenance(call.arguments, provenance or {}),
         "history": _history(history),
+        "reached": {at: _reached(tools) for at, tools in (reach or {}).items()},
         "time": {"now": _instant(now), "weekday": _weekday(now), "zone": "UTC"},
     }
 
@@ -179,12 +182,21 @@ def _history(history: Iterable[History]) -> JsonValue:
     for entry in history:
         effects = by_tool.setdefault(entry.tool, {})
         if isinstance(effects, dict):
-            effects[entry.effect] = {
-                "count": entry.count,
-                "first": _instant(entry.first_at),
-                "last": _instant(entry.last_at),
-            }
+            effects[entry.effect] = _past(entry)
     return by_tool
+
+
+def _reached(tools: Iterable[Reached]) -> JsonValue:
+    """By tool; nothing for a target that was never reached."""
+    return {one.tool: _past(one) for one in tools}
+
+
+def _past(entry: History | Reached) -> JsonValue:
+    return {
+        "count": entry.count,
+        "first": _instant(entry.first_at),
+        "last": _instant(entry.last_at),
+    }
 
 
 def _instant(epoch_s: float) -> str:

@@ -52,6 +52,7 @@ EXAMPLE: Final[_Schema] = {
     "artefacts": {},
     "provenance": {},
     "history": {},
+    "reached": {},
     "time": {"now": "2000-01-03T00:00:00.000Z", "weekday": "Monday", "zone": "UTC"},
 }
 """A question that asks for nothing: what engines are warmed with and rules' cases are laid over."""
@@ -79,6 +80,7 @@ def question_schema(
                 "artefacts": _members(_ARTEFACT),
                 "provenance": _members(_ORIGIN),
                 "history": _members(_members(_PAST)),
+                "reached": _members(_members(_PAST)),
                 "time": _closed(
                     {
                         "now": _INSTANT,

@@ -154,6 +154,19 @@ class CountHistory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CountReached:
+    """The principal has reached a target by a tool once more.
+
+    `target` is a digest of `core.reaching`. Only with the change that says SUCCEEDED.
+    """
+
+    principal: str
+    target: str
+    tool: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mandate:
     """A host's order for one session; redeemed once."""
 
@@ -307,6 +320,7 @@ Change = (
     | Reserve
     | ReleaseReservations
     | CountHistory
+    | CountReached
     | AddMandate
     | RedeemMandate
     | RevokeMandate

@@ -90,7 +90,9 @@ class Carrier:
                 labels=labels,
                 now=self.clock(),
             )
-            after = await self.endings.record(invocation, ended, actor="broker", left=left)
+            after = await self.endings.record(
+                invocation, ended, actor="broker", left=left, manifest=tool.manifest
+            )
             slot.acknowledge()
             return after
         finally:

@@ -18,6 +18,8 @@ from broker.core.calls import Invocation
 from broker.core.canonical import content_digest
 from broker.core.errors import Defect, OutcomeUnstored, StoreUnavailable
 from broker.core.lifecycle import KEY_TAKEN, InvocationState, step
+from broker.core.manifest import ToolManifest
+from broker.core.reaching import counted
 from broker.core.trail import trail_body, trail_contents
 from broker.core.unit import (
     AddArtefact,
@@ -63,16 +65,18 @@ class Endings:
         *,
         actor: str,
         left: Left = NOTHING_LEFT,
+        manifest: ToolManifest | None = None,
     ) -> Invocation:
         """Record the end of an attempt, trying again while the store is away.
 
-        What it left is stored with it, or not at all where the session has no room for it.
+        What it left is stored with it, or not at all where the session has no room for it. Whom it
+        has reached is remembered with it, where the tool's manifest is given.
 
         Raises:
             OutcomeUnstored: the store did not come back in time, and it is tried again later; or
                 somebody else has ended it.
         """
-        ending = self._ending(invocation, ended, left, actor=actor)
+        ending = self._ending(invocation, ended, left, actor=actor, manifest=manifest)
         for pause_s in (*self.retry_s, None):
             try:
                 return await self._commit(ending)
@@ -105,7 +109,15 @@ class Endings:
                 _log.warning("outcome_not_wanted", invocation=name)  # never recorded, or over
             self.unstored.pop(name, None)
 
-    def _ending(self, invocation: Invocation, ended: Ended, left: Left, *, actor: str) -> "_Ending":
+    def _ending(
+        self,
+        invocation: Invocation,
+        ended: Ended,
+        left: Left,
+        *,
+        actor: str,
+        manifest: ToolManifest | None = None,
+    ) -> "_Ending":
         after = replace(
             invocation,
             state=step(invocation.state, ended.state),
@@ -120,13 +132,16 @@ class Endings:
             changes=(
                 *_end_changes(invocation, after),
                 *_released(after, ended, left),
+                *(counted(after, manifest) if manifest is not None else ()),
                 *(AddArtefact(stored=one) for one in left.stored),
             ),
             entries=(_end_entry(after, ended, left, actor=actor),),
         )
         if not left.stored:
             return _Ending(after=after, unit=unit)
-        without = self._ending(invocation, _without_room(ended), left.thrown_away, actor=actor)
+        without = self._ending(
+            invocation, _without_room(ended), left.thrown_away, actor=actor, manifest=manifest
+        )
         return _Ending(after=after, unit=unit, without_files=without)
 
     async def _commit(self, ending: "_Ending") -> Invocation:

@@ -15,6 +15,7 @@ import structlog
 from broker.artefacts import Artefacts
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Invocation
+from broker.core.control import RegisteredTool
 from broker.core.credentials import Credential
 from broker.core.errors import (
     BrokerError,
@@ -29,7 +30,8 @@ from broker.core.holds import Hold
 from broker.core.inspection import RESULT_INVALID, Released, inspect
 from broker.core.lifecycle import InvocationState, step
 from broker.core.limits import EVIDENCE_CHARACTERS_MAX
-from broker.core.unit import Conflict, FreeKeys, MoveInvocation, Unit
+from broker.core.reaching import counted
+from broker.core.unit import Change, Conflict, FreeKeys, MoveInvocation, Unit
 from broker.enforcer.carrying import Carrier
 from broker.enforcer.concluding import INTERRUPTED
 from broker.enforcer.resuming import Resuming
@@ -185,9 +187,12 @@ class Recovery:
             body={"state": state.value, "person": str(operator.person)},
             contents={"evidence": evidence},
         )
-        changes = (
+        tool = self._tool(invocation)
+        changes: tuple[Change, ...] = (
             MoveInvocation(invocation=after, from_etag=invocation.etag),
             FreeKeys(invocation=name),
+            # Of a tool that has changed since nobody can say whom it reached: they stay new.
+            *(counted(after, tool.manifest) if tool is not None else ()),
         )
         try:
             await self.store.commit(Unit(changes=changes, entries=(entry,)))
@@ -199,12 +204,11 @@ class Recovery:
 
     def _released(self, invocation: Invocation, result_json: bytes) -> bytes | None:
         """What of a result the agent may read: policy's duties bind whoever types it, too."""
-        tool = self.carrier.control().tools.get(invocation.call.tool)
-        is_same = tool is not None and tool.manifest.revision == invocation.tool_revision
+        tool = self._tool(invocation)
         obligations = invocation.decision.obligations if invocation.decision else ()
         looked = inspect(
             result_json,
-            schema=tool.result if tool is not None and is_same else None,
+            schema=tool.result if tool is not None else None,
             obligations=obligations,
         )
         if isinstance(looked, Released):
@@ -215,3 +219,9 @@ class Recovery:
                 metadata={"field": "result_json"},
             )
         return None
+
+    def _tool(self, invocation: Invocation) -> RegisteredTool | None:
+        """The tool as the call was decided on, if it is still so."""
+        tool = self.carrier.control().tools.get(invocation.call.tool)
+        is_same = tool is not None and tool.manifest.revision == invocation.tool_revision
+        return tool if is_same else None

@@ -29,7 +29,7 @@ _Object: TypeAlias = dict[str, JsonValue]
 # What a case is about, whether or not leaving it out changes the outcome.
 _TOLD: Final = frozenset({("call", "tool"), ("call", "arguments")})
 # Where nothing takes the place of a member: then it is missing, as where a look-up failed.
-_MISSED: Final = frozenset({"facts", "usage", "artefacts", "provenance"})
+_MISSED: Final = frozenset({"facts", "usage", "artefacts", "provenance", "reached"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

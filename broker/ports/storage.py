@@ -1,13 +1,13 @@
 """Where everything durable is, and what is read of it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
-from broker.core.calls import History, Invocation, Session, Usage
+from broker.core.calls import History, Invocation, Reached, Session, Usage
 from broker.core.control import ControlRows
 from broker.core.holds import Hold, Review
 from broker.core.lifecycle import InvocationState
@@ -41,12 +41,14 @@ class Seen:
     """What `gather` read of the store for one call.
 
     Attributes:
+        reached: how often the principal has reached each target that was asked for, by tool.
         sightings: what was released to the session, in order.
         elders: the same of sessions that it goes on from, by name.
     """
 
     usage: Mapping[str, Usage]
     history: tuple[History, ...]
+    reached: Mapping[str, tuple[Reached, ...]] = field(default_factory=dict)
     sightings: tuple[Sighting, ...] = ()
     elders: Mapping[str, tuple[Sighting, ...]] = field(default_factory=dict)
 
@@ -140,6 +142,8 @@ class Store(Protocol):
         now: float,
         after: int = 0,
         elders: Mapping[str, int] = NO_ELDERS,
+        principal: str = "",
+        targets: Collection[str] = (),
     ) -> Seen:
         """Counters, history, and what was released to the session after a position.
 
@@ -149,6 +153,8 @@ class Store(Protocol):
             now: POSIX seconds.
             after: a position.
             elders: sessions that it goes on from, and a position of each.
+            principal: its id.
+            targets: digests of `core.reaching`.
         """
         ...
 

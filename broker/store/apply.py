@@ -23,6 +23,7 @@ from broker.core.unit import (
     Conflict,
     ConflictOn,
     CountHistory,
+    CountReached,
     DropArtefacts,
     DropControl,
     DropShadowTallies,
@@ -232,6 +233,17 @@ def _count_history(database: Database, change: CountHistory) -> None:
     _must_be_new(database, s.ADD_HISTORY, first, ConflictOn.SESSION)
 
 
+def _count_reached(database: Database, change: CountReached) -> None:
+    row = {
+        "principal": change.principal,
+        "target": change.target,
+        "tool": change.tool,
+        "first_at": change.at,
+        "last_at": change.at,
+    }
+    database.run(s.COUNT_REACHED, row)
+
+
 def _add_mandate(database: Database, change: AddMandate) -> None:
     mandate = change.mandate
     _must_be_new(database, s.ADD_MANDATE, mandate_row(mandate), ConflictOn.MANDATE)
@@ -323,6 +335,7 @@ _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     Reserve: _reserve,
     ReleaseReservations: _release,
     CountHistory: _count_history,
+    CountReached: _count_reached,
     AddMandate: _add_mandate,
     RedeemMandate: _redeem_mandate,
     RevokeMandate: _revoke_mandate,

@@ -68,6 +68,16 @@ HISTORY: Final = Statement(
     .where(t.history.c.session == bound("session"))
     .order_by(t.history.c.tool, t.history.c.effect),
 )
+REACHED: Final = Statement(
+    sa.select(
+        t.reached.c.tool,
+        t.reached.c.count,
+        t.reached.c.first_at,
+        t.reached.c.last_at,
+    )
+    .where(t.reached.c.principal == bound("principal"), t.reached.c.target == bound("target"))
+    .order_by(t.reached.c.tool),
+)
 HOLD: Final = Statement(sa.select(t.holds).where(t.holds.c.name == bound("name")))
 REVIEWS: Final = Statement(
     sa.select(t.reviews).where(t.reviews.c.hold == bound("hold")).order_by(t.reviews.c.id),

@@ -3,10 +3,11 @@
 A page is a keyset: names sort by time, so the last name of a page is where the next one starts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from broker.core.artefacts import Artefact
-from broker.core.calls import History, Invocation, Session, Usage
+from broker.core.calls import History, Invocation, Reached, Session, Usage
 from broker.core.control import ControlRow, ControlRows
 from broker.core.holds import Hold, Review
 from broker.core.lifecycle import InvocationState
@@ -83,23 +84,34 @@ def keys(database: Database, names: Sequence[str]) -> Mapping[str, KeySeen]:
     return {name: _key(database, name) for name in names}
 
 
-def seen(
-    database: Database,
-    session: str,
-    counters: Sequence[CounterAsked],
-    now: float,
-    after: int,
-    elders: Mapping[str, int],
-) -> Seen:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What of the past is asked for: see `ports.Store.seen`."""
+
+    session: str
+    after: int
+    elders: Mapping[str, int]
+    principal: str
+    targets: Collection[str]
+
+
+def seen(database: Database, past: Past, counters: Sequence[CounterAsked], now: float) -> Seen:
     """Counters, history and what was released after a position, for one call."""
     usage = {asked.name: _usage(database, asked, now) for asked in counters}
-    rows = database.rows(q.HISTORY, {"session": session})
+    rows = database.rows(q.HISTORY, {"session": past.session})
     return Seen(
         usage=usage,
         history=tuple(History(**row) for row in rows),
-        sightings=sightings(database, session, after),
-        elders={name: sightings(database, name, since) for name, since in elders.items()},
+        reached={one: reached(database, past.principal, one) for one in past.targets},
+        sightings=sightings(database, past.session, past.after),
+        elders={name: sightings(database, name, since) for name, since in past.elders.items()},
     )
+
+
+def reached(database: Database, principal: str, target: str) -> tuple[Reached, ...]:
+    """How often a principal has reached a target, by tool."""
+    rows = database.rows(q.REACHED, {"principal": principal, "target": target})
+    return tuple(Reached(**row) for row in rows)
 
 
 def find_hold(database: Database, name: str) -> tuple[Hold, tuple[Review, ...]] | None:

@@ -137,6 +137,15 @@ COUNT_HISTORY: Final = Statement(
     .values(count=t.history.c.count + 1, last_at=bound("now")),
 )
 ADD_HISTORY: Final = insert(t.history)
+# One statement, so that two that reach somebody for the first time at once are no conflict.
+COUNT_REACHED: Final = Statement(
+    sa.text(
+        "INSERT INTO reached (principal, target, tool, count, first_at, last_at) "
+        "VALUES (:principal, :target, :tool, 1, :first_at, :last_at) "
+        "ON CONFLICT (principal, target, tool) "
+        "DO UPDATE SET count = reached.count + 1, last_at = excluded.last_at",
+    ),
+)
 ADD_MANDATE: Final = insert(t.mandates)
 ADD_WORDS: Final = insert(t.mandate_words)
 REDEEM_MANDATE: Final = Statement(

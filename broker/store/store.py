@@ -6,7 +6,7 @@ the database, the log is whole, and it is not older than the newest signed head 
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -208,9 +208,14 @@ class SqlStore:
         now: float,
         after: int = 0,
         elders: Mapping[str, int] = NO_ELDERS,
+        principal: str = "",
+        targets: Collection[str] = (),
     ) -> Seen:
         """Counters, history, and what was released to the session after a position."""
-        return await self._readers.look(reads.seen, session, counters, now, after, elders)
+        past = reads.Past(
+            session=session, after=after, elders=elders, principal=principal, targets=targets
+        )
+        return await self._readers.look(reads.seen, past, counters, now)
 
     async def find_hold(self, name: str) -> tuple[Hold, tuple[Review, ...]] | None:
         """A hold with all its reviews, oldest first."""

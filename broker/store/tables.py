@@ -296,6 +296,19 @@ history = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# Whom a principal has reached by which tool; `target` is a digest, since contents are erased.
+reached = sa.Table(
+    "reached",
+    metadata,
+    sa.Column("principal", sa.Text, primary_key=True),
+    sa.Column("target", sa.Text, primary_key=True),
+    sa.Column("tool", sa.Text, primary_key=True),
+    _integer("count"),
+    _seconds("first_at"),
+    _seconds("last_at"),
+    sqlite_with_rowid=False,
+)
+
 # What each broker has seen of a policy that is asked beside the one in force.
 shadow_tallies = sa.Table(
     "shadow_tallies",

@@ -12,6 +12,7 @@ from broker.core.calls import (
     History,
     Person,
     Principal,
+    Reached,
     Session,
     ToolCall,
     Usage,
@@ -86,6 +87,7 @@ def test_it_is_what_the_schema_says():
         facts={"order": Fact(name="order", source="shop", value={"captured_minor": 1})},
         usage={"refunds": Usage(used=1, limit=5, window_s=60, key="k", version=1)},
         history=[History(tool="refund", effect="HOLD", count=1, first_at=NOON, last_at=NOON)],
+        reach={"/order_id": [Reached(tool="refund", count=1, first_at=NOON, last_at=NOON)]},
     )
     schema = question_schema(facts=["order"], counters=["refunds"])
     jsonschema.validate(asked, schema)
@@ -146,6 +148,23 @@ def test_history_is_by_tool_and_effect():
         "last": "2026-11-21T12:00:00.250Z",
     }
     assert set(past["refund"]) == {"ALLOW", "DENY"}
+
+
+def test_reach_is_by_target_and_tool_and_nothing_where_there_was_none():
+    reach = {
+        "/to/0": [Reached(tool="pay", count=2, first_at=NOON - 9, last_at=NOON)],
+        "/to/1": [],
+    }
+    assert made(reach=reach)["reached"] == {
+        "/to/0": {
+            "pay": {
+                "count": 2,
+                "first": "2026-11-21T11:59:51.250Z",
+                "last": "2026-11-21T12:00:00.250Z",
+            }
+        },
+        "/to/1": {},
+    }
 
 
 def test_undeclared_targets_of_a_writing_tool_are_every_leaf():
