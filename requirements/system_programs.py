@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 ASK_DEADLINE_S = 120
 
+# What pages are set in where tests open and picture them; a browser brings no typeface.
+_INTER = "/usr/share/fonts/opentype/inter/Inter-Regular.otf"
+_MONO = "/usr/share/fonts/truetype/jetbrains-mono/JetBrainsMono-Regular.ttf"
+_DEJAVU = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
+
 PACKAGES: dict[str, tuple[str, ...]] = {
     "git": ("git",),
     "dockerd": ("docker.io",),
@@ -27,6 +32,10 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "/usr/include/stdio.h": ("libc6-dev",),
     "/usr/share/keyrings/debian-archive-keyring.gpg": ("debian-archive-keyring",),
     "ps": ("procps",),  # the engine lists a container's processes by it
+    "chromium": ("chromium",),
+    _INTER: ("fonts-inter",),
+    _MONO: ("fonts-jetbrains-mono",),
+    _DEJAVU: ("fonts-dejavu-core",),
     "runsc": ("runsc",),
     "busybox": ("busybox-static",),
 }
@@ -44,16 +53,28 @@ _ENGINE = (
     "/usr/share/keyrings/debian-archive-keyring.gpg",
     "ps",
 )
+_BROWSER = ("chromium", _DEJAVU)
 
-NEEDED: dict[str, tuple[str, ...]] = {"run": (), "check": _CHECK, "test": (*_CHECK, *_ENGINE)}
-"""What each purpose of set-up cannot do without. Tests start a container engine of their own."""
+NEEDED: dict[str, tuple[str, ...]] = {
+    "run": (),
+    "check": _CHECK,
+    "test": (*_CHECK, *_ENGINE, *_BROWSER),
+}
+"""What each purpose of set-up cannot do without. Tests start a container engine of their own, and
+a browser on pages of theirs."""
 
-WISHED: dict[str, tuple[str, ...]] = {"run": (), "check": (), "test": ("runsc", "busybox")}
+WISHED: dict[str, tuple[str, ...]] = {
+    "run": (),
+    "check": (),
+    "test": ("runsc", "busybox", _INTER, _MONO),
+}
 """What it takes where the distribution has it; every set-up says aloud what is not there."""
 
 WITHOUT = {
     "runsc": "NOT TESTED: gVisor. No package of this distribution has runsc; put it on PATH.",
     "busybox": "NOT TESTED: what needs a static busybox. No package of this distribution has it.",
+    _INTER: "NOT SEEN in Inter: pages. No package of this distribution has it; another stands in.",
+    _MONO: "NOT SEEN in JetBrains Mono: pages. No package of this distribution has it.",
 }
 
 

@@ -110,6 +110,17 @@ def test_the_wheel_carries_all_that_a_node_reads_and_builds_from(wheel: zipfile.
     assert needed <= set(wheel.namelist())
 
 
+def test_the_wheel_carries_all_that_pages_are_made_of(wheel: zipfile.ZipFile) -> None:
+    needed = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "broker" / "web").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+    assert "broker/web/static/vendor/htmx.min.js" in needed
+    assert needed <= set(wheel.namelist())
+
+
 def test_the_profiles_of_an_installed_wheel_are_read(
     wheel: zipfile.ZipFile, tmp_path: Path
 ) -> None:
