@@ -116,6 +116,7 @@ class Application:
         administration = self._administration(parts, mediating)
         await self._recover(parts, mediating)
         await administration.policies.start()
+        await _say_library(administration.policies)
         self._begin_shadow(mediating, administration)
         await self._serve(parts, mediating, administration)
 
@@ -280,6 +281,18 @@ class _Parts:
     policies: OpaRoom
     workers: WorkerHub
     sandboxes: SandboxRunner
+
+
+async def _say_library(policies: PolicyAdministration) -> None:
+    """A newer release decides nothing anew until an operator has seen what it would change."""
+    found = await policies.libraries()
+    if found.in_force and found.shipped and found.in_force.digest != found.shipped.digest:
+        _log.warning(
+            "policy_library_differs",
+            in_force=found.in_force.version,
+            shipped=found.shipped.version,
+            see="callbroker policy upgrade",
+        )
 
 
 def _opa(settings: Settings) -> Path:

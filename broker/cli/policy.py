@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from broker.cli import (
+    policy_activate,
     policy_bundle,
     policy_case,
     policy_explain,
@@ -20,6 +21,7 @@ from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed
 from broker.cli.hold_picture import digest
 from broker.cli.json_output import plain, print_json
+from broker.cli.library_picture import library_text
 from broker.cli.options import AsJson, Reason, group
 from broker.cli.policy_observe import EPILOG as OBSERVE_EPILOG
 from broker.cli.policy_observe import observe
@@ -84,44 +86,8 @@ def check(
         )
 
 
-@app.command(epilog='Example: callbroker policy activate policies/ --reason "Refunds above 50."')
-def activate(
-    directory: Directory,
-    *,
-    drop: Annotated[
-        list[str] | None, typer.Option(metavar="FAMILY", help="Goes on purpose; repeatable.")
-    ] = None,
-    preset: Preset = "",
-    reason: Annotated[str, typer.Option(help="Why; it is kept in the log.")] = "",
-    only_check: Annotated[
-        bool, typer.Option("--check", help="Only ask the broker whether it would take it.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Put a policy in force, beside the shipped families, without dropping a call.
-
-    One that does not compile, does not answer, or loses a family without --drop is refused, and the
-    policy in force stays.
-    """
-    with administering() as line:
-        request = admin_pb2.ActivatePolicyRequest(
-            files=policy_files(directory),
-            drop_families=drop or (),
-            validate_only=only_check,
-            reason=reason,
-            preset=preset or settings().preset,
-        )
-        told = line.ask(line.stub.ActivatePolicy, request, deadline_s=ACTIVATE_DEADLINE_S)
-    if as_json:
-        print_json(plain(told))
-        return
-    done = "would be taken" if only_check else "in force"
-    say(
-        ours("Policy ")
-        + theirs(digest(told.policy_revision), "bold")
-        + ours(f" {done}: ")
-        + theirs(", ".join(told.families))
-    )
+app.command("activate", epilog=policy_activate.ACTIVATE_EPILOG)(policy_activate.activate)
+app.command("upgrade", epilog=policy_activate.UPGRADE_EPILOG)(policy_activate.upgrade)
 
 
 @app.command(epilog='Example: callbroker policy rollback --reason "It held everything."')
@@ -172,12 +138,13 @@ def list_policies(*, as_json: AsJson = False) -> None:
             theirs(digest(policy.policy_revision), "bold"),
             ours(clock(epoch(policy.activate_time), now=shown.now, zone=shown.zone)),
             ours("in force" if policy.active else "", "green"),
+            library_text(policy.library if policy.HasField("library") else None),
             theirs(", ".join(policy.families)),
         ]
         for policy in found
     ]
     if rows:
-        say(*table(("Policy", "First", "", "Families"), rows, width=list_width(shown)))
+        say(*table(("Policy", "First", "", "Library", "Families"), rows, width=list_width(shown)))
     else:
         say("No policy was ever in force: callbroker policy activate DIR")
     say(*(ours("Observed ") + observation_line(one, shown) for one in observed))

@@ -1,5 +1,6 @@
 """`callbroker policy bundle`: the checked policy as one file, for OPA's own tools."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -53,6 +54,8 @@ def policy_bundle(
                 "file": str(file),
                 "bytes": len(bundle.bundle),
                 "policy_revision": bundle.revision,
+                "library": None if bundle.library is None else asdict(bundle.library),
+                "preset": bundle.preset,
                 "families": [*bundle.families],
             }
         )

@@ -3,11 +3,11 @@
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.cli.connection import looking
+from broker.cli.connection import Line, looking
 from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.opening import refusing
@@ -18,6 +18,7 @@ from broker.policy import opa_binary
 from broker.policy.bundle import PolicyBundle
 from broker.ports import PolicyOrder
 from broker.v1 import admin_pb2
+from broker.v1.admin_pb2_grpc import AdminServiceStub
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +52,23 @@ def candidate(
     """
     configured = settings()
     where = tools or configured.tools
+    manifests = _in_force() if asks and where is None else _read(where)
     order = PolicyOrder(
         files={} if directory is None else policy_files(directory),
         preset=preset or configured.preset,
     )
-    manifests = _in_force() if asks and where is None else _read(where)
+    with built(order, manifests) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def built(order: PolicyOrder, manifests: Sequence[ToolManifest]) -> Iterator[Candidate]:
+    """Build a policy of these sources, typed by these manifests.
+
+    Raises:
+        CommandFailed: it is refused, with every finding, or there is no OPA.
+    """
+    configured = settings()
     bundle = checked_policy(order, manifests, configured.opa)
     with refusing():
         opa = opa_binary.find(configured.opa)
@@ -73,5 +86,10 @@ def _read(where: Path | None) -> list[ToolManifest]:
 
 def _in_force() -> list[ToolManifest]:
     with looking() as line:
-        told = line.ask(line.stub.ListManifests, admin_pb2.ListManifestsRequest()).manifests
+        return manifests_in_force(line)
+
+
+def manifests_in_force(line: Line[AdminServiceStub]) -> list[ToolManifest]:
+    """Those of the broker."""
+    told = line.ask(line.stub.ListManifests, admin_pb2.ListManifestsRequest()).manifests
     return [parse(json.loads(manifest.document_json)) for manifest in told]

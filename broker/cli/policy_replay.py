@@ -78,9 +78,9 @@ def policy_replay(
             decisions,
             ManyQuestions(opa=built.opa, bundle=built.path, revision=built.bundle.revision),
             examples_max=examples,
-            progress=_progress,
+            progress=progress,
         )
-        _end_of_progress()
+        end_of_progress()
     failed = [kind for kind in ChangeClass if kind in forbidden and kind in found.changes]
     if as_json:
         print_json(
@@ -130,12 +130,14 @@ def _classes(text: str) -> frozenset[ChangeClass]:
     return frozenset(map(ChangeClass, names))
 
 
-def _progress(done: int) -> None:
+def progress(done: int) -> None:
+    """Tell how far it is, in a terminal, on one line of standard error."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{done:,} decisions")
         sys.stderr.flush()
 
 
-def _end_of_progress() -> None:
+def end_of_progress() -> None:
+    """Take that line away."""
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")

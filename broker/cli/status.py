@@ -7,6 +7,7 @@ from broker.cli.connection import looking
 from broker.cli.failures import ExitCode
 from broker.cli.hold_picture import digest
 from broker.cli.json_output import plain, print_json
+from broker.cli.library_picture import is_to_upgrade, library_text
 from broker.cli.names import short
 from broker.cli.options import AsJson, group
 from broker.cli.screen import Around, around, labelled, ours, say, theirs
@@ -66,7 +67,20 @@ def _policy(told: GetStatusResponse) -> Text:
     if not told.policy_revision:
         return ours("none, so nothing is decided: callbroker policy activate DIR", "red")
     ready = ours("ready", "green") if told.policy_ready else ours("does not answer", "bold red")
-    return theirs(digest(told.policy_revision)) + ours(", ") + ready
+    return theirs(digest(told.policy_revision)) + ours(", ") + ready + _library(told)
+
+
+def _library(told: GetStatusResponse) -> Text:
+    """Which shipped rules decide, and whether this release ships others."""
+    if not told.HasField("library"):
+        text = ours("")
+    else:
+        text = ours(", library ") + library_text(told.library)
+    if is_to_upgrade(told):
+        ships = library_text(told.shipped_library)
+        text += ours("; this release ships ", "yellow") + ships
+        text += ours(": callbroker policy upgrade", "yellow")
+    return text
 
 
 def _tools(told: GetStatusResponse, shown: Around) -> Text:

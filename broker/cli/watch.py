@@ -16,6 +16,7 @@ from broker.cli.connection import ACTIVATE_DEADLINE_S, Line, find_token, open_ch
 from broker.cli.directory_files import entries_out, provisions
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.hold_picture import digest
+from broker.cli.library_picture import is_to_upgrade
 from broker.cli.trees import as_bytes, checked, documents, policy_files
 from broker.config import Settings
 from broker.core.canonical import content_digest
@@ -128,6 +129,11 @@ def _put_tools(manifests: list[bytes], line: Line[AdminServiceStub]) -> bool:
 def _activate(settings: Settings, line: Line[AdminServiceStub]) -> bool:
     if settings.policies is None:
         return True
+    if is_to_upgrade(line.ask(line.stub.GetStatus, admin_pb2.GetStatusRequest())):
+        # Your files have not changed the shipped rules; that a new release did is seen first.
+        raise CommandFailed(
+            "This release ships other rules than those in force: callbroker policy upgrade."
+        )
     request = admin_pb2.ActivatePolicyRequest(
         files=policy_files(settings.policies), preset=settings.preset, reason=_REASON
     )

@@ -24,6 +24,11 @@ class ChangeClass(enum.StrEnum):
     OTHER_CODES = "other-codes"
 
 
+LOOSENING: Final = frozenset(
+    {ChangeClass.DENY_TO_ALLOW, ChangeClass.HOLD_TO_ALLOW, ChangeClass.DENY_TO_HOLD}
+)
+"""Where somebody may now do what they could not."""
+
 MEANINGS: Final[Mapping[ChangeClass, str]] = {
     ChangeClass.DENY_TO_ALLOW: "was denied and would run",
     ChangeClass.HOLD_TO_ALLOW: "waited for a person and would run",

@@ -11,7 +11,7 @@ from typer.main import get_command
 from broker.cli.failures import ExitCode
 from broker.cli.main import COMMANDS, app
 from broker.cli.reference import reference, walk
-from broker.v1 import review_pb2
+from broker.v1 import admin_pb2, review_pb2
 from tests.fakes.admin_server import FakeServices, Refusal
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.holds_for_tests import HOLD_NAME
@@ -161,6 +161,7 @@ def test_findings_are_a_line_each(run: Run, services: FakeServices, here: Path) 
         code=grpc.StatusCode.INVALID_ARGUMENT,
         message="This policy is refused:\na.rego:1: one\na.rego:2: two",
     )
+    services.answers["GetStatus"] = admin_pb2.GetStatusResponse(policy_revision="sha256:0")
     ran = run("policy", "activate", "policies")
     assert ran.code == ExitCode.NO
     assert ran.err == ("callbroker: This policy is refused:\n  a.rego:1: one\n  a.rego:2: two\n")
