@@ -254,6 +254,8 @@ class Application:
                 recovery=mediating.recovery,
                 views=mediating.views,
                 reviews=mediating.reviews,
+                handling=mediating.handling,
+                together=mediating.together,
                 workers=parts.workers,
                 administration=administration,
                 instance=parts.mediation.owner,

@@ -16,6 +16,7 @@ from broker.enforcer.carrying import Carrier
 from broker.enforcer.committing import Committer
 from broker.enforcer.deciding import Decider
 from broker.enforcer.ending import STORE_RETRY_S, Endings
+from broker.enforcer.narrowing import Narrowing
 from broker.enforcer.recovery import Recovery
 from broker.enforcer.resuming import Resuming
 from broker.enforcer.shadowing import Shadowing
@@ -25,7 +26,7 @@ from broker.invocations import Invocations
 from broker.mandates import Mandates
 from broker.own_work import OwnWork
 from broker.ports import Clock, Facts, IdFactory, Policies, Runner, Store
-from broker.reviews import HoldViews, Reviews
+from broker.reviews import Docket, Handling, HoldViews, Reviews, Together
 from broker.sessions import Sessions
 
 
@@ -73,6 +74,8 @@ class Mediation:
     shadowing: Shadowing
     views: HoldViews
     reviews: Reviews
+    handling: Handling
+    together: Together
 
 
 def mediation(parts: Parts) -> Mediation:
@@ -124,6 +127,8 @@ def mediation(parts: Parts) -> Mediation:
         offered=parts.offered,
     )
     views = HoldViews(store=store, control=control, events=events)
+    docket = Docket(store=store, events=events, clock=clock)
+    reviews = Reviews(views=views, docket=docket, own=own, take_up=resuming.take_up_soon)
     return Mediation(
         own=own,
         mandates=Mandates(sessions=sessions, store=store, control=control, clock=clock, ids=ids),
@@ -154,12 +159,12 @@ def mediation(parts: Parts) -> Mediation:
         ),
         shadowing=shadowing,
         views=views,
-        reviews=Reviews(
+        reviews=reviews,
+        handling=Handling(
             views=views,
-            store=store,
+            docket=docket,
+            narrowing=Narrowing(decider=decider, committer=committer, store=store),
             own=own,
-            events=events,
-            clock=clock,
-            take_up=resuming.take_up_soon,
         ),
+        together=Together(reviews=reviews, docket=docket),
     )

@@ -136,6 +136,8 @@ def server_of(
             enforcer=world.enforcer,
             recovery=world.recovery,
             reviews=world.reviews,
+            handling=world.handling,
+            together=world.together,
             workers=workers,
             administration=office,
             instance=instance,

@@ -40,7 +40,7 @@ from broker.mandates import MandateOrder, Mandates
 from broker.mediation import Parts, mediation
 from broker.own_work import OwnWork
 from broker.ports import Failed, FrozenCall, Outcome, Succeeded
-from broker.reviews import HoldViews, Reviews
+from broker.reviews import Handling, HoldViews, Reviews, Together
 from broker.sessions import Sessions
 from tests.fakes.decision_point import REVISION, FakeDecisionPoint, allow, opinion
 from tests.fakes.runner import FakeRunner
@@ -183,6 +183,8 @@ class World:
     shadowing: Shadowing
     views: HoldViews
     reviews: Reviews
+    handling: Handling
+    together: Together
     ids: UuidFactory
     agent: Credential
     requests: int = 0
@@ -388,6 +390,8 @@ async def build(store: Any, clock: FakeClock, *, owner: str = "brokers/1") -> Wo
         shadowing=mediating.shadowing,
         views=mediating.views,
         reviews=mediating.reviews,
+        handling=mediating.handling,
+        together=mediating.together,
         ids=ids,
         agent=credential(CredentialClass.AGENT, AGENT, person="agent-owner"),
     )

@@ -195,6 +195,7 @@ class Invocation:
         code: the caller's code of the same: a refusal's, or the tool's own failure code.
         result: RFC 8785 bytes, None until released.
         artefacts: files that the tool left, released with the result.
+        asked: what the agent asked for, where a reviewer has narrowed it to `call`; else None.
         hold: the name of the latest hold, or empty.
         attempt: how many times it was handed to a runner.
         etag: rises with every change.
@@ -206,6 +207,7 @@ class Invocation:
     agent: str
     request_id: str
     call: ToolCall
+    asked: ToolCall | None = None
     state: InvocationState
     decision: Decision | None
     tool_revision: str

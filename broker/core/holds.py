@@ -13,6 +13,7 @@ from broker.core.calls import Agent, Person, Principal
 from broker.core.decision import Discharge, HoldTerms
 from broker.core.lifecycle import HoldState
 from broker.core.limits import HOLD_WITHIN_S_MAX
+from broker.core.previews import Preview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,15 @@ class Requirement:
     code: str
     message: str
     terms: HoldTerms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reviewer:
+    """A Person who may approve or reject, by the groups they are in."""
+
+    name: str
+    person: Person
+    groups: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +46,13 @@ class Hold:
             end; `run_by` is 0 until approved.
         summary: what will happen, in a sentence that the manifest's template made.
         etag: rises with every change; approving needs the one that was shown.
+        amount_minor, currency: what the call is about in money, where the manifest says so: the
+            first argument that its `review.money` names. None where it names none.
+        alike: what holds share that can be decided together (`core.alike`); empty: decided alone.
+        preview: what the tool says that it would change; None where it has no preview.
+        narrows: the hold that a reviewer made less of, which this one is in place of; or empty.
+        taken_by, taken_until: the Person who looks at it, and until when nobody else approves it.
+        run_from: once approved, until when that can be taken back; it does not run before.
     """
 
     name: str
@@ -55,6 +72,14 @@ class Hold:
     decide_by: float
     run_by: float = 0.0
     etag: int = 1
+    amount_minor: int | None = None
+    currency: str = ""
+    alike: str = ""
+    preview: Preview | None = None
+    narrows: str = ""
+    taken_by: Reviewer | None = None
+    taken_until: float = 0.0
+    run_from: float = 0.0
 
 
 def decide_within_s(requirements: Sequence[Requirement]) -> int:
@@ -72,15 +97,6 @@ class ReviewEffect(enum.StrEnum):
 
     APPROVE = "APPROVE"
     REJECT = "REJECT"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reviewer:
-    """A Person who may approve or reject, by the groups they are in."""
-
-    name: str
-    person: Person
-    groups: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +130,14 @@ def ineligible(hold: Hold, reviewer: Reviewer) -> str:
         groups = sorted({g for r in hold.requirements for g in r.terms.reviewers})
         return f"This hold is for reviewers of: {', '.join(groups)}."
     return ""
+
+
+def taken_from(hold: Hold, reviewer: Reviewer, *, now: float) -> str:
+    """Who else has taken this hold just now, by name; empty where nobody has."""
+    other = hold.taken_by
+    if other is None or now >= hold.taken_until or other.person == reviewer.person:
+        return ""
+    return other.name
 
 
 def tally(hold: Hold, reviews: Sequence[Review]) -> Resolution:

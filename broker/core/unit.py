@@ -11,10 +11,18 @@ from enum import StrEnum
 from broker.core import limits
 from broker.core.artefacts import Stored
 from broker.core.audit import EntryDraft
-from broker.core.calls import Invocation, Session
+from broker.core.calls import Invocation, Person, Session
 from broker.core.holds import Hold, Review
 from broker.core.labels import Labels
 from broker.core.provenance.memory import MEMORY_BYTES_MAX
+from broker.core.sign_ins import (
+    AddSignIn,
+    AddStepUp,
+    DropSignIns,
+    EndSignIn,
+    SpendStepUp,
+    TouchSignIn,
+)
 
 
 class ConflictOn(StrEnum):
@@ -31,6 +39,8 @@ class ConflictOn(StrEnum):
     MANDATE = "mandate"
     ARTEFACT = "artefact"
     MEMORY = "memory"
+    SIGN_IN = "sign_in"
+    STEP_UP = "step_up"
 
 
 class Conflict(Exception):
@@ -88,6 +98,14 @@ class MoveInvocation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NarrowInvocation:
+    """A HELD invocation that still has `from_etag` holds less; what was asked first is kept."""
+
+    invocation: Invocation
+    from_etag: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AddHold:
     """A new hold."""
 
@@ -107,6 +125,14 @@ class AddReview:
     """One Person's say; a Person says it once per hold while it counts (unique)."""
 
     review: Review
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UncountReviews:
+    """What has counted of a hold's reviews does not any more: of one Person, or of everybody."""
+
+    hold: str
+    person: Person | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,9 +338,11 @@ Change = (
     | RequireSession
     | AddInvocation
     | MoveInvocation
+    | NarrowInvocation
     | AddHold
     | MoveHold
     | AddReview
+    | UncountReviews
     | TakeKey
     | FreeKeys
     | Reserve
@@ -335,6 +363,12 @@ Change = (
     | DropShadowTallies
     | AddSighting
     | RequireMemory
+    | AddSignIn
+    | TouchSignIn
+    | EndSignIn
+    | DropSignIns
+    | AddStepUp
+    | SpendStepUp
 )
 
 

@@ -37,6 +37,7 @@ from broker.core.lifecycle import InvocationState
 from broker.core.manifest import ToolManifest
 from broker.core.observing import observed
 from broker.core.plan import Plan, make_plan
+from broker.core.previews import Preview
 from broker.core.profiles import OfferedProfile
 from broker.core.question import question
 from broker.core.scopes import EffectiveScope, effective, held_by
@@ -74,6 +75,7 @@ class Considered:
         counters, usage: what a Run reserves, and what was read of it.
         traced: where the arguments come from, by how much of what the session had seen; None where
             it did not matter.
+        preview: what the tool says that it would change, where it waits and has one.
         lifted: whether an approval's codes were lifted, and the hold is to be claimed.
         is_busy: it is refused only because another call on the same thing is under way just now.
     """
@@ -90,6 +92,7 @@ class Considered:
     policy_revision: str = ""
     question: Mapping[str, JsonValue] | None = None
     summary: str = ""
+    preview: Preview | None = None
     traced: Traced | None = None
     lifted: bool = False
     is_busy: bool = False
@@ -130,6 +133,7 @@ class Decider:
         *,
         hold: Hold | None = None,
         refusal: Verdict | None = None,
+        also: Sequence[Verdict] = (),
     ) -> Considered:
         """One pass through the stages.
 
@@ -138,6 +142,7 @@ class Decider:
             caller: for whom and through whom.
             hold: the approved hold that is taken up again, if one is.
             refusal: why it could not be frozen as it was meant.
+            also: verdicts that count besides those of the stages.
 
         Raises:
             DependencyError: a part cannot be asked; nothing was decided.
@@ -159,7 +164,7 @@ class Decider:
         )
         if tool is None or _denied(screened):
             return Considered(control=control, tool=tool, plan=make_plan(settle(screened)))
-        return await self._look(call, caller, control, tool, scopes, screened, hold)
+        return await self._look(call, caller, control, tool, scopes, (*screened, *also), hold)
 
     async def _look(
         self,

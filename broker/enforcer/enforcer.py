@@ -167,7 +167,8 @@ class Enforcer:
 
     async def _same(self, known: Invocation, frozen: Frozen) -> Invocation:
         # What its handles stood for then, or nothing yet.
-        if known.call.digest not in {frozen.call.digest, frozen.asked_digest}:
+        asked = known.asked or known.call
+        if asked.digest not in {frozen.call.digest, frozen.asked_digest}:
             raise RequestIdReused(
                 "This request id was used for another call of this session.",
                 metadata={"request_id": frozen.call.request_id},

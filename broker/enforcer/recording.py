@@ -8,12 +8,15 @@ that nothing happens that the log does not already know was about to.
 from dataclasses import dataclass, replace
 
 from broker.core import limits
+from broker.core.alike import alike
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Caller, Invocation, ToolCall
 from broker.core.decision import Decision
+from broker.core.errors import Defect
 from broker.core.holds import Hold, decide_within_s
-from broker.core.lifecycle import HoldState, InvocationState, step
+from broker.core.lifecycle import HoldState, InvocationState, step, step_hold
 from broker.core.plan import Refuse, Run, Suspend
+from broker.core.review_view import amount_of
 from broker.core.screening import visible_reasons
 from broker.core.unit import (
     AddHold,
@@ -22,6 +25,7 @@ from broker.core.unit import (
     CountHistory,
     MoveHold,
     MoveInvocation,
+    NarrowInvocation,
     RequireControl,
     RequireMemory,
     RequireSession,
@@ -137,6 +141,48 @@ def record_again(
     )
 
 
+def record_narrowed(
+    held: Invocation,
+    shown: Hold,
+    call: ToolCall,
+    caller: Caller,
+    considered: Considered,
+    stamp: Stamp,
+) -> Recording:
+    """The unit that puts a narrowed call in place of the one that waits, under a hold of its own.
+
+    The hold that was shown is void, and whatever was said of it. The new one has no longer to be
+    decided than that had, and is taken by whoever had taken that.
+    """
+    narrowed = replace(held, call=call, asked=held.asked or held.call)
+    invocation, opened = _after(narrowed, caller, considered, stamp)
+    if opened is None:
+        raise Defect("A narrowed call waits, whatever else is said of it.")
+    hold = replace(
+        opened,
+        narrows=shown.name,
+        decide_by=min(opened.decide_by, shown.decide_by),
+        taken_by=shown.taken_by,
+        taken_until=shown.taken_until,
+    )
+    changes: list[Change] = [
+        RequireControl(revision=considered.control.revision),
+        RequireSession(name=held.session, at=stamp.now),
+        MoveHold(
+            hold=replace(shown, state=step_hold(shown.state, HoldState.VOID), etag=shown.etag + 1),
+            from_etag=shown.etag,
+        ),
+        NarrowInvocation(invocation=invocation, from_etag=held.etag),
+        _counted(invocation, considered.plan.decision, stamp),
+        AddHold(hold=hold),
+    ]
+    changes += _seen(considered, is_pinned=True)
+    entries = entries_of(invocation, hold, caller, considered, stamp)
+    return Recording(
+        unit=Unit(changes=tuple(changes), entries=entries), invocation=invocation, hold=hold
+    )
+
+
 def _after(
     before: Invocation,
     caller: Caller,
@@ -188,6 +234,8 @@ def _hold(
     considered: Considered,
     stamp: Stamp,
 ) -> Hold:
+    manifest = considered.tool.manifest if considered.tool else None
+    amount_minor, currency = amount_of(manifest, invocation.call)
     return Hold(
         name=stamp.hold_name,
         invocation=invocation.name,
@@ -204,6 +252,23 @@ def _hold(
         summary=considered.summary,
         created_at=stamp.now,
         decide_by=min(stamp.now + decide_within_s(plan.requirements), caller.session.expires_at),
+        amount_minor=amount_minor,
+        currency=currency,
+        alike=_alike(invocation, plan, caller, considered),
+        preview=considered.preview,
+    )
+
+
+def _alike(invocation: Invocation, plan: Suspend, caller: Caller, considered: Considered) -> str:
+    if considered.tool is None or considered.traced is None:
+        return ""
+    return alike(
+        invocation.call,
+        considered.tool.manifest,
+        principal=caller.principal.id,
+        agent=caller.agent.id,
+        requirements=plan.requirements,
+        origins=considered.traced.origins,
     )
 
 

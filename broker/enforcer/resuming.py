@@ -99,8 +99,8 @@ class Resuming:
         session = await self._store.find_session(hold.session)
         if held is None or session is None or held.state is not InvocationState.HELD:
             return
-        if self._clock() >= hold.run_by:
-            return  # the sweep expires it
+        if not hold.run_from <= self._clock() < hold.run_by:
+            return  # it can be taken back yet, or the sweep expires it
         if session.state != OPEN:
             await self._invocations.withdraw(hold.name, actor="broker")
             return

@@ -48,7 +48,12 @@ class Explainer(Protocol):
     """Says why a policy says what it says, beside the way of calls."""
 
     async def explain(
-        self, kept: bytes, question: Mapping[str, JsonValue], *, revision: str
+        self,
+        kept: bytes,
+        question: Mapping[str, JsonValue],
+        *,
+        revision: str,
+        money: Mapping[str, str],
     ) -> Mapping[str, JsonValue]:
         """Ask a kept policy about a question, and follow how it came to its answer.
 
@@ -56,6 +61,7 @@ class Explainer(Protocol):
             kept: a bundle as it was stored.
             question: a policy input.
             revision: that the bundle must be of.
+            money: which of the question's integers are amounts, as `core.passing.money_in`.
 
         Returns:
             A JSON document, for whoever shows it.

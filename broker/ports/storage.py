@@ -10,8 +10,9 @@ from broker.core.artefacts import Artefact
 from broker.core.calls import History, Invocation, Reached, Session, Usage
 from broker.core.control import ControlRows
 from broker.core.holds import Hold, Review
-from broker.core.lifecycle import InvocationState
+from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.provenance.memory import Sighting
+from broker.core.sign_ins import SignIn
 from broker.core.unit import Mandate, Unit
 
 NO_ELDERS: Final[Mapping[str, int]] = MappingProxyType({})
@@ -60,6 +61,20 @@ class HoldQuery:
     include_decided: bool = False
     page_size: int
     after: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldHistoryQuery:
+    """Which holds, newest first, before a cursor. Empty fields do not filter."""
+
+    tool: str = ""
+    principal: str = ""
+    agent: str = ""
+    session: str = ""
+    invocation: str = ""
+    state: HoldState | None = None
+    page_size: int
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +179,20 @@ class Store(Protocol):
 
     async def list_holds(self, query: HoldQuery) -> Sequence[tuple[Hold, tuple[Review, ...]]]:
         """A page of holds with their reviews."""
+        ...
+
+    async def hold_history(
+        self, query: HoldHistoryQuery
+    ) -> Sequence[tuple[Hold, tuple[Review, ...]]]:
+        """A page of holds in any state, newest first, with their reviews."""
+        ...
+
+    async def find_sign_in(self, digest: bytes) -> SignIn | None:
+        """A sign-in by its secret's digest, however old."""
+        ...
+
+    async def list_sign_ins(self) -> Sequence[SignIn]:
+        """All sign-ins, newest first."""
         ...
 
     async def list_invocations(self, query: InvocationQuery) -> Sequence[Invocation]:

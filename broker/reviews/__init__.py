@@ -1,6 +1,20 @@
 """The reviewer's use cases: what waits, what exactly it is, and one Person's yes or no to it."""
 
 from broker.reviews.deciding import Reviews
+from broker.reviews.docket import Docket
+from broker.reviews.handling import Handling
 from broker.reviews.showing import EarlierView, FileView, HoldView, HoldViews
+from broker.reviews.together import Left, Shown, Together
 
-__all__ = ["EarlierView", "FileView", "HoldView", "HoldViews", "Reviews"]
+__all__ = [
+    "Docket",
+    "EarlierView",
+    "FileView",
+    "Handling",
+    "HoldView",
+    "HoldViews",
+    "Left",
+    "Reviews",
+    "Shown",
+    "Together",
+]

@@ -1,24 +1,17 @@
 """One Person's yes or no to a hold.
 
 An approval is an input and not a bypass: it moves the hold to APPROVED, and the enforcer then runs
-the whole decision again. It is for exactly what was shown, so it needs the hold's etag. Nobody
-reviews their own request or their own agent's, and one Person counts once. A review that comes too
-late is kept, and changes nothing.
+the whole decision again. It is for exactly what was shown, so it needs the hold's etag. One Person
+counts once. A review that comes too late is kept, and changes nothing. For a few seconds before it
+is used, whoever gave an approval can take it back.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from broker.core import limits
-from broker.core.audit import EntryDraft, EntryKind
-from broker.core.calls import Invocation
-from broker.core.errors import (
-    IllegalTransition,
-    MalformedRequest,
-    NotFound,
-    NotPermitted,
-    StaleEtag,
-)
+from broker.core.errors import IllegalTransition, MalformedRequest, NotPermitted, StaleEtag
 from broker.core.hold_endings import moves_of, rejected
 from broker.core.holds import (
     Hold,
@@ -26,29 +19,19 @@ from broker.core.holds import (
     Review,
     ReviewEffect,
     Reviewer,
-    ineligible,
     run_within_s,
     tally,
 )
 from broker.core.inspection import plain
 from broker.core.lifecycle import HoldState, step_hold
-from broker.core.unit import (
-    AddReview,
-    Change,
-    Conflict,
-    ConflictOn,
-    MoveHold,
-    Unit,
-)
-from broker.events import Events
+from broker.core.sign_ins import SpendStepUp
+from broker.core.unit import AddReview, Change, MoveHold, UncountReviews
 from broker.own_work import OwnWork
-from broker.ports import Clock, Store
-from broker.reviews.showing import NO_HOLD, HoldView, HoldViews
+from broker.reviews.docket import CHANGED, ONCE, STEP_UP_NEEDED, Docket
+from broker.reviews.showing import HoldView, HoldViews
 
-TAKE_UP_WAIT_S = 2.0
-
-_CHANGED = "The hold has changed since it was shown. Look at it again."
-_ONCE = "You have reviewed this hold; one Person counts once."
+TAKE_UP_WAIT_S: Final = 2.0
+TAKE_BACK_S_MAX: Final = 60.0
 
 
 class Reviews:
@@ -58,10 +41,8 @@ class Reviews:
         self,
         *,
         views: HoldViews,
-        store: Store,
+        docket: Docket,
         own: OwnWork,
-        events: Events,
-        clock: Clock,
         take_up: Callable[[str, Callable[[], None]], None],
     ) -> None:
         """`take_up` starts an approved hold on its way through all stages, and returns at once.
@@ -69,10 +50,8 @@ class Reviews:
         It calls its second argument when that has ended, whatever came of it.
         """
         self._views = views
-        self._store = store
+        self._docket = docket
         self._own = own
-        self._events = events
-        self._clock = clock
         self._take_up = take_up
 
     async def approve(
@@ -83,18 +62,38 @@ class Reviews:
         etag: int,
         reason: str = "",
         call_digest: str = "",
+        take_back_s: float = 0.0,
+        sign_in: bytes = b"",
     ) -> HoldView:
         """Say yes to exactly what the etag was shown for.
 
+        Args:
+            reviewer: who.
+            name: `holds/{uuid}`.
+            etag: as shown.
+            reason: for the record.
+            call_digest: as shown; where given, it must be the hold's.
+            take_back_s: seconds, at most TAKE_BACK_S_MAX, for which it can be taken back. It does
+                not run before.
+            sign_in: of the page; where the hold needs a step-up, that of this sign-in is spent.
+
         Raises:
             NotFound: there is none of this name.
-            NotPermitted: this reviewer may not decide on it.
+            NotPermitted: this reviewer may not decide on it, or it needs a fresh sign-in.
             StaleEtag: it has changed since, or the digest is another.
-            IllegalTransition: it was decided, or this Person has said so already.
+            IllegalTransition: it was decided, somebody else has taken it, or this Person has said
+                so already.
         """
-        await self._own.run(
-            self._approve(reviewer, name, etag=etag, reason=reason, call_digest=call_digest),
+        work = self._approve(
+            reviewer,
+            name,
+            etag=etag,
+            reason=reason,
+            call_digest=call_digest,
+            take_back_s=min(max(take_back_s, 0.0), TAKE_BACK_S_MAX),
+            sign_in=sign_in,
         )
+        await self._own.run(work)
         return await self._views.show(reviewer, name)
 
     async def reject(
@@ -105,7 +104,7 @@ class Reviews:
         etag: int,
         reason: str,
     ) -> HoldView:
-        """Say no; one veto is enough. The reason reaches the model.
+        """Say no; one veto is enough, whoever has taken it. The reason reaches the model.
 
         Raises:
             MalformedRequest: no reason, or one that is too long.
@@ -120,6 +119,17 @@ class Reviews:
         await self._own.run(self._reject(reviewer, name, etag=etag, reason=plain(reason)))
         return await self._views.show(reviewer, name)
 
+    async def take_back(self, reviewer: Reviewer, name: str, *, etag: int) -> HoldView:
+        """Take one's own approval back, as long as it has not been used.
+
+        Raises:
+            NotFound: there is none of this name.
+            StaleEtag: it has changed since it was shown.
+            IllegalTransition: it runs already, or this Person has not approved it.
+        """
+        await self._own.run(self._take_back(reviewer, name, etag=etag))
+        return await self._views.show(reviewer, name)
+
     async def _approve(
         self,
         reviewer: Reviewer,
@@ -128,24 +138,28 @@ class Reviews:
         etag: int,
         reason: str,
         call_digest: str,
+        take_back_s: float,
+        sign_in: bytes,
     ) -> None:
-        hold, reviews = await self._find(name)
-        review = _review(reviewer, hold, ReviewEffect.APPROVE, reason, at=self._clock())
+        hold, reviews = await self._docket.find(name)
+        review = _review(reviewer, hold, ReviewEffect.APPROVE, reason, at=self._docket.clock())
         await self._check(review, hold, reviews, etag=etag)
+        self._docket.check_free(hold, reviewer, at=review.at)
         if call_digest and call_digest != hold.call_digest:
-            raise StaleEtag(_CHANGED)
-        if any(r.terms.step_up for r in hold.requirements):
-            raise NotPermitted("This hold needs a fresh sign-in, which a token cannot show.")
-        after = replace(hold, etag=hold.etag + 1)
+            raise StaleEtag(CHANGED)
+        spent = _spent(hold, sign_in, at=review.at)
+        after = replace(hold, etag=hold.etag + 1, taken_by=None, taken_until=0.0)
         if tally(hold, (*reviews, review)) is Resolution.APPROVED:
+            run_by = await self._run_by(hold, review.at)
             after = replace(
                 after,
                 state=step_hold(hold.state, HoldState.APPROVED),
-                run_by=await self._run_by(hold, review.at),
+                run_by=run_by,
+                run_from=min(review.at + take_back_s, (review.at + run_by) / 2),
             )
-        changes = (AddReview(review=review), MoveHold(hold=after, from_etag=hold.etag))
-        await self._commit(hold, changes, review, after)
-        if after.state is HoldState.APPROVED:
+        moved = MoveHold(hold=after, from_etag=hold.etag)
+        await self._commit(hold, (*spent, AddReview(review=review), moved), review, after)
+        if after.state is HoldState.APPROVED and not take_back_s:
             await self._taken_up(hold.name)
 
     async def _reject(
@@ -156,17 +170,47 @@ class Reviews:
         etag: int,
         reason: str,
     ) -> None:
-        hold, reviews = await self._find(name)
-        review = _review(reviewer, hold, ReviewEffect.REJECT, reason, at=self._clock())
+        hold, reviews = await self._docket.find(name)
+        review = _review(reviewer, hold, ReviewEffect.REJECT, reason, at=self._docket.clock())
         await self._check(review, hold, reviews, etag=etag)
-        invocation = await self._invocation(hold)
+        invocation = await self._docket.invocation_of(hold)
         moved, ended = moves_of(hold, invocation, rejected(reason), at=review.at)
         await self._commit(hold, (AddReview(review=review), moved, ended), review, moved.hold)
-        self._events.publish("invocation", invocation.name)
+        self._docket.events.publish("invocation", invocation.name)
+
+    async def _take_back(self, reviewer: Reviewer, name: str, *, etag: int) -> None:
+        hold, reviews = await self._docket.find(name)
+        theirs = [
+            r
+            for r in reviews
+            if r.counted
+            and r.effect is ReviewEffect.APPROVE
+            and r.reviewer.person == reviewer.person
+        ]
+        if not theirs:
+            raise IllegalTransition("You have not approved this hold.")
+        if hold.state not in {HoldState.PENDING, HoldState.APPROVED}:
+            raise IllegalTransition(
+                f"The hold is {hold.state} already.", metadata={"state": hold.state}
+            )
+        self._docket.check_shown(hold, etag=etag)
+        after = replace(hold, etag=hold.etag + 1, run_by=0.0, run_from=0.0)
+        if hold.state is HoldState.APPROVED:
+            after = replace(after, state=step_hold(hold.state, HoldState.PENDING))
+        await self._docket.commit(
+            hold,
+            (
+                UncountReviews(hold=hold.name, person=reviewer.person),
+                MoveHold(hold=after, from_etag=hold.etag),
+            ),
+            reviewer=reviewer,
+            at=self._docket.clock(),
+            said={"effect": "TAKE_BACK", "state": after.state.value, "etag": etag},
+        )
 
     async def _taken_up(self, name: str) -> None:
         """Start it, and give it a moment, so that the reviewer mostly sees what came of it."""
-        with self._events.subscribe("hold", name) as changes:
+        with self._docket.events.subscribe("hold", name) as changes:
             self._take_up(name, changes.close)
             await changes.next(TAKE_UP_WAIT_S)
 
@@ -179,78 +223,62 @@ class Reviews:
         etag: int,
     ) -> None:
         """Whether this review counts; one that comes too late is kept, once for each Person."""
-        why = ineligible(hold, review.reviewer)
-        if why:
-            raise NotPermitted(why)
+        self._docket.check_theirs(hold, review.reviewer)
         theirs = [r for r in reviews if r.reviewer.person == review.reviewer.person]
         if any(r.counted for r in theirs):
-            raise IllegalTransition(_ONCE)
-        if hold.state is not HoldState.PENDING or review.at >= hold.decide_by:
+            raise IllegalTransition(ONCE)
+        try:
+            self._docket.check_pending(hold, at=review.at)
+        except IllegalTransition:
             if not theirs:
                 late = replace(review, counted=False)
                 await self._commit(hold, (AddReview(review=late),), late, hold)
-            if hold.state is HoldState.PENDING:
-                raise IllegalTransition("The time to decide on this hold is over.")
-            raise IllegalTransition(
-                f"The hold is {hold.state} already.",
-                metadata={"state": hold.state},
-            )
-        if etag != hold.etag:
-            raise StaleEtag(_CHANGED, metadata={"etag": str(hold.etag)})
+            raise
+        self._docket.check_shown(hold, etag=etag)
 
     async def _run_by(self, hold: Hold, now: float) -> float:
         """Until when the approval is good: never beyond the absolute end of the session."""
         until = now + run_within_s(hold.requirements)
-        session = await self._store.find_session(hold.session)
+        session = await self._docket.store.find_session(hold.session)
         return min(until, session.expires_at) if session else until
 
     async def _commit(
-        self,
-        hold: Hold,
-        changes: tuple[Change, ...],
-        review: Review,
-        after: Hold,
+        self, hold: Hold, changes: tuple[Change, ...], review: Review, after: Hold
     ) -> None:
-        entry = EntryDraft(
-            kind=EntryKind.REVIEW_GIVEN,
+        await self._docket.commit(
+            hold,
+            changes,
+            reviewer=review.reviewer,
             at=review.at,
-            actor=review.reviewer.name,
-            invocation=hold.invocation,
-            session=hold.session,
-            body={
-                "hold": hold.name,
+            said={
                 "effect": review.effect.value,
-                "person": str(review.reviewer.person),
-                "groups": list(review.reviewer.groups),
                 "state": after.state.value,
                 "counted": review.counted,
                 "etag": review.etag,
-                "call_digest": hold.call_digest,
-                "tool_revision": hold.tool_revision,
-                "facts": hold.facts_digest,
-                "codes": [r.code for r in hold.requirements],
             },
-            contents={"reason": review.reason},
+            reason=review.reason,
         )
-        try:
-            await self._store.commit(Unit(changes=changes, entries=(entry,)))
-        except Conflict as conflict:
-            if conflict.on is ConflictOn.REVIEW:
-                raise IllegalTransition(_ONCE) from None
-            raise StaleEtag(_CHANGED) from None
-        self._events.publish("hold", hold.name)
 
-    async def _find(self, name: str) -> tuple[Hold, tuple[Review, ...]]:
-        found = await self._store.find_hold(name)
-        if found is None:
-            raise NotFound(NO_HOLD)
-        return found
 
-    async def _invocation(self, hold: Hold) -> Invocation:
-        invocation = await self._store.find_invocation(hold.invocation)
-        if invocation is None:
-            raise NotFound(NO_HOLD)
-        return invocation
+def _spent(hold: Hold, sign_in: bytes, *, at: float) -> tuple[SpendStepUp, ...]:
+    """What an approval of this hold uses up.
+
+    Raises:
+        NotPermitted: it needs a fresh sign-in, which this credential cannot show.
+    """
+    if not any(r.terms.step_up for r in hold.requirements):
+        return ()
+    if not sign_in:
+        raise NotPermitted(STEP_UP_NEEDED)
+    return (
+        SpendStepUp(
+            sign_in=sign_in,
+            hold=hold.name,
+            etag=hold.etag,
+            call_digest=hold.call_digest,
+            at=at,
+        ),
+    )
 
 
 def _review(

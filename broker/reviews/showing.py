@@ -8,20 +8,19 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 from broker.core import limits
-from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact, named_in
-from broker.core.calls import Fact, Invocation
+from broker.core.calls import Invocation
 from broker.core.control import Control
 from broker.core.errors import NotFound
 from broker.core.holds import Hold, Review, Reviewer, ineligible
 from broker.core.manifest import ToolManifest
-from broker.core.review_view import ArgumentView, argument_views
+from broker.core.review_view import ArgumentView, Recorded, argument_views, recorded_of
 from broker.events import Events
 from broker.ports import HoldQuery, InvocationQuery, Store
+from broker.reviews.docket import NO_HOLD
 
 EARLIER_MAX = 20
-
-NO_HOLD = "There is no such hold."
+ORIGINS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +44,11 @@ class FileView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldView:
-    """One hold with all that its reviewer is shown."""
+    """One hold with all that its reviewer is shown.
+
+    Attributes:
+        origins: calls of the session whose results have values of this one, by name.
+    """
 
     hold: Hold
     reviews: tuple[Review, ...]
@@ -54,6 +57,7 @@ class HoldView:
     arguments: tuple[ArgumentView, ...]
     files: tuple[FileView, ...]
     earlier: tuple[EarlierView, ...]
+    origins: Mapping[str, Invocation]
     eligible: bool
     ineligible_reason: str
 
@@ -119,7 +123,7 @@ class HoldViews:
         if invocation is None:
             raise NotFound(NO_HOLD)
         session = await self._store.find_session(hold.session)
-        contents = await self._store.contents(hold.invocation)
+        recorded = recorded_of(await self._store.contents(hold.invocation))
         why = ineligible(hold, reviewer)
         return HoldView(
             hold=hold,
@@ -129,9 +133,10 @@ class HoldViews:
             arguments=argument_views(
                 self._manifest(hold),
                 invocation.call.arguments,
-                _facts(contents),
+                recorded,
                 session,
             ),
+            origins=await self._origins(recorded),
             files=await self._files(hold, invocation),
             earlier=await self._earlier(invocation),
             eligible=not why,
@@ -151,6 +156,12 @@ class HoldViews:
             for pointer, name in named.items()
             if isinstance(name, str)
         )
+
+    async def _origins(self, recorded: Recorded) -> Mapping[str, Invocation]:
+        names = dict.fromkeys(one for found in recorded.origins.values() for one in found)
+        calls = [n for n in names if n.startswith("invocations/")][:ORIGINS_MAX]
+        found = [await self._store.find_invocation(name) for name in calls]
+        return {one.name: one for one in found if one is not None}
 
     def _manifest(self, hold: Hold) -> ToolManifest | None:
         tool = self._control().tools.get(hold.tool)
@@ -174,22 +185,3 @@ class HoldViews:
             )
             for i in reversed(found)
         )
-
-
-def _facts(contents: Mapping[str, JsonValue]) -> Mapping[str, Fact]:
-    """The facts as policy saw them when the call was held."""
-    question = contents.get("question")
-    facts = question.get("facts") if isinstance(question, Mapping) else None
-    if not isinstance(facts, Mapping):
-        return {}
-    return {
-        name: Fact(
-            name=name,
-            source=str(fact.get("source", "")),
-            value=fact.get("value"),
-            error=str(fact.get("error", "")),
-            absent=fact.get("absent") is True,
-        )
-        for name, fact in facts.items()
-        if isinstance(fact, Mapping)
-    }

@@ -1,6 +1,7 @@
 """A hold for the wire: everything that its reviewer is shown, exactly."""
 
 from broker.core.holds import Hold, Requirement, Review, ReviewEffect, given
+from broker.core.previews import Preview
 from broker.core.review_view import ArgumentView
 from broker.reviews import EarlierView, FileView, HoldView
 from broker.rpc.convert import timestamp
@@ -22,7 +23,7 @@ def hold_out(view: HoldView) -> review_pb2.Hold:
         agent=hold.agent.id,
         words=view.words,
         requirements=[_requirement(hold, r, view.reviews) for r in hold.requirements],
-        arguments=[_argument(argument) for argument in view.arguments],
+        arguments=[_argument(argument, view) for argument in view.arguments],
         arguments_json=view.invocation.call.canonical,
         earlier=[_earlier(earlier) for earlier in view.earlier],
         reviews=[_review(review) for review in view.reviews],
@@ -39,6 +40,13 @@ def hold_out(view: HoldView) -> review_pb2.Hold:
         invocation_state=state_out(view.invocation.state),
         files=[_file(file) for file in view.files],
         observed=observed_out(view.invocation),
+        taken_by=hold.taken_by.name if hold.taken_by else "",
+        taken_until_time=timestamp(hold.taken_until),
+        run_from_time=timestamp(hold.run_from),
+        preview=_preview(hold.preview) if hold.preview else None,
+        narrows=hold.narrows,
+        asked_arguments_json=view.invocation.asked.canonical if view.invocation.asked else b"",
+        alike=hold.alike,
     )
 
 
@@ -62,7 +70,7 @@ def _requirement(
     )
 
 
-def _argument(argument: ArgumentView) -> review_pb2.HoldArgument:
+def _argument(argument: ArgumentView, view: HoldView) -> review_pb2.HoldArgument:
     return review_pb2.HoldArgument(
         pointer=argument.pointer,
         value_json=argument.value_json,
@@ -74,6 +82,25 @@ def _argument(argument: ArgumentView) -> review_pb2.HoldArgument:
             for fact in argument.looked_up
         ],
         provenance=argument.provenance,
+        origins=[_origin(name, view) for name in argument.origins],
+        narrowing=argument.narrowing,
+    )
+
+
+def _origin(name: str, view: HoldView) -> review_pb2.HoldOrigin:
+    call = view.origins.get(name)
+    if call is None:
+        return review_pb2.HoldOrigin(name=name)
+    return review_pb2.HoldOrigin(name=name, tool=call.call.tool, time=timestamp(call.created_at))
+
+
+def _preview(preview: Preview) -> review_pb2.HoldPreview:
+    return review_pb2.HoldPreview(
+        invocation=preview.invocation,
+        content_json=preview.content,
+        digest=preview.digest,
+        error=preview.error,
+        time=timestamp(preview.at),
     )
 
 

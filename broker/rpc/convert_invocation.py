@@ -63,6 +63,7 @@ def invocation_out(invocation: Invocation) -> types_pb2.Invocation:
     message = summary_out(invocation)
     message.arguments_json = invocation.call.canonical
     message.result_json = invocation.result or b""
+    message.asked_arguments_json = invocation.asked.canonical if invocation.asked else b""
     return message
 
 

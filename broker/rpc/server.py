@@ -31,7 +31,7 @@ from broker.identity import Identity
 from broker.invocations import Invocations
 from broker.mandates import Mandates
 from broker.refusals import WINDOW_S, Refusals
-from broker.reviews import HoldViews, Reviews
+from broker.reviews import Handling, HoldViews, Reviews, Together
 from broker.rpc.admin import AdminServicer
 from broker.rpc.agents import BrokerServicer
 from broker.rpc.door import Door
@@ -106,6 +106,8 @@ class UseCases:
     recovery: Recovery
     views: HoldViews
     reviews: Reviews
+    handling: Handling
+    together: Together
     workers: WorkerHub
     administration: Administration
     instance: str
@@ -214,7 +216,13 @@ class RpcServer:
             WorkerServicer(hub=use_cases.workers, instance=use_cases.instance), self._server
         )
         review_pb2_grpc.add_ReviewServiceServicer_to_server(
-            ReviewServicer(views=use_cases.views, reviews=use_cases.reviews), self._server
+            ReviewServicer(
+                views=use_cases.views,
+                reviews=use_cases.reviews,
+                handling=use_cases.handling,
+                together=use_cases.together,
+            ),
+            self._server,
         )
         admin_pb2_grpc.add_AdminServiceServicer_to_server(
             AdminServicer(administration=use_cases.administration, recovery=use_cases.recovery),

@@ -31,6 +31,7 @@ from broker.core.unit import (
     FreeKeys,
     MoveHold,
     MoveInvocation,
+    NarrowInvocation,
     PutControl,
     PutShadowTally,
     RedeemMandate,
@@ -42,6 +43,7 @@ from broker.core.unit import (
     RevokeMandate,
     TakeKey,
     TouchSession,
+    UncountReviews,
 )
 from broker.store import statements as s
 from broker.store.remembering import add_sighting, require_memory
@@ -55,6 +57,7 @@ from broker.store.rows import (
     session_row,
     words_rows,
 )
+from broker.store.signing_in import SIGNING_IN
 from broker.store.sql import Database, NotUnique, Statement, Values
 
 
@@ -152,6 +155,20 @@ def _move_invocation(database: Database, change: MoveInvocation) -> None:
     _must_touch(database, s.MOVE_INVOCATION, moved, ConflictOn.INVOCATION)
 
 
+def _narrow_invocation(database: Database, change: NarrowInvocation) -> None:
+    after = change.invocation
+    if after.state is not InvocationState.HELD or after.asked is None:
+        raise Defect("Only what is held is narrowed, and what was asked is kept.")
+    narrowed = {
+        **invocation_row(after),
+        "at_name": after.name,
+        "at_etag": change.from_etag,
+        "at_tool": after.call.tool,
+        "at_asked": after.asked.canonical,
+    }
+    _must_touch(database, s.NARROW_INVOCATION, narrowed, ConflictOn.INVOCATION)
+
+
 def _add_hold(database: Database, change: AddHold) -> None:
     _must_be_new(database, s.ADD_HOLD, hold_row(change.hold), ConflictOn.HOLD)
 
@@ -176,6 +193,15 @@ def _move_hold(database: Database, change: MoveHold) -> None:
 
 def _add_review(database: Database, change: AddReview) -> None:
     _must_be_new(database, s.ADD_REVIEW, review_row(change.review), ConflictOn.REVIEW)
+
+
+def _uncount_reviews(database: Database, change: UncountReviews) -> None:
+    if change.person is None:
+        database.run(s.UNCOUNT_REVIEWS, {"of_hold": change.hold})
+        return
+    by = {"by_issuer": change.person.issuer, "by_subject": change.person.subject}
+    counted = {"of_hold": change.hold, **by}
+    _must_touch(database, s.UNCOUNT_REVIEW, counted, ConflictOn.REVIEW)
 
 
 def _take_key(database: Database, change: TakeKey) -> None:
@@ -327,9 +353,11 @@ _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     EndSession: _end_session,
     AddInvocation: _add_invocation,
     MoveInvocation: _move_invocation,
+    NarrowInvocation: _narrow_invocation,
     AddHold: _add_hold,
     MoveHold: _move_hold,
     AddReview: _add_review,
+    UncountReviews: _uncount_reviews,
     TakeKey: _take_key,
     FreeKeys: _free_keys,
     Reserve: _reserve,
@@ -349,4 +377,5 @@ _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     DropShadowTallies: _drop_shadow_tallies,
     AddSighting: add_sighting,
     RequireMemory: require_memory,
+    **SIGNING_IN,
 }

@@ -5,6 +5,8 @@ from typing import Any
 
 from broker.core.calls import Agent, Context, Person, Principal, Session
 from broker.core.decision import Decision, Effect, HoldTerms, Obligation, Verdict
+from broker.core.holds import Reviewer
+from broker.core.previews import Preview
 from broker.core.scopes import Scope
 from broker.store.sql import Row
 
@@ -45,6 +47,41 @@ def person_part(value: Person) -> list[str]:
 def person_part_of(value: Sequence[str]) -> Person:
     """The Person."""
     return Person(issuer=value[0], subject=value[1])
+
+
+def reviewer_part(value: Reviewer) -> Row:
+    """A Reviewer."""
+    return {
+        "name": value.name,
+        "issuer": value.person.issuer,
+        "subject": value.person.subject,
+        "groups": list(value.groups),
+    }
+
+
+def reviewer_part_of(body: Row) -> Reviewer:
+    """The Reviewer."""
+    return Reviewer(
+        name=body["name"],
+        person=Person(issuer=body["issuer"], subject=body["subject"]),
+        groups=tuple(body["groups"]),
+    )
+
+
+def preview_part(value: Preview) -> Row:
+    """A Preview. What a tool said is JSON, and so text."""
+    return {
+        "invocation": value.invocation,
+        "content": value.content.decode(),
+        "digest": value.digest,
+        "error": value.error,
+        "at": value.at,
+    }
+
+
+def preview_part_of(body: Row) -> Preview:
+    """The Preview."""
+    return Preview(**{**body, "content": body["content"].encode()})
 
 
 def principal_part(value: Principal) -> Row:

@@ -180,6 +180,22 @@ UNSIGNED_COUNT: Final = Statement(
 )
 
 
+SIGN_IN: Final = Statement(sa.select(t.sign_ins).where(t.sign_ins.c.digest == bound("digest")))
+SIGN_INS: Final = Statement(sa.select(t.sign_ins).order_by(t.sign_ins.c.created_at.desc()))
+
+
+@functools.cache
+def holds(filters: frozenset[str]) -> Statement:
+    """A page of holds, newest first; one statement for each of the few ways to filter."""
+    columns = t.holds.c
+    select = sa.select(t.holds).order_by(columns.name.desc()).limit(bound("limit"))
+    for name in sorted(filters - {"before"}):
+        select = select.where(columns[name] == bound(name))
+    if "before" in filters:
+        select = select.where(columns.name < bound("before"))
+    return Statement(select)
+
+
 @functools.cache
 def invocations(filters: frozenset[str]) -> Statement:
     """A page of invocations, newest first; one statement for each of the few ways to filter."""

@@ -12,8 +12,17 @@ from broker.core.control import ControlRow, ControlRows
 from broker.core.holds import Hold, Review
 from broker.core.lifecycle import InvocationState
 from broker.core.limits import PAGE_SIZE_MAX
+from broker.core.sign_ins import SignIn
 from broker.core.unit import Mandate
-from broker.ports import CounterAsked, Counts, HoldQuery, InvocationQuery, KeySeen, Seen
+from broker.ports import (
+    CounterAsked,
+    Counts,
+    HoldHistoryQuery,
+    HoldQuery,
+    InvocationQuery,
+    KeySeen,
+    Seen,
+)
 from broker.store import queries as q
 from broker.store.remembering import sightings
 from broker.store.rows import (
@@ -23,6 +32,7 @@ from broker.store.rows import (
     mandate_of,
     review_of,
     session_of,
+    sign_in_of,
     words_of,
 )
 from broker.store.sql import Database
@@ -129,6 +139,36 @@ def list_holds(
     values = {"after": query.after, "limit": _page(query.page_size)}
     rows = database.rows(statement, values)
     return [(hold_of(row), _reviews(database, row["name"])) for row in rows]
+
+
+def hold_history(
+    database: Database,
+    query: HoldHistoryQuery,
+) -> Sequence[tuple[Hold, tuple[Review, ...]]]:
+    """A page of holds in any state, newest first."""
+    asked = {
+        "tool": query.tool,
+        "principal": query.principal,
+        "agent": query.agent,
+        "session": query.session,
+        "invocation": query.invocation,
+        "state": query.state.value if query.state else "",
+        "before": query.before,
+    }
+    statement = q.holds(frozenset(name for name, value in asked.items() if value))
+    rows = database.rows(statement, {**asked, "limit": _page(query.page_size)})
+    return [(hold_of(row), _reviews(database, row["name"])) for row in rows]
+
+
+def find_sign_in(database: Database, digest: bytes) -> SignIn | None:
+    """A sign-in, however old."""
+    row = database.row(q.SIGN_IN, {"digest": digest})
+    return None if row is None else sign_in_of(row)
+
+
+def list_sign_ins(database: Database) -> Sequence[SignIn]:
+    """All sign-ins, newest first."""
+    return [sign_in_of(row) for row in database.rows(q.SIGN_INS, {})]
 
 
 def list_invocations(database: Database, query: InvocationQuery) -> Sequence[Invocation]:

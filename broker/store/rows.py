@@ -5,14 +5,17 @@ say is damage, and raises.
 """
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
 from broker.core.artefacts import Artefact, Stored
 from broker.core.calls import Invocation, Person, Session, ToolCall
+from broker.core.canonical import call_digest
 from broker.core.holds import Hold, Requirement, Review, ReviewEffect, Reviewer
 from broker.core.labels import Labels
 from broker.core.lifecycle import HoldState, InvocationState
+from broker.core.sign_ins import SignIn, StepUp
 from broker.core.unit import Mandate
 from broker.store import parts as p
 from broker.store.sql import Row
@@ -20,6 +23,7 @@ from broker.store.sql import Row
 # ASCII, so that any string survives any database: NUL and lone surrogates stay escapes.
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _decode: Final = json.JSONDecoder().decode
+_SHOWN: Final = ("amount_minor", "currency", "alike", "narrows", "taken_until", "run_from")
 
 
 def invocation_row(value: Invocation) -> Row:
@@ -33,6 +37,7 @@ def invocation_row(value: Invocation) -> Row:
         "tool": value.call.tool,
         "digest": value.call.digest,
         "canonical": value.call.canonical,
+        "asked": None if value.asked is None else value.asked.canonical,
         "state": value.state.value,
         "decision": None if value.decision is None else _encode(p.decision_part(value.decision)),
         "tool_revision": value.tool_revision,
@@ -62,6 +67,7 @@ def invocation_of(row: Row) -> Invocation:
         digest=row["digest"],
         request_id=row["request_id"],
     )
+    asked = row["asked"]
     decision = row["decision"]
     files = row["artefacts"]
     return Invocation(
@@ -71,6 +77,7 @@ def invocation_of(row: Row) -> Invocation:
         agent=row["agent"],
         request_id=row["request_id"],
         call=call,
+        asked=None if asked is None else _asked(call, asked),
         state=InvocationState(row["state"]),
         decision=None if decision is None else p.decision_part_of(_decode(decision)),
         tool_revision=row["tool_revision"],
@@ -133,11 +140,15 @@ def hold_row(value: Hold) -> Row:
         "principal": p.principal_part(value.principal),
         "agent": p.agent_part(value.agent),
         "summary": value.summary,
+        **_shown(value),
     }
     return {
         "name": value.name,
         "invocation": value.invocation,
         "session": value.session,
+        "tool": value.tool,
+        "principal": value.principal.id,
+        "agent": value.agent.id,
         "state": value.state.value,
         "body": _encode(body),
         "created_at": value.created_at,
@@ -171,6 +182,7 @@ def hold_of(row: Row) -> Hold:
         decide_by=row["decide_by"],
         run_by=row["run_by"],
         etag=row["etag"],
+        **_shown_of(body),
     )
 
 
@@ -273,6 +285,81 @@ def words_rows(mandate: str, words: Iterable[str], *, first: int) -> list[Row]:
 def words_of(rows: Sequence[Row]) -> tuple[str, ...]:
     """The words of rows of `mandate_words`."""
     return tuple(_decode(row["words"]) for row in rows)
+
+
+def sign_in_row(value: SignIn) -> Row:
+    """A row of `sign_ins`."""
+    return {
+        "digest": value.digest,
+        "issuer": value.reviewer.person.issuer,
+        "subject": value.reviewer.person.subject,
+        "reviewer": value.reviewer.name,
+        "groups": _encode(list(value.reviewer.groups)),
+        "how": value.how,
+        "created_at": value.created_at,
+        "expires_at": value.expires_at,
+        "idle_expires_at": value.idle_expires_at,
+    }
+
+
+def sign_in_of(row: Row) -> SignIn:
+    """The value of a row of `sign_ins`."""
+    return SignIn(
+        digest=row["digest"],
+        reviewer=p.reviewer_part_of(
+            {**row, "name": row["reviewer"], "groups": _decode(row["groups"])}
+        ),
+        how=row["how"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        idle_expires_at=row["idle_expires_at"],
+    )
+
+
+def step_up_row(value: StepUp) -> Row:
+    """A row of `step_ups`."""
+    return {
+        "sign_in": value.sign_in,
+        "hold": value.hold,
+        "etag": value.etag,
+        "call_digest": value.call_digest,
+        "created_at": value.created_at,
+        "expires_at": value.expires_at,
+    }
+
+
+def _asked(call: ToolCall, canonical: bytes) -> ToolCall:
+    arguments = _decode(canonical.decode())
+    return replace(
+        call,
+        arguments=arguments,
+        canonical=canonical,
+        digest=call_digest(call.tool, arguments),
+    )
+
+
+def _shown(hold: Hold) -> dict[str, Any]:
+    """What a hold says besides, where it says it."""
+    said = {
+        "amount_minor": hold.amount_minor,
+        "currency": hold.currency,
+        "alike": hold.alike,
+        "narrows": hold.narrows,
+        "taken_until": hold.taken_until,
+        "run_from": hold.run_from,
+        "taken_by": None if hold.taken_by is None else p.reviewer_part(hold.taken_by),
+        "preview": None if hold.preview is None else p.preview_part(hold.preview),
+    }
+    return {name: value for name, value in said.items() if value or value == 0}
+
+
+def _shown_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    said = {name: body[name] for name in _SHOWN if name in body}
+    if "taken_by" in body:
+        said["taken_by"] = p.reviewer_part_of(body["taken_by"])
+    if "preview" in body:
+        said["preview"] = p.preview_part_of(body["preview"])
+    return said
 
 
 def _released(artefacts: tuple[Artefact, ...]) -> str | None:

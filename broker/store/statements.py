@@ -23,6 +23,7 @@ _FROZEN: Final = frozenset(
         "tool",
         "digest",
         "canonical",
+        "asked",
         "created_at",
     },
 )
@@ -78,6 +79,18 @@ MOVE_INVOCATION: Final = Statement(
     )
     .values(_all_but(t.invocations, _FROZEN)),
 )
+# What was asked first stays, however often a reviewer makes less of what waits.
+NARROW_INVOCATION: Final = Statement(
+    sa.update(t.invocations)
+    .where(
+        t.invocations.c.name == bound("at_name"),
+        t.invocations.c.etag == bound("at_etag"),
+        t.invocations.c.state == "HELD",
+        t.invocations.c.tool == bound("at_tool"),
+        sa.func.coalesce(t.invocations.c.asked, t.invocations.c.canonical) == bound("at_asked"),
+    )
+    .values(_all_but(t.invocations, _FROZEN - {"digest", "canonical", "asked"})),
+)
 ADD_HOLD: Final = insert(t.holds)
 HOLD_AT: Final = Statement(
     sa.select(t.holds.c.state, t.holds.c.etag).where(t.holds.c.name == bound("name")),
@@ -92,6 +105,54 @@ MOVE_HOLD: Final = Statement(
     .values(_all_but(t.holds, frozenset({"name", "invocation", "session", "created_at"}))),
 )
 ADD_REVIEW: Final = insert(t.reviews, without="id")
+UNCOUNT_REVIEWS: Final = Statement(
+    sa.update(t.reviews)
+    .where(t.reviews.c.hold == bound("of_hold"), sa.text(t.COUNTED))
+    .values(counted=0),
+)
+UNCOUNT_REVIEW: Final = Statement(
+    sa.update(t.reviews)
+    .where(
+        t.reviews.c.hold == bound("of_hold"),
+        t.reviews.c.issuer == bound("by_issuer"),
+        t.reviews.c.subject == bound("by_subject"),
+        sa.text(t.COUNTED),
+    )
+    .values(counted=0),
+)
+ADD_SIGN_IN: Final = insert(t.sign_ins)
+TOUCH_SIGN_IN: Final = Statement(
+    sa.update(t.sign_ins)
+    .where(t.sign_ins.c.digest == bound("at"))
+    .values(idle_expires_at=bound("idle_expires_at")),
+)
+END_SIGN_IN: Final = Statement(sa.delete(t.sign_ins).where(t.sign_ins.c.digest == bound("at")))
+END_STEP_UPS: Final = Statement(sa.delete(t.step_ups).where(t.step_ups.c.sign_in == bound("at")))
+DROP_SIGN_INS: Final = Statement(
+    sa.delete(t.sign_ins).where(
+        sa.or_(
+            t.sign_ins.c.expires_at <= bound("now"), t.sign_ins.c.idle_expires_at <= bound("now")
+        )
+    ),
+)
+DROP_STEP_UPS: Final = Statement(
+    sa.delete(t.step_ups).where(t.step_ups.c.expires_at <= bound("now"))
+)
+ADD_STEP_UP: Final = insert(t.step_ups)
+DROP_STEP_UP: Final = Statement(
+    sa.delete(t.step_ups).where(
+        t.step_ups.c.sign_in == bound("of_sign_in"), t.step_ups.c.hold == bound("of_hold")
+    ),
+)
+SPEND_STEP_UP: Final = Statement(
+    sa.delete(t.step_ups).where(
+        t.step_ups.c.sign_in == bound("of_sign_in"),
+        t.step_ups.c.hold == bound("of_hold"),
+        t.step_ups.c.etag == bound("of_etag"),
+        t.step_ups.c.call_digest == bound("of_digest"),
+        t.step_ups.c.expires_at > bound("now"),
+    ),
+)
 KEY_AT: Final = Statement(sa.select(t.keys.c.version).where(t.keys.c.key == bound("key")))
 ADD_KEY: Final = insert(t.keys)
 TAKE_KEY: Final = Statement(

@@ -18,6 +18,7 @@ from broker.core.control import ControlRows
 from broker.core.errors import StoreUnavailable
 from broker.core.holds import Hold, Review
 from broker.core.recorded import RecordedDecision
+from broker.core.sign_ins import SignIn
 from broker.core.unit import Mandate, Unit
 from broker.ids import UuidFactory
 from broker.ports import (
@@ -25,6 +26,7 @@ from broker.ports import (
     CounterAsked,
     Counts,
     DecisionQuery,
+    HoldHistoryQuery,
     HoldQuery,
     InvocationQuery,
     KeySeen,
@@ -224,6 +226,20 @@ class SqlStore:
     async def list_holds(self, query: HoldQuery) -> Sequence[tuple[Hold, tuple[Review, ...]]]:
         """A page of holds with their reviews."""
         return await self._readers.ask(reads.list_holds, query)
+
+    async def hold_history(
+        self, query: HoldHistoryQuery
+    ) -> Sequence[tuple[Hold, tuple[Review, ...]]]:
+        """A page of holds in any state, newest first, with their reviews."""
+        return await self._readers.ask(reads.hold_history, query)
+
+    async def find_sign_in(self, digest: bytes) -> SignIn | None:
+        """A sign-in by its secret's digest, however old."""
+        return await self._readers.look(reads.find_sign_in, digest)
+
+    async def list_sign_ins(self) -> Sequence[SignIn]:
+        """All sign-ins, newest first."""
+        return await self._readers.ask(reads.list_sign_ins)
 
     async def list_invocations(self, query: InvocationQuery) -> Sequence[Invocation]:
         """A page of invocations."""

@@ -29,6 +29,7 @@ MANDATE_STATES: Final = ("ISSUED", "REDEEMED", "REVOKED")
 
 # Spelled in SQL, because a partial index serves only a query that spells its condition alike.
 OPEN_INVOCATION: Final = "state IN ('HELD', 'RUNNING', 'UNKNOWN')"
+HOLD_FILTERS: Final = ("tool", "principal", "agent")
 OPEN_HOLD: Final = "state IN ('PENDING', 'APPROVED')"
 UNSIGNED: Final = "leaf_index IS NULL"
 COUNTED: Final = "counted = 1"
@@ -163,6 +164,8 @@ invocations = sa.Table(
     _integer("etag"),
     # What it released besides: of each file everything but what is in it. NULL: none.
     sa.Column("artefacts", sa.Text, nullable=True),
+    # The arguments that the agent asked for, where a reviewer has narrowed them. NULL: the same.
+    sa.Column("asked", sa.LargeBinary, nullable=True),
     _one_of("state", tuple(state.value for state in InvocationState)),
     sa.UniqueConstraint("session", "request_id"),
     _partial("ix_invocations_open", "state", where=OPEN_INVOCATION),
@@ -174,6 +177,8 @@ holds = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("invocation", sa.ForeignKey("invocations.name"), nullable=False),
     _text("session"),
+    # With a default only because rows of before had none.
+    *(sa.Column(name, sa.Text, nullable=False, server_default="") for name in HOLD_FILTERS),
     _text("state"),
     _text("body"),
     _seconds("created_at"),
@@ -204,6 +209,33 @@ reviews = sa.Table(
     sa.Index("ix_reviews_hold", "hold"),
     # Two credentials of one Person, or two concurrent clicks, are still one say.
     _partial("uq_reviews_person", "hold", "issuer", "subject", where=COUNTED, unique=True),
+)
+
+# A Person at the review page; the cookie's secret is nowhere.
+sign_ins = sa.Table(
+    "sign_ins",
+    metadata,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    _text("issuer"),
+    _text("subject"),
+    _text("reviewer"),
+    _text("groups"),
+    _text("how"),
+    _seconds("created_at"),
+    _seconds("expires_at"),
+    _seconds("idle_expires_at"),
+)
+
+# A fresh sign-in for one hold as it was shown; spending it is deleting its row.
+step_ups = sa.Table(
+    "step_ups",
+    metadata,
+    sa.Column("sign_in", sa.LargeBinary, primary_key=True),
+    sa.Column("hold", sa.Text, primary_key=True),
+    _integer("etag"),
+    _text("call_digest"),
+    _seconds("created_at"),
+    _seconds("expires_at"),
 )
 
 # A file of a session. Nothing here is ever updated: what was named is what is read.

@@ -76,6 +76,8 @@ class HoldArgument(_message.Message):
     RENDERED_FIELD_NUMBER: _builtins.int
     LOOKED_UP_FIELD_NUMBER: _builtins.int
     PROVENANCE_FIELD_NUMBER: _builtins.int
+    ORIGINS_FIELD_NUMBER: _builtins.int
+    NARROWING_FIELD_NUMBER: _builtins.int
     pointer: _builtins.str
     """JSON Pointer of the leaf."""
     value_json: _builtins.str
@@ -84,9 +86,15 @@ class HoldArgument(_message.Message):
     """The same for people: "EUR 55.00" where the manifest declares money, else empty."""
     provenance: _builtins.str
     """Where the value is known to come from: "words", "fact", …; empty while nothing tells."""
+    narrowing: _builtins.str
+    """How a reviewer may narrow it: "smaller" or "subset"; empty where they may not."""
     @_builtins.property
     def looked_up(self) -> _containers.RepeatedCompositeFieldContainer[Global___LookedUp]:
         """Facts that the manifest sets beside it."""
+
+    @_builtins.property
+    def origins(self) -> _containers.RepeatedCompositeFieldContainer[Global___HoldOrigin]:
+        """Calls of the session whose results have it, where any have."""
 
     def __init__(
         self,
@@ -96,14 +104,88 @@ class HoldArgument(_message.Message):
         rendered: _builtins.str = ...,
         looked_up: _abc.Iterable[Global___LookedUp] | None = ...,
         provenance: _builtins.str = ...,
+        origins: _abc.Iterable[Global___HoldOrigin] | None = ...,
+        narrowing: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["looked_up", b"looked_up", "pointer", b"pointer", "provenance", b"provenance", "rendered", b"rendered", "value_json", b"value_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["looked_up", b"looked_up", "narrowing", b"narrowing", "origins", b"origins", "pointer", b"pointer", "provenance", b"provenance", "rendered", b"rendered", "value_json", b"value_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HoldArgument: _TypeAlias = HoldArgument  # noqa: Y015
+
+@_typing.final
+class HoldOrigin(_message.Message):
+    """A call whose result has a value."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TOOL_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"invocations/{uuid}", or the name of a fact or of a source of the directory."""
+    tool: _builtins.str
+    """The tool, where it is a call."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked, where it is a call."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        tool: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "time", b"time", "tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldOrigin: _TypeAlias = HoldOrigin  # noqa: Y015
+
+@_typing.final
+class HoldPreview(_message.Message):
+    """What the tool says that the call would change. Its words are nobody's to trust."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOCATION_FIELD_NUMBER: _builtins.int
+    CONTENT_JSON_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    invocation: _builtins.str
+    """"invocations/{uuid}" of the preview itself."""
+    content_json: _builtins.bytes
+    """Canonical JSON; empty where there is none."""
+    digest: _builtins.str
+    """"sha256:" of the content. An approval is for exactly this."""
+    error: _builtins.str
+    """Why there is none; else empty."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked."""
+
+    def __init__(
+        self,
+        *,
+        invocation: _builtins.str = ...,
+        content_json: _builtins.bytes = ...,
+        digest: _builtins.str = ...,
+        error: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_json", b"content_json", "digest", b"digest", "error", b"error", "invocation", b"invocation", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldPreview: _TypeAlias = HoldPreview  # noqa: Y015
 
 @_typing.final
 class LookedUp(_message.Message):
@@ -315,6 +397,13 @@ class Hold(_message.Message):
     INVOCATION_STATE_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
     OBSERVED_FIELD_NUMBER: _builtins.int
+    TAKEN_BY_FIELD_NUMBER: _builtins.int
+    TAKEN_UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    RUN_FROM_TIME_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
+    NARROWS_FIELD_NUMBER: _builtins.int
+    ASKED_ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
+    ALIKE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"holds/{uuid}"."""
     invocation: _builtins.str
@@ -349,6 +438,14 @@ class Hold(_message.Message):
     """Why not, where you may not."""
     invocation_state: _types_pb2.Invocation.State.ValueType
     """Where its invocation is now."""
+    taken_by: _builtins.str
+    """Who has taken it, by name; empty where nobody has."""
+    narrows: _builtins.str
+    """"holds/{uuid}" in whose place it is, where a reviewer narrowed that; else empty."""
+    asked_arguments_json: _builtins.bytes
+    """Canonical JSON of what the agent asked for, where a reviewer narrowed it; else empty."""
+    alike: _builtins.str
+    """Holds with the same of these can be decided together; empty where this one is decided alone."""
     @_builtins.property
     def words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The user's words."""
@@ -389,6 +486,18 @@ class Hold(_message.Message):
     def observed(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Observed]:
         """What observed families said of the call; it had no force, or it would be among what stopped it."""
 
+    @_builtins.property
+    def taken_until_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when."""
+
+    @_builtins.property
+    def run_from_time(self) -> _timestamp_pb2.Timestamp:
+        """Once approved, until when that can be taken back. It does not run before."""
+
+    @_builtins.property
+    def preview(self) -> Global___HoldPreview:
+        """Where the tool has one."""
+
     def __init__(
         self,
         *,
@@ -419,10 +528,17 @@ class Hold(_message.Message):
         invocation_state: _types_pb2.Invocation.State.ValueType = ...,
         files: _abc.Iterable[Global___HoldFile] | None = ...,
         observed: _abc.Iterable[_types_pb2.Observed] | None = ...,
+        taken_by: _builtins.str = ...,
+        taken_until_time: _timestamp_pb2.Timestamp | None = ...,
+        run_from_time: _timestamp_pb2.Timestamp | None = ...,
+        preview: Global___HoldPreview | None = ...,
+        narrows: _builtins.str = ...,
+        asked_arguments_json: _builtins.bytes = ...,
+        alike: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decide_by_time", b"decide_by_time", "run_by_time", b"run_by_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decide_by_time", b"decide_by_time", "preview", b"preview", "run_by_time", b"run_by_time", "run_from_time", b"run_from_time", "taken_until_time", b"taken_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "arguments", b"arguments", "arguments_json", b"arguments_json", "call_digest", b"call_digest", "create_time", b"create_time", "decide_by_time", b"decide_by_time", "earlier", b"earlier", "eligible", b"eligible", "etag", b"etag", "facts_digest", b"facts_digest", "files", b"files", "ineligible_reason", b"ineligible_reason", "invocation", b"invocation", "invocation_state", b"invocation_state", "name", b"name", "observed", b"observed", "policy_revision", b"policy_revision", "principal", b"principal", "requirements", b"requirements", "reviews", b"reviews", "run_by_time", b"run_by_time", "session", b"session", "state", b"state", "summary", b"summary", "tool", b"tool", "tool_revision", b"tool_revision", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "alike", b"alike", "arguments", b"arguments", "arguments_json", b"arguments_json", "asked_arguments_json", b"asked_arguments_json", "call_digest", b"call_digest", "create_time", b"create_time", "decide_by_time", b"decide_by_time", "earlier", b"earlier", "eligible", b"eligible", "etag", b"etag", "facts_digest", b"facts_digest", "files", b"files", "ineligible_reason", b"ineligible_reason", "invocation", b"invocation", "invocation_state", b"invocation_state", "name", b"name", "narrows", b"narrows", "observed", b"observed", "policy_revision", b"policy_revision", "preview", b"preview", "principal", b"principal", "requirements", b"requirements", "reviews", b"reviews", "run_by_time", b"run_by_time", "run_from_time", b"run_from_time", "session", b"session", "state", b"state", "summary", b"summary", "taken_by", b"taken_by", "taken_until_time", b"taken_until_time", "tool", b"tool", "tool_revision", b"tool_revision", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -587,6 +703,7 @@ class ApproveHoldRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     CALL_DIGEST_FIELD_NUMBER: _builtins.int
+    TAKE_BACK_S_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"holds/{uuid}"."""
     etag: _builtins.str
@@ -595,6 +712,8 @@ class ApproveHoldRequest(_message.Message):
     """For the record; may be empty."""
     call_digest: _builtins.str
     """The digest as shown; where set, another is ABORTED."""
+    take_back_s: _builtins.int
+    """Seconds for which it can be taken back, and does not run; 0 to 60."""
     def __init__(
         self,
         *,
@@ -602,10 +721,11 @@ class ApproveHoldRequest(_message.Message):
         etag: _builtins.str = ...,
         reason: _builtins.str = ...,
         call_digest: _builtins.str = ...,
+        take_back_s: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_digest", b"call_digest", "etag", b"etag", "name", b"name", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_digest", b"call_digest", "etag", b"etag", "name", b"name", "reason", b"reason", "take_back_s", b"take_back_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -688,3 +808,391 @@ class RejectHoldResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RejectHoldResponse: _TypeAlias = RejectHoldResponse  # noqa: Y015
+
+@_typing.final
+class TakeBackApprovalRequest(_message.Message):
+    """Takes an approval back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"holds/{uuid}"."""
+    etag: _builtins.str
+    """As shown; another is ABORTED."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeBackApprovalRequest: _TypeAlias = TakeBackApprovalRequest  # noqa: Y015
+
+@_typing.final
+class TakeBackApprovalResponse(_message.Message):
+    """Taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hold(self) -> Global___Hold:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        hold: Global___Hold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeBackApprovalResponse: _TypeAlias = TakeBackApprovalResponse  # noqa: Y015
+
+@_typing.final
+class TakeHoldRequest(_message.Message):
+    """Takes a hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"holds/{uuid}"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeHoldRequest: _TypeAlias = TakeHoldRequest  # noqa: Y015
+
+@_typing.final
+class TakeHoldResponse(_message.Message):
+    """Taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hold(self) -> Global___Hold:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        hold: Global___Hold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeHoldResponse: _TypeAlias = TakeHoldResponse  # noqa: Y015
+
+@_typing.final
+class GiveBackHoldRequest(_message.Message):
+    """Gives a hold back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"holds/{uuid}"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GiveBackHoldRequest: _TypeAlias = GiveBackHoldRequest  # noqa: Y015
+
+@_typing.final
+class GiveBackHoldResponse(_message.Message):
+    """Given back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hold(self) -> Global___Hold:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        hold: Global___Hold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GiveBackHoldResponse: _TypeAlias = GiveBackHoldResponse  # noqa: Y015
+
+@_typing.final
+class AskSecondReviewRequest(_message.Message):
+    """Asks for a second reviewer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"holds/{uuid}"."""
+    etag: _builtins.str
+    """As shown; another is ABORTED."""
+    reason: _builtins.str
+    """For the record; may be empty."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskSecondReviewRequest: _TypeAlias = AskSecondReviewRequest  # noqa: Y015
+
+@_typing.final
+class AskSecondReviewResponse(_message.Message):
+    """Asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hold(self) -> Global___Hold:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        hold: Global___Hold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskSecondReviewResponse: _TypeAlias = AskSecondReviewResponse  # noqa: Y015
+
+@_typing.final
+class NarrowHoldRequest(_message.Message):
+    """Approves less."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ChangesJsonEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    CHANGES_JSON_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"holds/{uuid}"."""
+    etag: _builtins.str
+    """As shown; another is ABORTED."""
+    reason: _builtins.str
+    """For the record; may be empty."""
+    @_builtins.property
+    def changes_json(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """JSON Pointer to the JSON of what is to be there instead."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        changes_json: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes_json", b"changes_json", "etag", b"etag", "name", b"name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NarrowHoldRequest: _TypeAlias = NarrowHoldRequest  # noqa: Y015
+
+@_typing.final
+class NarrowHoldResponse(_message.Message):
+    """Narrowed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hold(self) -> Global___Hold:
+        """The hold that the narrowed call waits under."""
+
+    def __init__(
+        self,
+        *,
+        hold: Global___Hold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NarrowHoldResponse: _TypeAlias = NarrowHoldResponse  # noqa: Y015
+
+@_typing.final
+class ShownHold(_message.Message):
+    """A hold as it was shown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    CALL_DIGEST_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"holds/{uuid}"."""
+    etag: _builtins.str
+    """As shown."""
+    call_digest: _builtins.str
+    """The digest as shown."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        call_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_digest", b"call_digest", "etag", b"etag", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShownHold: _TypeAlias = ShownHold  # noqa: Y015
+
+@_typing.final
+class ApproveAlikeHoldsRequest(_message.Message):
+    """Says yes to several."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLDS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TAKE_BACK_S_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """For the record; may be empty."""
+    take_back_s: _builtins.int
+    """Seconds for which each can be taken back, and does not run; 0 to 60."""
+    @_builtins.property
+    def holds(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShownHold]:
+        """From 2 to 20, each once, all alike."""
+
+    def __init__(
+        self,
+        *,
+        holds: _abc.Iterable[Global___ShownHold] | None = ...,
+        reason: _builtins.str = ...,
+        take_back_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holds", b"holds", "reason", b"reason", "take_back_s", b"take_back_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveAlikeHoldsRequest: _TypeAlias = ApproveAlikeHoldsRequest  # noqa: Y015
+
+@_typing.final
+class LeftHold(_message.Message):
+    """One that was left as it was."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"holds/{uuid}"."""
+    why: _builtins.str
+    """Why."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeftHold: _TypeAlias = LeftHold  # noqa: Y015
+
+@_typing.final
+class ApproveAlikeHoldsResponse(_message.Message):
+    """Counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEFT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def left(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeftHold]:
+        """Those that had moved meanwhile, and why each was left."""
+
+    def __init__(
+        self,
+        *,
+        left: _abc.Iterable[Global___LeftHold] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left", b"left"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveAlikeHoldsResponse: _TypeAlias = ApproveAlikeHoldsResponse  # noqa: Y015

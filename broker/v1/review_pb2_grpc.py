@@ -60,6 +60,36 @@ class ReviewServiceStub(object):
                 request_serializer=broker_dot_v1_dot_review__pb2.RejectHoldRequest.SerializeToString,
                 response_deserializer=broker_dot_v1_dot_review__pb2.RejectHoldResponse.FromString,
                 _registered_method=True)
+        self.TakeBackApproval = channel.unary_unary(
+                '/broker.v1.ReviewService/TakeBackApproval',
+                request_serializer=broker_dot_v1_dot_review__pb2.TakeBackApprovalRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_review__pb2.TakeBackApprovalResponse.FromString,
+                _registered_method=True)
+        self.TakeHold = channel.unary_unary(
+                '/broker.v1.ReviewService/TakeHold',
+                request_serializer=broker_dot_v1_dot_review__pb2.TakeHoldRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_review__pb2.TakeHoldResponse.FromString,
+                _registered_method=True)
+        self.GiveBackHold = channel.unary_unary(
+                '/broker.v1.ReviewService/GiveBackHold',
+                request_serializer=broker_dot_v1_dot_review__pb2.GiveBackHoldRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_review__pb2.GiveBackHoldResponse.FromString,
+                _registered_method=True)
+        self.AskSecondReview = channel.unary_unary(
+                '/broker.v1.ReviewService/AskSecondReview',
+                request_serializer=broker_dot_v1_dot_review__pb2.AskSecondReviewRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_review__pb2.AskSecondReviewResponse.FromString,
+                _registered_method=True)
+        self.NarrowHold = channel.unary_unary(
+                '/broker.v1.ReviewService/NarrowHold',
+                request_serializer=broker_dot_v1_dot_review__pb2.NarrowHoldRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_review__pb2.NarrowHoldResponse.FromString,
+                _registered_method=True)
+        self.ApproveAlikeHolds = channel.unary_unary(
+                '/broker.v1.ReviewService/ApproveAlikeHolds',
+                request_serializer=broker_dot_v1_dot_review__pb2.ApproveAlikeHoldsRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_review__pb2.ApproveAlikeHoldsResponse.FromString,
+                _registered_method=True)
 
 
 class ReviewServiceServicer(object):
@@ -101,6 +131,48 @@ class ReviewServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TakeBackApproval(self, request, context):
+        """Takes one's own approval back, as long as it has not been used.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeHold(self, request, context):
+        """Says that one is at it, for five minutes: nobody else approves it meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GiveBackHold(self, request, context):
+        """Says that one is at it no more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AskSecondReview(self, request, context):
+        """Asks for one Person more than were needed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def NarrowHold(self, request, context):
+        """Puts less in place of what waits. That waits under a hold of its own, which nobody has reviewed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveAlikeHolds(self, request, context):
+        """Says yes to each of several holds that are alike.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReviewServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -128,6 +200,36 @@ def add_ReviewServiceServicer_to_server(servicer, server):
                     servicer.RejectHold,
                     request_deserializer=broker_dot_v1_dot_review__pb2.RejectHoldRequest.FromString,
                     response_serializer=broker_dot_v1_dot_review__pb2.RejectHoldResponse.SerializeToString,
+            ),
+            'TakeBackApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeBackApproval,
+                    request_deserializer=broker_dot_v1_dot_review__pb2.TakeBackApprovalRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_review__pb2.TakeBackApprovalResponse.SerializeToString,
+            ),
+            'TakeHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeHold,
+                    request_deserializer=broker_dot_v1_dot_review__pb2.TakeHoldRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_review__pb2.TakeHoldResponse.SerializeToString,
+            ),
+            'GiveBackHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.GiveBackHold,
+                    request_deserializer=broker_dot_v1_dot_review__pb2.GiveBackHoldRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_review__pb2.GiveBackHoldResponse.SerializeToString,
+            ),
+            'AskSecondReview': grpc.unary_unary_rpc_method_handler(
+                    servicer.AskSecondReview,
+                    request_deserializer=broker_dot_v1_dot_review__pb2.AskSecondReviewRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_review__pb2.AskSecondReviewResponse.SerializeToString,
+            ),
+            'NarrowHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.NarrowHold,
+                    request_deserializer=broker_dot_v1_dot_review__pb2.NarrowHoldRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_review__pb2.NarrowHoldResponse.SerializeToString,
+            ),
+            'ApproveAlikeHolds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveAlikeHolds,
+                    request_deserializer=broker_dot_v1_dot_review__pb2.ApproveAlikeHoldsRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_review__pb2.ApproveAlikeHoldsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +368,168 @@ class ReviewService(object):
             '/broker.v1.ReviewService/RejectHold',
             broker_dot_v1_dot_review__pb2.RejectHoldRequest.SerializeToString,
             broker_dot_v1_dot_review__pb2.RejectHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeBackApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.ReviewService/TakeBackApproval',
+            broker_dot_v1_dot_review__pb2.TakeBackApprovalRequest.SerializeToString,
+            broker_dot_v1_dot_review__pb2.TakeBackApprovalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.ReviewService/TakeHold',
+            broker_dot_v1_dot_review__pb2.TakeHoldRequest.SerializeToString,
+            broker_dot_v1_dot_review__pb2.TakeHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GiveBackHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.ReviewService/GiveBackHold',
+            broker_dot_v1_dot_review__pb2.GiveBackHoldRequest.SerializeToString,
+            broker_dot_v1_dot_review__pb2.GiveBackHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AskSecondReview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.ReviewService/AskSecondReview',
+            broker_dot_v1_dot_review__pb2.AskSecondReviewRequest.SerializeToString,
+            broker_dot_v1_dot_review__pb2.AskSecondReviewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NarrowHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.ReviewService/NarrowHold',
+            broker_dot_v1_dot_review__pb2.NarrowHoldRequest.SerializeToString,
+            broker_dot_v1_dot_review__pb2.NarrowHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveAlikeHolds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.ReviewService/ApproveAlikeHolds',
+            broker_dot_v1_dot_review__pb2.ApproveAlikeHoldsRequest.SerializeToString,
+            broker_dot_v1_dot_review__pb2.ApproveAlikeHoldsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,18 @@ class ReviewServiceStub:
     """Says yes to exactly the call that the etag was shown for."""
     RejectHold: _grpc.UnaryUnaryMultiCallable[_review_pb2.RejectHoldRequest, _review_pb2.RejectHoldResponse]
     """Says no; one veto is enough."""
+    TakeBackApproval: _grpc.UnaryUnaryMultiCallable[_review_pb2.TakeBackApprovalRequest, _review_pb2.TakeBackApprovalResponse]
+    """Takes one's own approval back, as long as it has not been used."""
+    TakeHold: _grpc.UnaryUnaryMultiCallable[_review_pb2.TakeHoldRequest, _review_pb2.TakeHoldResponse]
+    """Says that one is at it, for five minutes: nobody else approves it meanwhile."""
+    GiveBackHold: _grpc.UnaryUnaryMultiCallable[_review_pb2.GiveBackHoldRequest, _review_pb2.GiveBackHoldResponse]
+    """Says that one is at it no more."""
+    AskSecondReview: _grpc.UnaryUnaryMultiCallable[_review_pb2.AskSecondReviewRequest, _review_pb2.AskSecondReviewResponse]
+    """Asks for one Person more than were needed."""
+    NarrowHold: _grpc.UnaryUnaryMultiCallable[_review_pb2.NarrowHoldRequest, _review_pb2.NarrowHoldResponse]
+    """Puts less in place of what waits. That waits under a hold of its own, which nobody has reviewed."""
+    ApproveAlikeHolds: _grpc.UnaryUnaryMultiCallable[_review_pb2.ApproveAlikeHoldsRequest, _review_pb2.ApproveAlikeHoldsResponse]
+    """Says yes to each of several holds that are alike."""
 
 @_typing.type_check_only
 class ReviewServiceAsyncStub(ReviewServiceStub):
@@ -59,6 +71,18 @@ class ReviewServiceAsyncStub(ReviewServiceStub):
     """Says yes to exactly the call that the etag was shown for."""
     RejectHold: _aio.UnaryUnaryMultiCallable[_review_pb2.RejectHoldRequest, _review_pb2.RejectHoldResponse]  # type: ignore[assignment]
     """Says no; one veto is enough."""
+    TakeBackApproval: _aio.UnaryUnaryMultiCallable[_review_pb2.TakeBackApprovalRequest, _review_pb2.TakeBackApprovalResponse]  # type: ignore[assignment]
+    """Takes one's own approval back, as long as it has not been used."""
+    TakeHold: _aio.UnaryUnaryMultiCallable[_review_pb2.TakeHoldRequest, _review_pb2.TakeHoldResponse]  # type: ignore[assignment]
+    """Says that one is at it, for five minutes: nobody else approves it meanwhile."""
+    GiveBackHold: _aio.UnaryUnaryMultiCallable[_review_pb2.GiveBackHoldRequest, _review_pb2.GiveBackHoldResponse]  # type: ignore[assignment]
+    """Says that one is at it no more."""
+    AskSecondReview: _aio.UnaryUnaryMultiCallable[_review_pb2.AskSecondReviewRequest, _review_pb2.AskSecondReviewResponse]  # type: ignore[assignment]
+    """Asks for one Person more than were needed."""
+    NarrowHold: _aio.UnaryUnaryMultiCallable[_review_pb2.NarrowHoldRequest, _review_pb2.NarrowHoldResponse]  # type: ignore[assignment]
+    """Puts less in place of what waits. That waits under a hold of its own, which nobody has reviewed."""
+    ApproveAlikeHolds: _aio.UnaryUnaryMultiCallable[_review_pb2.ApproveAlikeHoldsRequest, _review_pb2.ApproveAlikeHoldsResponse]  # type: ignore[assignment]
+    """Says yes to each of several holds that are alike."""
 
 class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
     """For reviewers. Credential: reviewer, bound to a Person; never one that an agent can hold."""
@@ -102,5 +126,53 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_review_pb2.RejectHoldResponse, _abc.Awaitable[_review_pb2.RejectHoldResponse]]:
         """Says no; one veto is enough."""
+
+    @_abc_1.abstractmethod
+    def TakeBackApproval(
+        self,
+        request: _review_pb2.TakeBackApprovalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_review_pb2.TakeBackApprovalResponse, _abc.Awaitable[_review_pb2.TakeBackApprovalResponse]]:
+        """Takes one's own approval back, as long as it has not been used."""
+
+    @_abc_1.abstractmethod
+    def TakeHold(
+        self,
+        request: _review_pb2.TakeHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_review_pb2.TakeHoldResponse, _abc.Awaitable[_review_pb2.TakeHoldResponse]]:
+        """Says that one is at it, for five minutes: nobody else approves it meanwhile."""
+
+    @_abc_1.abstractmethod
+    def GiveBackHold(
+        self,
+        request: _review_pb2.GiveBackHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_review_pb2.GiveBackHoldResponse, _abc.Awaitable[_review_pb2.GiveBackHoldResponse]]:
+        """Says that one is at it no more."""
+
+    @_abc_1.abstractmethod
+    def AskSecondReview(
+        self,
+        request: _review_pb2.AskSecondReviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_review_pb2.AskSecondReviewResponse, _abc.Awaitable[_review_pb2.AskSecondReviewResponse]]:
+        """Asks for one Person more than were needed."""
+
+    @_abc_1.abstractmethod
+    def NarrowHold(
+        self,
+        request: _review_pb2.NarrowHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_review_pb2.NarrowHoldResponse, _abc.Awaitable[_review_pb2.NarrowHoldResponse]]:
+        """Puts less in place of what waits. That waits under a hold of its own, which nobody has reviewed."""
+
+    @_abc_1.abstractmethod
+    def ApproveAlikeHolds(
+        self,
+        request: _review_pb2.ApproveAlikeHoldsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_review_pb2.ApproveAlikeHoldsResponse, _abc.Awaitable[_review_pb2.ApproveAlikeHoldsResponse]]:
+        """Says yes to each of several holds that are alike."""
 
 def add_ReviewServiceServicer_to_server(servicer: ReviewServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,102 @@
+"""A reviewer may approve less than was asked, and never more or anything else.
+
+What counts as less is the tool's own word (`review.narrowing` of its manifest): a number that is
+`smaller`, or a list that is a `subset` of what was asked, in its order. Whether the narrowed call
+may run is for every stage to say again; this only says that it is no wider.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from broker.core.arguments import JsonValue
+from broker.core.canonical import canonical_bytes
+from broker.core.errors import MalformedRequest
+from broker.core.manifest import ToolManifest
+from broker.core.pointers import Missing, Pointer
+
+SMALLER: Final = "smaller"
+SUBSET: Final = "subset"
+
+
+def narrow(
+    manifest: ToolManifest,
+    arguments: Mapping[str, JsonValue],
+    changes: Mapping[str, JsonValue],
+) -> dict[str, JsonValue]:
+    """The arguments with the changes made.
+
+    Args:
+        manifest: of the tool, which says what may be narrowed and how.
+        arguments: as they were asked; they stay as they are.
+        changes: new values by JSON Pointer.
+
+    Raises:
+        MalformedRequest: nothing changes, or something that may not, or a value is not narrower.
+            `metadata["pointer"]` says where.
+    """
+    if not changes:
+        raise MalformedRequest("Say what is to be less.")
+    narrowed = dict(arguments)
+    for text, value in changes.items():
+        try:
+            pointer = Pointer.parse(text)
+        except ValueError:
+            raise _refused(text, "This is no JSON Pointer.") from None
+        how = manifest.review.narrowing.get(pointer)
+        if how is None:
+            raise _refused(text, "The tool does not say that this may be less.")
+        before = pointer.resolve(narrowed)
+        if isinstance(before, Missing) or not pointer.tokens:
+            raise _refused(text, "The call has no such argument.")
+        if not (_is_smaller(before, value) if how == SMALLER else _is_part(before, value)):
+            raise _refused(text, _WHY[how])
+        narrowed = _put(narrowed, pointer.tokens, value)
+    return narrowed
+
+
+_WHY: Final = {
+    SMALLER: "This must be a smaller whole number than was asked, and not below zero.",
+    SUBSET: "This must be fewer of what was asked, at least one, in the same order.",
+}
+
+
+def _refused(pointer: str, message: str) -> MalformedRequest:
+    return MalformedRequest(message, metadata={"field": "changes", "pointer": pointer})
+
+
+def _is_smaller(before: JsonValue, after: JsonValue) -> bool:
+    if isinstance(before, bool) or isinstance(after, bool):
+        return False
+    return isinstance(before, int) and isinstance(after, int) and 0 <= after < before
+
+
+def _is_part(before: JsonValue, after: JsonValue) -> bool:
+    """Whether `after` is `before` with some elements left out."""
+    if not isinstance(before, list) or not isinstance(after, list):
+        return False
+    rest = iter(before)
+    return 0 < len(after) < len(before) and all(
+        any(_same(one, left) for left in rest) for one in after
+    )
+
+
+def _same(one: JsonValue, other: JsonValue) -> bool:
+    """Equal as JSON: to Python a boolean is a number, too."""
+    return canonical_bytes(one) == canonical_bytes(other)
+
+
+def _put(
+    arguments: dict[str, JsonValue], tokens: tuple[str, ...], new: JsonValue
+) -> dict[str, JsonValue]:
+    """A copy with one value in another's place; the pointer is known to resolve below the root."""
+    first, rest = tokens[0], tokens[1:]
+    return {**arguments, first: _within(arguments[first], rest, new)}
+
+
+def _within(value: JsonValue, tokens: tuple[str, ...], new: JsonValue) -> JsonValue:
+    if isinstance(value, dict) and tokens:
+        return _put(value, tokens, new)
+    if isinstance(value, list) and tokens:
+        at = int(tokens[0])
+        return [*value[:at], _within(value[at], tokens[1:], new), *value[at + 1 :]]
+    return new

@@ -1,0 +1,198 @@
+"""What reviewers do with a hold short of deciding: take it, give it back, ask a second, narrow it.
+
+A hold that is taken is approved by nobody else until it is given back or five minutes have passed;
+a no is always heard. A second reviewer that was asked for is needed like one that policy asked for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from broker.core.arguments import JsonValue
+from broker.core.audit import EntryKind
+from broker.core.decision import HoldTerms
+from broker.core.errors import IllegalTransition, MalformedRequest
+from broker.core.holds import Hold, Requirement, Reviewer, decide_within_s, run_within_s
+from broker.core.inspection import plain
+from broker.core.limits import TOOL_MESSAGE_CHARACTERS_MAX
+from broker.core.unit import MoveHold
+from broker.enforcer.narrowing import Narrowing
+from broker.own_work import OwnWork
+from broker.reviews.docket import Docket
+from broker.reviews.showing import HoldView, HoldViews
+
+TAKEN_S: Final = 300.0
+SECOND_REVIEW: Final = "SECOND_REVIEW"
+
+
+class Handling:
+    """Holds as reviewers pass them around."""
+
+    def __init__(
+        self, *, views: HoldViews, docket: Docket, narrowing: Narrowing, own: OwnWork
+    ) -> None:
+        self._views = views
+        self._docket = docket
+        self._narrowing = narrowing
+        self._own = own
+
+    async def take(self, reviewer: Reviewer, name: str) -> HoldView:
+        """Say that one is at it, for TAKEN_S from now.
+
+        Raises:
+            NotFound: there is none of this name.
+            NotPermitted: this reviewer may not decide on it.
+            IllegalTransition: it was decided, or somebody else has taken it.
+        """
+        await self._own.run(self._take(reviewer, name))
+        return await self._views.show(reviewer, name)
+
+    async def give_back(self, reviewer: Reviewer, name: str) -> HoldView:
+        """Say that one is at it no more. What one has not taken is left as it is.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        await self._own.run(self._give_back(reviewer, name))
+        return await self._views.show(reviewer, name)
+
+    async def ask_second(
+        self, reviewer: Reviewer, name: str, *, etag: int, reason: str = ""
+    ) -> HoldView:
+        """Ask for one more Person of the groups that may decide than were needed.
+
+        Raises:
+            NotFound, NotPermitted, StaleEtag, IllegalTransition: as for an approval.
+        """
+        await self._own.run(self._ask_second(reviewer, name, etag=etag, reason=plain(reason)))
+        return await self._views.show(reviewer, name)
+
+    async def narrow(
+        self,
+        reviewer: Reviewer,
+        name: str,
+        *,
+        etag: int,
+        changes: Mapping[str, JsonValue],
+        reason: str = "",
+    ) -> HoldView:
+        """Make what was asked less. The narrowed call waits under a hold of its own, unreviewed.
+
+        Args:
+            reviewer: who.
+            name: `holds/{uuid}`.
+            etag: as shown.
+            changes: new values by JSON Pointer into the arguments.
+            reason: for the record.
+
+        Returns:
+            The new hold.
+
+        Raises:
+            MalformedRequest: the changes are not narrower, as the tool's manifest says.
+            NotFound, NotPermitted, StaleEtag: as for an approval.
+            IllegalTransition: it was decided, somebody else has taken it, or the narrowed call
+                would be denied.
+        """
+        if len(reason) > TOOL_MESSAGE_CHARACTERS_MAX:
+            raise MalformedRequest("The reason is too long.", metadata={"field": "reason"})
+        work = self._narrow(reviewer, name, etag=etag, changes=changes, reason=plain(reason))
+        return await self._views.show(reviewer, await self._own.run(work))
+
+    async def _take(self, reviewer: Reviewer, name: str) -> None:
+        hold, now = await self._free(reviewer, name)
+        taken = replace(hold, taken_by=reviewer, taken_until=now + TAKEN_S, etag=hold.etag + 1)
+        await self._moved(hold, taken, reviewer, now, effect="TAKE")
+
+    async def _give_back(self, reviewer: Reviewer, name: str) -> None:
+        hold, _ = await self._docket.find(name)
+        now = self._docket.clock()
+        if hold.taken_by is None or hold.taken_by.person != reviewer.person:
+            return
+        self._docket.check_pending(hold, at=now)
+        given = replace(hold, taken_by=None, taken_until=0.0, etag=hold.etag + 1)
+        await self._moved(hold, given, reviewer, now, effect="GIVE_BACK")
+
+    async def _ask_second(self, reviewer: Reviewer, name: str, *, etag: int, reason: str) -> None:
+        hold, now = await self._free(reviewer, name)
+        self._docket.check_shown(hold, etag=etag)
+        if any(r.code == SECOND_REVIEW for r in hold.requirements):
+            raise IllegalTransition("A second reviewer was asked for already.")
+        asked = replace(
+            hold,
+            requirements=(*hold.requirements, _second(hold, reviewer)),
+            alike="",
+            taken_by=None,
+            taken_until=0.0,
+            etag=hold.etag + 1,
+        )
+        await self._moved(
+            hold,
+            asked,
+            reviewer,
+            now,
+            effect="ASK_SECOND",
+            kind=EntryKind.REVIEW_GIVEN,
+            reason=reason,
+        )
+
+    async def _narrow(
+        self,
+        reviewer: Reviewer,
+        name: str,
+        *,
+        etag: int,
+        changes: Mapping[str, JsonValue],
+        reason: str,
+    ) -> str:
+        hold, _ = await self._free(reviewer, name)
+        self._docket.check_shown(hold, etag=etag)
+        held = await self._docket.invocation_of(hold)
+        return await self._narrowing.narrow(reviewer, hold, held, changes, reason=reason)
+
+    async def _free(self, reviewer: Reviewer, name: str) -> tuple[Hold, float]:
+        """The hold, which is this Person's to act on now."""
+        hold, _ = await self._docket.find(name)
+        now = self._docket.clock()
+        self._docket.check_theirs(hold, reviewer)
+        self._docket.check_pending(hold, at=now)
+        self._docket.check_free(hold, reviewer, at=now)
+        return hold, now
+
+    async def _moved(
+        self,
+        hold: Hold,
+        after: Hold,
+        reviewer: Reviewer,
+        at: float,
+        *,
+        effect: str,
+        kind: EntryKind = EntryKind.HOLD_TAKEN,
+        reason: str = "",
+    ) -> None:
+        await self._docket.commit(
+            hold,
+            (MoveHold(hold=after, from_etag=hold.etag),),
+            reviewer=reviewer,
+            at=at,
+            said={"effect": effect, "state": after.state.value, "etag": hold.etag},
+            reason=reason,
+            kind=kind,
+        )
+
+
+def _second(hold: Hold, reviewer: Reviewer) -> Requirement:
+    """One Person more than the most that any code needs, of any group that may decide."""
+    groups = dict.fromkeys(g for r in hold.requirements for g in r.terms.reviewers)
+    most = max(r.terms.approvals_required for r in hold.requirements)
+    return Requirement(
+        code=SECOND_REVIEW,
+        message=f"{reviewer.name} asked for a second reviewer.",
+        terms=HoldTerms(
+            reviewers=tuple(groups),
+            approvals_required=most + 1,
+            decide_within_s=decide_within_s(hold.requirements),
+            run_within_s=run_within_s(hold.requirements),
+            step_up=any(r.terms.step_up for r in hold.requirements),
+        ),
+    )
