@@ -1,0 +1,48 @@
+"""A browser and the servers that review pages speak to; every test here is a plain function."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.chromium import running_chromium
+from tests.browser.mail_server import MailServer, serving_mail
+from tests.browser.oidc_provider import OidcProvider, serving_oidc
+from tests.browser.visiting import Visitor
+from tests.browser.webhook_receiver import WebhookReceiver, receiving_webhooks
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; one for each module, as `tests.browser.chromium` says why."""
+    with running_chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def visitor(browser: Browser) -> Iterator[Visitor]:
+    """Opens pages; the test fails where anything went wrong in one that it did not expect."""
+    visiting = Visitor(browser)
+    yield visiting
+    visiting.assert_nothing_went_wrong()
+
+
+@pytest.fixture(scope="session")
+def oidc_provider() -> Iterator[OidcProvider]:
+    """An OpenID Connect provider; tests put their own users and clients into it."""
+    with serving_oidc() as provider:
+        yield provider
+
+
+@pytest.fixture
+def mail_server() -> Iterator[MailServer]:
+    """An SMTP server without letters."""
+    with serving_mail() as server:
+        yield server
+
+
+@pytest.fixture
+def webhooks() -> Iterator[WebhookReceiver]:
+    """A receiver without deliveries."""
+    with receiving_webhooks() as receiver:
+        yield receiver
