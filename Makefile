@@ -1,6 +1,6 @@
 # Everything that one does with this checkout. `make` alone lists it.
 # Nothing here needs more than python3 with venv, make and git; the rest is set up into .venv and .cache.
-# Tests start a container engine, as root: set-up has apt install its programs.
+# Tests start a container engine, as root, and a browser: set-up has apt install their programs.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -18,7 +18,7 @@ part = @begun=$$(date +%s); said=$$( { $(2); } 2>&1 ) || { printf '%s\n%-16s FAI
 	printf '%-16s ok %6s s\n' '$(1)' "$$(( $$(date +%s) - begun ))"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check static $(STATIC) fmt proto bench soak lock replay clean set-up-run set-up-check set-up-test
+.PHONY: help run test check static $(STATIC) fmt proto bench soak screenshots lock replay clean set-up-run set-up-check set-up-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench: set-up-test ## measure sandboxes beside the engine's own cost, as root; t
 
 soak: set-up-test ## kill containers, node and engine at random under many calls, as root; SOAK="--runs 10000"
 	@exec $(BIN)/python -m tests.benchmarks.soak_sandboxes $(SOAK)
+
+screenshots: set-up-test ## take the pictures in docs/pictures anew, of the support desk's review pages
+	@exec $(BIN)/python -m tests.browser.screenshots
 
 proto: set-up-check ## generate the stubs in broker/v1 and sandboxes/v1 from proto/
 	@mkdir -p $(PROTO_OUT)

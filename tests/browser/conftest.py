@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.chromium import running_chromium
+from tests.browser.desk import Desk, running_desk
 from tests.browser.mail_server import MailServer, serving_mail
 from tests.browser.oidc_provider import OidcProvider, serving_oidc
 from tests.browser.visiting import Visitor
@@ -25,6 +26,13 @@ def visitor(browser: Browser) -> Iterator[Visitor]:
     visiting = Visitor(browser)
     yield visiting
     visiting.assert_nothing_went_wrong()
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """The support desk as `make run` starts it; `desk.sign_in(visitor)` is its reviewer's way in."""
+    with running_desk(tmp_path_factory.mktemp("desk") / "desk") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from broker.app import system_clock
@@ -16,7 +18,8 @@ from tests.browser.accessibility import assert_accessible, violations
 from tests.browser.mail_server import PASSWORD as MAIL_PASSWORD
 from tests.browser.mail_server import USER as MAIL_USER
 from tests.browser.mail_server import MailServer
-from tests.browser.visiting import PHONE, Visitor
+from tests.browser.pictures import BYTES_MAX, take_picture
+from tests.browser.visiting import ACTION_MS, PHONE, Visitor, first_paint_ms
 from tests.browser.webhook_receiver import SECRET, WebhookReceiver, serving
 
 STRICT = (
@@ -72,6 +75,7 @@ def test_a_strict_page_runs_and_everybody_can_use_it(visitor: Visitor, trial: st
         page.goto("/")
 
         assert page.get_by_role("heading").inner_text() == "It runs"
+        assert 0 < first_paint_ms(page) < ACTION_MS
         assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") == (
             theme == "dark"
         )
@@ -139,6 +143,19 @@ def test_pages_are_set_in_the_typefaces_of_the_pictures(visitor: Visitor, trial:
 
         assert page.evaluate(width, "system-ui") == page.evaluate(width, "Inter, serif")
         assert page.evaluate(width, "monospace") == page.evaluate(width, "'JetBrains Mono', serif")
+
+
+def test_a_picture_is_small_and_as_large_as_the_screen(
+    visitor: Visitor, trial: str, tmp_path: Path
+) -> None:
+    kept = tmp_path / "pictures" / "trial.png"
+    with visitor.page(screen=PHONE) as page:
+        page.goto(trial)
+        size = take_picture(page, kept)
+
+    assert size == kept.stat().st_size < BYTES_MAX
+    with Image.open(kept) as picture:
+        assert (picture.size, picture.mode) == ((PHONE.width, PHONE.height), "P")
 
 
 def test_letters_are_taken_in_from_who_may_send_them(mail_server: MailServer) -> None:

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    StorageState,
+)
 
 Theme = Literal["light", "dark"]
 
@@ -49,14 +56,16 @@ class Visitor:
         theme: Theme = "light",
         scripts: bool = True,
         still: bool = True,
+        state: StorageState | None = None,
     ) -> Iterator[Page]:
-        """A fresh page, signed in nowhere, until the block ends.
+        """A fresh page until the block ends; signed in nowhere but where `state` says so.
 
         Args:
             screen: what it is looked at on.
             theme: what the visitor prefers.
             scripts: whether scripts run.
             still: whether the visitor prefers that nothing moves.
+            state: what `page.context.storage_state()` gave of another page.
         """
         context = self.browser.new_context(
             base_url=self.base_url,
@@ -69,6 +78,7 @@ class Visitor:
             java_script_enabled=scripts,
             locale="en-GB",
             timezone_id="UTC",
+            storage_state=state,
         )
         context.set_default_timeout(ACTION_MS)
         context.on("page", self._watch)
@@ -106,3 +116,10 @@ class Visitor:
         if response.status >= 400:
             asked = response.request
             self.problems.append(f"answer: {response.status} {asked.method} {asked.url}")
+
+
+def first_paint_ms(page: Page) -> float:
+    """From the start of the navigation until anything of the page that it shows was to be seen."""
+    entry = "performance.getEntriesByName('first-contentful-paint')[0]"
+    page.wait_for_function(f"() => {entry} !== undefined")
+    return float(page.evaluate(f"() => {entry}.startTime"))
