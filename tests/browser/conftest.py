@@ -30,7 +30,7 @@ def visitor(browser: Browser) -> Iterator[Visitor]:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """The support desk as `make run` starts it; `desk.sign_in(visitor)` is its reviewer's way in."""
+    """The support desk as `make run` starts it; `sign_in` is its reviewer's way in."""
     with running_desk(tmp_path_factory.mktemp("desk") / "desk") as running:
         yield running
 
