@@ -12,7 +12,8 @@
 #     hold: Terms of the hold where they are not the preset's.
 #   costs: |
 #     None until a parameter is set; then one for each target that a principal reaches for the first
-#     time, and each call of a tool that only reads, which makes nobody known.
+#     time, and each call of a tool that only reads, which makes nobody known. With `strict`, for
+#     whoever is reached outside.
 package broker.rules.novelty
 
 import data.lib.calls
