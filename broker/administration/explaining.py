@@ -4,6 +4,7 @@ It is asked on the side: nothing is decided, and the log is not changed. A polic
 force here is not asked: its author has it, and `callbroker policy explain` with its directory.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from broker.administration.recorded import RecordedAdministration
 from broker.core.arguments import JsonValue
 from broker.core.control_rows import POLICY
 from broker.core.errors import Defect, IllegalTransition, NotFound
+from broker.core.manifest import ToolManifest, parse
+from broker.core.passing import money_in, passed
 from broker.core.recorded import RecordedDecision
 from broker.ports import Explainer, PolicyRefused
 
@@ -59,8 +62,24 @@ class ExplainingAdministration:
         kept = await self._changes.store.document(revision)
         if kept is None:
             raise Defect(f"The policy {revision} is not kept.")
+        manifest = await self._manifest(decision)
         try:
-            told = await self._explainer.explain(kept, decision.question, revision=revision)
+            told = await self._explainer.explain(
+                kept,
+                decision.question,
+                revision=revision,
+                money=money_in(manifest, decision.question) if manifest else {},
+            )
         except PolicyRefused as wrong:
             raise Defect(f"The policy {revision} is not kept as it was: {wrong}") from wrong
-        return Explained(decision=decision, explanation=told)
+        before = passed(manifest, decision.question, decision.verdicts) if manifest else ()
+        stages: list[JsonValue] = [one.to_json() for one in before]
+        return Explained(decision=decision, explanation={**told, "passed": stages})
+
+    async def _manifest(self, decision: RecordedDecision) -> ToolManifest | None:
+        """The tool's manifest as it was then; None where this release cannot read it any more."""
+        kept = await self._changes.store.document(decision.tool_revision)
+        try:
+            return None if kept is None else parse(json.loads(kept))
+        except ValueError:
+            return None

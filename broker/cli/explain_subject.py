@@ -1,8 +1,8 @@
 """What `policy explain` is asked about: a past call, a case of a family, or a policy input."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,8 @@ from broker.cli.invocations import resolved
 from broker.cli.policy_candidate import candidate
 from broker.cli.recorded import asked_decision, decision_of, find_decision
 from broker.core.arguments import JsonValue
+from broker.core.manifest import ToolManifest
+from broker.core.passing import money_in, passed
 from broker.core.recorded import RecordedDecision
 from broker.core.text import visible
 from broker.policy.bundle import PolicyBundle
@@ -76,14 +78,29 @@ def here(
     subject = of_call(call) if call else None if given is None else of_file(given)
     with candidate(directory, preset=preset, tools=tools, asks=bool(call)) as built:
         subject = subject or of_case(built.bundle, case)
+        manifest = _manifest_of(subject.question, built.manifests)
         explanation = explain(
             built.bundle,
             subject.question,
             opa=built.opa,
             parameters=subject.parameters,
             families=subject.families,
+            money=money_in(manifest, subject.question) if manifest else {},
         )
+    decision = subject.decision
+    if manifest and decision and manifest.revision == decision.tool_revision:
+        before = passed(manifest, subject.question, decision.verdicts)
+        explanation = replace(explanation, passed=before)
     return subject, explanation
+
+
+def _manifest_of(
+    question: Mapping[str, JsonValue], found: Iterable[ToolManifest]
+) -> ToolManifest | None:
+    """Of the tool that was called, where it is among these."""
+    call = question.get("call")
+    name = call.get("tool") if isinstance(call, Mapping) else None
+    return next((manifest for manifest in found if manifest.name == name), None)
 
 
 def of_call(call: str) -> Subject:

@@ -26,10 +26,12 @@ class Candidate:
     """A policy that is built.
 
     Attributes:
+        manifests: that its rules were typed by.
         path: the file that OPA loads; gone when the block ends.
     """
 
     bundle: PolicyBundle
+    manifests: Sequence[ToolManifest]
     preset: str
     opa: Path
     path: Path
@@ -77,7 +79,7 @@ def built(order: PolicyOrder, manifests: Sequence[ToolManifest]) -> Iterator[Can
     with tempfile.TemporaryDirectory(prefix="callbroker-candidate-") as scratch:
         path = Path(scratch) / "bundle.tar.gz"
         path.write_bytes(bundle.bundle)
-        yield Candidate(bundle=bundle, preset=order.preset, opa=opa, path=path)
+        yield Candidate(bundle=bundle, manifests=manifests, preset=order.preset, opa=opa, path=path)
 
 
 def _read(where: Path | None) -> list[ToolManifest]:

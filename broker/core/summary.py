@@ -136,11 +136,14 @@ def format_money(minor: JsonValue, currency: JsonValue | Missing) -> str:
         return f"{visible_value(minor, characters_max=VALUE_CHARACTERS_MAX)} (not an amount)"
     if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
         return f"{minor} minor units of an unknown currency"
+    return f"{currency} {format_amount(minor, currency)}"
+
+
+def format_amount(minor: int, currency: str) -> str:
+    """`55.00`, by the currency's own number of digits."""
     digits = _MINOR_DIGITS.get(currency, 2)
     sign, whole = ("-" if minor < 0 else ""), f"{abs(minor):0{digits + 1}d}"
-    if not digits:
-        return f"{currency} {sign}{whole}"
-    return f"{currency} {sign}{whole[:-digits]}.{whole[-digits:]}"
+    return f"{sign}{whole[:-digits]}.{whole[-digits:]}" if digits else f"{sign}{whole}"
 
 
 def leaves(arguments: Mapping[str, JsonValue]) -> list[tuple[str, JsonValue]]:

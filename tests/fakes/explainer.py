@@ -15,9 +15,19 @@ class FakeExplainer:
     error: Exception | None = None
 
     async def explain(
-        self, kept: bytes, question: Mapping[str, Any], *, revision: str
+        self,
+        kept: bytes,
+        question: Mapping[str, Any],
+        *,
+        revision: str,
+        money: Mapping[str, str],
     ) -> Mapping[str, JsonValue]:
         self.asked.append((kept, question))
         if self.error is not None:
             raise self.error
-        return {"policy_revision": revision, "effect": "HOLD", "tool": question["call"]["tool"]}
+        return {
+            "policy_revision": revision,
+            "effect": "HOLD",
+            "tool": question["call"]["tool"],
+            "money": {**money},
+        }

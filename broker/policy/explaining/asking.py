@@ -50,6 +50,7 @@ class Asked:
     runs: int = 0
     ended: threading.Event = field(default_factory=threading.Event)
     parsed: dict[str, Any] = field(default_factory=dict)
+    money: Mapping[str, str] = field(default_factory=dict)
 
     def opinions(self, questions: Sequence[Question]) -> list[Opinion]:
         """What policy says of each; one that makes a rule err is DENY, POLICY_ERROR, alone.
@@ -163,6 +164,7 @@ def asking(
     opa: Path,
     parameters: JsonValue = None,
     families: Sequence[str] | None = None,
+    money: Mapping[str, str] | None = None,
 ) -> Iterator[Asked]:
     """Lay a bundle's own sources out for as long as it is asked: lines are the author's.
 
@@ -171,6 +173,7 @@ def asking(
         opa: the pinned binary.
         parameters: instead of the bundle's own, as a case may have them.
         families: those that count; all of the bundle's where left out.
+        money: amounts of the question, as `Explanation.money`.
     """
     with tempfile.TemporaryDirectory(prefix="callbroker-explain-") as directory:
         tree = Path(directory)
@@ -192,6 +195,7 @@ def asking(
             tree=tree,
             parameters=parameters,
             families=counted,
+            money=money or {},
         )
 
 

@@ -14,9 +14,9 @@ from broker.core.decision import Effect, Opinion, Verdict
 from broker.policy.bundle import PolicyBundle
 from broker.policy.explaining.asking import Asked, NotFollowed, asking
 from broker.policy.explaining.following import Follower, Leaf
-from broker.policy.explaining.meaning import Operand, Steps, integer
+from broker.policy.explaining.meaning import Operand, Steps, integer, pointer_at
 from broker.policy.explaining.otherwise import Proposal, with_value
-from broker.policy.explaining.scales import around, pointer_of, scale
+from broker.policy.explaining.scales import around, scale
 from broker.policy.explaining.searching import (
     Variant,
     effect_of,
@@ -47,6 +47,7 @@ def explain(
     opa: Path,
     parameters: JsonValue = None,
     families: tuple[str, ...] | None = None,
+    money: Mapping[str, str] | None = None,
     ended: threading.Event | None = None,
 ) -> Explanation:
     """Explain what a policy says of a question. Blocks while OPA is run some tens of times.
@@ -57,12 +58,13 @@ def explain(
         opa: the pinned binary.
         parameters: instead of the bundle's own, as a case may have them.
         families: those that count; all of the bundle's where left out.
+        money: which of the question's integers are amounts, as `Explanation.money`.
         ended: once it is set, OPA is not run again and what was found until then is all.
 
     Raises:
         PolicyUnavailable: OPA cannot be run.
     """
-    with asking(bundle, opa=opa, parameters=parameters, families=families) as asked:
+    with asking(bundle, opa=opa, parameters=parameters, families=families, money=money) as asked:
         asked.ended = ended or asked.ended
         (opinion,) = asked.opinions([question])
         start = Variant(proposals=(), question=question, opinion=opinion)
@@ -100,6 +102,7 @@ def _explanation(asked: Asked, start: Variant) -> Explanation:
         removals=tuple(removals),
         scales=tuple(scales),
         problem=problem,
+        money=asked.money,
     )
 
 
@@ -111,6 +114,7 @@ def _told(asked: Asked, opinion: Opinion, *, problem: str) -> Explanation:
         spoken=_ordered([Spoken(verdict=verdict) for verdict in opinion.verdicts]),
         silent=_silent(asked, opinion),
         problem=problem,
+        money=asked.money,
     )
 
 
@@ -180,7 +184,7 @@ def _alternative(
         lowest, highest = (band.lowest, band.highest) if band is not None else (None, None)
         changes.append(
             Change(
-                pointer=pointer_of(proposal.at),
+                pointer=pointer_at(proposal.at),
                 value=proposal.value,
                 otherwise=proposal.otherwise and lowest is None and highest is None,
                 lowest=lowest,

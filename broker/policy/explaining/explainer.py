@@ -32,7 +32,12 @@ class OpaExplainer:
         self._one = asyncio.Lock()
 
     async def explain(
-        self, kept: bytes, question: Mapping[str, JsonValue], *, revision: str
+        self,
+        kept: bytes,
+        question: Mapping[str, JsonValue],
+        *,
+        revision: str,
+        money: Mapping[str, str],
     ) -> Mapping[str, JsonValue]:
         """Ask a kept policy about a question, and follow how it came to its answer.
 
@@ -40,6 +45,7 @@ class OpaExplainer:
             kept: a bundle as it was stored.
             question: a policy input.
             revision: that the bundle must be of.
+            money: which of the question's integers are amounts, as `core.passing.money_in`.
 
         Raises:
             PolicyRefused: what is kept is not a bundle of that revision.
@@ -49,7 +55,7 @@ class OpaExplainer:
 
         def work() -> Mapping[str, JsonValue]:
             bundle = _read(kept, revision)
-            return explain(bundle, question, opa=self._opa, ended=ended).to_json()
+            return explain(bundle, question, opa=self._opa, money=money, ended=ended).to_json()
 
         try:
             async with asyncio.timeout(self._deadline_s), self._one:

@@ -231,6 +231,7 @@ class Follower:
             module=self._module(event.at.file),
             question=self.question,
             documents=self.documents,
+            money=self.asked.money,
         )
 
 

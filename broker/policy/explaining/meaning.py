@@ -5,11 +5,14 @@ rules of its package. A name leads into the question where it is `input` or was 
 it; only then could the question have been otherwise.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from broker.core.arguments import JsonValue
+from broker.core.pointers import Pointer
+from broker.core.summary import format_amount
 from broker.core.text import visible_value
 from broker.policy.explaining.steps import (
     UNDEFINED,
@@ -55,6 +58,7 @@ class Moment:
 
     Attributes:
         documents: what packages hold, by path (`broker.rules.mail`), `parameters` among them.
+        money: amounts of the question, as `Explanation.money`.
     """
 
     event: Event
@@ -62,6 +66,7 @@ class Moment:
     module: Module
     question: Mapping[str, JsonValue]
     documents: Mapping[str, JsonValue]
+    money: Mapping[str, str] = field(default_factory=dict)
 
     def operand(self, term: Term) -> Operand:
         """What a term of the source stands for."""
@@ -79,24 +84,45 @@ class Moment:
         ]
 
     def shown(self, expression: Expression) -> str:
-        """The expression with values in place of names, on one line."""
+        """The expression with values in place of names, on one line; amounts as `55.00`.
+
+        Whatever is added to an amount, or compared with one, is an amount of its currency too.
+        """
         text, begin = expression.text, expression.at
         starts = [0]
         for line in text.split("\n"):
             starts.append(starts[-1] + len(line.encode()) + 1)
-        raw, pieces, done = text.encode(), [], 0
+        raw, done = text.encode(), 0
+        between: list[str] = []
+        found: list[tuple[str, Value, Steps | None]] = []
         for term in references(dict(expression.node)):
             at, name = place_of(term, expression.at.file), text_of(term)
-            value, _ = self._resolve(term)
+            value, where = self._resolve(term)
             row = at.row - begin.row
             if not name or not 0 <= row < len(starts) - 1:
                 continue
             start = starts[row] + at.column - (begin.column if row == 0 else 1)
             if start < done or raw[start : start + len(name.encode())] != name.encode():
                 continue
-            pieces += [raw[done:start], written(value, name).encode()]
+            between.append(raw[done:start].decode("utf-8", "replace"))
+            found.append((name, value, where))
             done = start + len(name.encode())
-        return one_line(b"".join((*pieces, raw[done:])).decode("utf-8", "replace"))
+        between.append(raw[done:].decode("utf-8", "replace"))
+        currency = self._currency(found, between)
+        if currency:
+            between = [_amounts(part, currency) for part in between]
+        values = [written(value, name, currency=currency) for name, value, _ in found]
+        pieces = [piece for pair in zip(between, values, strict=False) for piece in pair]
+        return one_line("".join((*pieces, between[-1])))
+
+    def _currency(
+        self, found: Iterable[tuple[str, Value, Steps | None]], between: Iterable[str]
+    ) -> str:
+        """Of the amounts that an expression only adds and compares; empty for any other."""
+        places = {pointer_at(at) for _, value, at in found if at and integer(value) is not None}
+        currencies = {self.money[place] for place in places if place in self.money}
+        is_plain = all(_ADDED_OR_COMPARED.fullmatch(part) for part in between)
+        return currencies.pop() if len(currencies) == 1 and is_plain else ""
 
     def _computed(self, count: int) -> list[Value]:
         terms = self.event.node.get("terms") if isinstance(self.event.node, dict) else None
@@ -211,8 +237,19 @@ def integer(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def written(value: Value, name: str) -> str:
-    """A value in place of its name: as JSON that any surface may show, cut where it is long."""
+def pointer_at(at: Steps) -> str:
+    """The JSON Pointer of steps into the question."""
+    return str(Pointer(tuple(str(step) for step in at)))
+
+
+def written(value: Value, name: str, *, currency: str = "") -> str:
+    """A value in place of its name: as JSON that any surface may show, cut where it is long.
+
+    With a currency, an integer is so many of its minor units.
+    """
+    minor = integer(value)
+    if currency and minor is not None:
+        return format_amount(minor, currency)
     if isinstance(value, Undefined):
         return f"{name} (undefined)" if name.startswith(("input", "data")) else name
     return visible_value(value, characters_max=SHOWN_CHARACTERS_MAX)
@@ -241,4 +278,9 @@ def _bound_to(event: Event, internal: str) -> Term | None:
     return None
 
 
+def _amounts(text: str, currency: str) -> str:
+    return re.sub(r"[0-9]+", lambda found: format_amount(int(found[0]), currency), text)
+
+
 _EQ_TERMS: Final = 3
+_ADDED_OR_COMPARED: Final = re.compile(r"(?:[\s()+<>=!-]|[0-9]+)*")

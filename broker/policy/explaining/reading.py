@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from broker.core.decision import STAGE_POLICY, Effect, Verdict
+from broker.core.passing import Passed
 from broker.policy.explaining.values import (
     Alternative,
     Band,
@@ -37,6 +38,8 @@ def read_explanation(document: Mapping[str, Any]) -> Explanation:
             removals=tuple(_removal(one) for one in document["removals"]),
             scales=tuple(_scale(one) for one in document["scales"]),
             problem=document["problem"],
+            money={str(at): str(code) for at, code in document["money"].items()},
+            passed=tuple(Passed(stage=p["stage"], told=p["told"]) for p in document["passed"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise MalformedExplanation("This is no explanation.") from error

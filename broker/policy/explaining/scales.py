@@ -11,9 +11,8 @@ from typing import Final
 
 from broker.core.arguments import JsonValue
 from broker.core.decision import Effect
-from broker.core.pointers import Pointer
 from broker.policy.explaining.asking import Asked
-from broker.policy.explaining.meaning import Steps
+from broker.policy.explaining.meaning import Steps, pointer_at
 from broker.policy.explaining.otherwise import Proposal, with_value
 from broker.policy.explaining.values import Band, Scale
 
@@ -58,12 +57,7 @@ def scale(
         if not between:
             break
         _ask(asked, question, at, between, known)
-    return Scale(pointer=pointer_of(at), value=value, bands=tuple(_bands(known)))
-
-
-def pointer_of(at: Steps) -> str:
-    """The JSON Pointer of steps into the question."""
-    return str(Pointer(tuple(str(step) for step in at)))
+    return Scale(pointer=pointer_at(at), value=value, bands=tuple(_bands(known)))
 
 
 def around(found: Scale, value: int) -> Band | None:

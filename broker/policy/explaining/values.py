@@ -5,10 +5,11 @@ nothing was found the tuple is empty.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from broker.core.arguments import JsonValue
 from broker.core.decision import Effect, Verdict
+from broker.core.passing import Passed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +186,9 @@ class Explanation:
         removals: for each verdict that stops the call, in the order of `spoken`.
         scales: of the numbers among the arguments that the answer turns on.
         problem: why the rules could not be followed further, or empty.
+        money: of the question's amounts in minor units, the currency of each (ISO 4217), by JSON
+            Pointer. Numbers here are minor units; in the `values` of a condition they are not.
+        passed: the stages before policy that let the call go on; none of what never was a call.
     """
 
     policy_revision: str
@@ -195,6 +199,8 @@ class Explanation:
     removals: tuple[Removal, ...] = ()
     scales: tuple[Scale, ...] = ()
     problem: str = ""
+    money: Mapping[str, str] = field(default_factory=dict)
+    passed: tuple[Passed, ...] = ()
 
     def to_json(self) -> Mapping[str, JsonValue]:
         """With the names of the attributes."""
@@ -207,4 +213,6 @@ class Explanation:
             "removals": [removal.to_json() for removal in self.removals],
             "scales": [scale.to_json() for scale in self.scales],
             "problem": self.problem,
+            "money": dict(self.money),
+            "passed": [one.to_json() for one in self.passed],
         }

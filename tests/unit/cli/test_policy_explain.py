@@ -1,5 +1,6 @@
 """`policy explain` says what the policy was asked, of a call, a case or an input alike."""
 
+import dataclasses
 import json
 from datetime import UTC
 
@@ -8,7 +9,8 @@ from rich.text import Text
 
 from broker.cli.explain_picture import explanation_picture, whereto
 from broker.cli.screen import Around
-from broker.core.decision import Effect, Verdict
+from broker.core.decision import Effect, HoldTerms, Verdict
+from broker.core.passing import Passed
 from broker.core.question_schema import EXAMPLE
 from broker.policy.cases.patches import merge_patch
 from broker.policy.explaining.reading import read_explanation
@@ -114,6 +116,37 @@ def test_a_scale_tells_each_border_once():
     picture = told(explained(scales=(Scale(pointer=AMOUNT, value=5001, bands=bands),)))
     wanted = "/amount_minor is 5001: ALLOW up to 5000, HOLD from 5001 to 6000, DENY from 6001 on."
     assert wanted in picture
+
+
+def test_an_amount_is_told_as_money_wherever_it_stands():
+    bands = (
+        Band(effect=Effect.HOLD, lowest=None, highest=6000),
+        Band(effect=Effect.DENY, lowest=6001, highest=None),
+    )
+    both = (Change(pointer=AMOUNT, value=1, lowest=1, highest=5000),)
+    picture = told(
+        explained(
+            money={AMOUNT: "EUR"},
+            scales=(Scale(pointer=AMOUNT, value=5500, bands=bands),),
+            allowed_if=(alternative(*both),),
+        )
+    )
+    assert "/amount_minor is EUR 55.00: HOLD up to EUR 60.00, DENY from EUR 60.01 on." in picture
+    assert "ALLOW if /amount_minor were from EUR 0.01 to EUR 50.00, or with that" in picture
+
+
+def test_stages_that_let_it_go_on_come_first_and_who_may_lift_it_last():
+    terms = HoldTerms(
+        reviewers=("leads",), approvals_required=2, decide_within_s=14_400, run_within_s=60
+    )
+    held = dataclasses.replace(verdict(Effect.HOLD, "LARGE"), terms=terms)
+    stages = (Passed(stage="screen", told="all fits"), Passed(stage="floor", told="1 of 5 a day"))
+    lines = told(explained(passed=stages), others=(held,)).splitlines()
+    assert [line.split() for line in lines[:2]] == [
+        ["screen", "ALLOW", "all", "fits"],
+        ["floor", "ALLOW", "1", "of", "5", "a", "day"],
+    ]
+    assert lines[3].split() == ["settled", "HOLD", "2", "of", "leads,", "within", "4", "h"]
 
 
 def test_each_of_several_reasons_is_told_what_rids_of_it():

@@ -269,3 +269,36 @@ def test_a_change_is_asked_only_of_what_the_question_has():
     )
     explanation = explain(bundle_of(family(rule)), EXAMPLE, opa=opa(), families=("sample",))
     assert explanation.allowed_if == ()
+
+
+MONEY = {
+    "/call/arguments/amount_minor": "EUR",
+    "/facts/order/value/captured_minor": "EUR",
+    "/facts/order/value/refunded_minor": "EUR",
+}
+
+
+def test_what_is_only_added_and_compared_with_an_amount_is_shown_as_money(bundle):
+    question = merge_patch(
+        EXAMPLE, merge_patch(GIVEN, {"call": {"arguments": {"amount_minor": 5500}}})
+    )
+    found = explain(bundle, question, opa=opa(), money=MONEY)
+    shown = {c.values for spoken in found.spoken for c in spoken.conditions}
+    assert {"55.00 <= 120.00 - 60.00", "55.00 <= 50.00"} <= shown
+    assert found.money == MONEY
+    assert found.scales[0].value == 5500
+
+
+def test_an_amount_that_is_reckoned_with_otherwise_stays_minor_units():
+    body = """
+verdicts contains {"effect": "HOLD", "code": "LARGE", "message": "Large."} if {
+	input.call.arguments.amount_minor / 100 > 50
+	input.call.arguments.amount_minor > 5000
+}
+"""
+    question = merge_patch(
+        EXAMPLE, merge_patch(GIVEN, {"call": {"arguments": {"amount_minor": 5500}}})
+    )
+    found = explain(bundle_of(family(body, name="refunds")), question, opa=opa(), money=MONEY)
+    shown = [c.values for spoken in found.spoken for c in spoken.conditions]
+    assert shown == ["5500 / 100 > 50", "55.00 > 50.00"]
