@@ -16,7 +16,7 @@ from broker.core.arguments import JsonValue
 from broker.core.audit import EntryKind
 from broker.core.credentials import Credential
 from broker.core.errors import BrokerError, IllegalTransition, PolicyUnavailable
-from broker.core.shadow_rows import ON, SHADOW, bundle_key, shadow_row, tally_of
+from broker.core.shadow_rows import ON, SHADOW, bundle_key, shadow_row, tally_key, tally_of
 from broker.core.shadowing import Shadow, Tally, joined
 from broker.core.unit import AddDocument, DropControl, DropShadowTallies
 from broker.ports import Bundle, PolicyOrder, PolicyRefused, PolicyRoom
@@ -26,9 +26,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowReport:
-    """The shadow that is on, whether it answers, and what all brokers have seen of it."""
+    """The shadow that is on, whether it answers, and what all brokers have seen of it.
+
+    Attributes:
+        beside: the policy in force, which it is compared with; beside another one it is counted
+            apart.
+    """
 
     shadow: Shadow
+    beside: str
     is_ready: bool
     tally: Tally
 
@@ -135,7 +141,12 @@ class ShadowAdministration:
             if shadow is None:
                 raise IllegalTransition("No shadow is on.")
             report = await self._report(shadow)
-            body = {**_told(shadow), **_counts(report.tally), "reason": why}
+            body = {
+                **_told(shadow),
+                "beside": report.beside,
+                **_counts(report.tally),
+                "reason": why,
+            }
             entry = self._changes.entry(EntryKind.SHADOW_STOPPED, operator, body)
             drop = DropControl(kind=SHADOW, key=ON)
             return Planned(changes=(drop,), entries=(entry,), answer=report)
@@ -180,10 +191,13 @@ class ShadowAdministration:
         return bundle
 
     async def _report(self, shadow: Shadow) -> ShadowReport:
-        kept = await self._changes.store.shadow_tallies(shadow.name)
+        beside = self._changes.room.current().policy_revision
+        kept = await self._changes.store.shadow_tallies(tally_key(shadow.name, beside))
         others = [tally_of(b) for broker, b in kept.items() if broker != self._owner]
         tally = joined([self._seen(shadow), *others])
-        return ShadowReport(shadow=shadow, is_ready=self._is_ready(shadow), tally=tally)
+        return ShadowReport(
+            shadow=shadow, beside=beside, is_ready=self._is_ready(shadow), tally=tally
+        )
 
     def _is_ready(self, shadow: Shadow) -> bool:
         try:

@@ -61,12 +61,13 @@ def until(observation: Observation, shown: Around) -> Text:
 def shadow_line(shadow: Shadow, shown: Around) -> Text:
     """Which it is, since when, and how much differs."""
     since = clock(epoch(shadow.start_time), now=shown.now, zone=shown.zone)
+    name = theirs(digest(shadow.policy_revision), "bold")
+    if shadow.policy_revision and shadow.beside_policy_revision == shadow.policy_revision:
+        return name + ours(", in force itself now: callbroker policy shadow --off", "yellow")
     ready = ours("") if shadow.ready else ours(", does not answer", "bold red")
-    return (
-        theirs(digest(shadow.policy_revision), "bold")
-        + ready
-        + ours(f", since {since}: {_otherwise(shadow)}")
-    )
+    beside = ours(" beside ") + theirs(digest(shadow.beside_policy_revision))
+    beside = beside if shadow.beside_policy_revision else ours("")
+    return name + beside + ready + ours(f", since {since}: {_otherwise(shadow)}")
 
 
 def shadow_picture(shadow: Shadow, shown: Around, *, width: int) -> list[Text]:

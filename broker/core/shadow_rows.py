@@ -27,6 +27,11 @@ def bundle_key(revision: str) -> str:
     return f"{SHADOW}:{revision}"
 
 
+def tally_key(shadow: str, beside: str) -> str:
+    """Under which a tally is kept: differences are between this shadow and one policy in force."""
+    return f"{shadow} beside {beside}"
+
+
 def shadow_row(shadow: Shadow) -> PutControl:
     """The row while it is on."""
     body: dict[str, JsonValue] = {

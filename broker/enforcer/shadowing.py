@@ -2,7 +2,8 @@
 
 What is recorded is offered; offering never waits and never fails. Calls are asked about one at a
 time, so that the second policy has little of the machine; where too many wait, the newest is left
-out and counted. What was seen is in memory and written every few seconds, whole.
+out and counted. What was seen is in memory and written every few seconds, whole. Each policy in
+force has a tally of its own: a difference is between two policies, and another pair is another.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from broker.core.decision import Opinion
 from broker.core.errors import BrokerError, PolicyUnavailable
 from broker.core.observing import observed
 from broker.core.profiles import OfferedProfile
-from broker.core.shadow_rows import tally_bytes
+from broker.core.shadow_rows import tally_bytes, tally_key
 from broker.core.shadowing import Shadow, Tally, compared, outcome, said_by_policy
 from broker.core.unit import PutShadowTally, Unit
 from broker.enforcer.deciding import Considered
@@ -73,8 +74,8 @@ class Shadowing:
         self._write_interval_s = write_interval_s
         self._waiting: asyncio.Queue[_Offered] = asyncio.Queue(waiting_max)
         self._shadow = ""
-        self._tally = Tally()
-        self._written = Tally()
+        self._tallies: dict[str, Tally] = {}  # by the revision of the policy that decided
+        self._written: dict[str, Tally] = {}
 
     @property
     def owner(self) -> str:
@@ -89,16 +90,19 @@ class Shadowing:
         if considered.question is None or considered.tool is None:
             return  # policy was spared: both would say the same
         self._begin(shadow)
+        beside = considered.policy_revision
         try:
             self._waiting.put_nowait(
                 _Offered(shadow=shadow, invocation=invocation, considered=considered)
             )
         except asyncio.QueueFull:
-            self._tally = replace(self._tally, dropped=self._tally.dropped + 1)
+            tally = self._tally_of(beside)
+            self._tallies[beside] = replace(tally, dropped=tally.dropped + 1)
 
     def tally(self, shadow: Shadow) -> Tally:
-        """What this broker has seen of it since it was started."""
-        return self._tally if self._shadow == shadow.name else Tally()
+        """What this broker has seen of it beside the policy that is in force now."""
+        beside = self._control().policy_revision
+        return self._tally_of(beside) if self._shadow == shadow.name else Tally()
 
     async def run(self) -> None:
         """Ask and write, until cancelled; then write once more."""
@@ -120,16 +124,26 @@ class Shadowing:
         Raises:
             BrokerError: it could not be written; it is again with the next writing.
         """
-        tally, shadow = self._tally, self._control().shadow
-        if tally == self._written or shadow is None or shadow.name != self._shadow:
+        shadow = self._control().shadow
+        anew = {b: t for b, t in self._tallies.items() if t != self._written.get(b)}
+        if not anew or shadow is None or shadow.name != self._shadow:
             return
-        change = PutShadowTally(shadow=shadow.name, broker=self._owner, body=tally_bytes(tally))
-        await self._store.commit(Unit(changes=(change,), entries=()))
-        self._written = tally
+        changes = tuple(
+            PutShadowTally(
+                shadow=tally_key(shadow.name, beside), broker=self._owner, body=tally_bytes(tally)
+            )
+            for beside, tally in anew.items()
+        )
+        await self._store.commit(Unit(changes=changes, entries=()))
+        if shadow.name == self._shadow:
+            self._written |= anew
 
     def _begin(self, shadow: Shadow) -> None:
         if self._shadow != shadow.name:
-            self._shadow, self._tally, self._written = shadow.name, Tally(), Tally()
+            self._shadow, self._tallies, self._written = shadow.name, {}, {}
+
+    def _tally_of(self, beside: str) -> Tally:
+        return self._tallies.get(beside, Tally())
 
     async def _ask(self) -> None:
         while True:
@@ -138,7 +152,7 @@ class Shadowing:
                 await self._look(offered)
             except Exception:  # noqa: BLE001 - it costs its own call, and no other
                 _log.exception("shadow_failed", invocation=offered.invocation.name)
-                self._missed(offered.shadow)
+                self._missed(offered)
             finally:
                 self._waiting.task_done()
 
@@ -148,7 +162,7 @@ class Shadowing:
             return
         opinion = await self._opinion(offered)
         if opinion is None or any(v.code == _LATE for v in opinion.verdicts):
-            self._missed(shadow)
+            self._missed(offered)
         else:
             self._count(offered, opinion)
 
@@ -187,8 +201,9 @@ class Shadowing:
             obligations=opinion.obligations,
             offered=profiles,
         )
-        self._tally = compared(
-            self._tally,
+        beside = considered.policy_revision
+        self._tallies[beside] = compared(
+            self._tally_of(beside),
             before,
             after,
             invocation=invocation.name,
@@ -196,9 +211,11 @@ class Shadowing:
             at=invocation.updated_at,
         )
 
-    def _missed(self, shadow: Shadow) -> None:
-        if self._shadow == shadow.name:
-            self._tally = replace(self._tally, unanswered=self._tally.unanswered + 1)
+    def _missed(self, offered: _Offered) -> None:
+        if self._shadow == offered.shadow.name:
+            beside = offered.considered.policy_revision
+            tally = self._tally_of(beside)
+            self._tallies[beside] = replace(tally, unanswered=tally.unanswered + 1)
 
     async def _write_often(self) -> None:
         while True:

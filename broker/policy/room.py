@@ -158,7 +158,10 @@ class OpaRoom:
         if wrong:
             await point.close()
             raise PolicyUnavailable(
-                f"The OPA at {self._remote.url} does not serve policy {bundle.revision}: {wrong}.",
+                f"The OPA at {self._remote.url} does not serve policy {bundle.revision}: {wrong}. "
+                "It serves one policy: for one that is to decide, load there what `callbroker "
+                "policy bundle` writes. A shadow needs a broker without opa_url; `callbroker "
+                "policy replay` compares with what was decided.",
             )
         return point
 

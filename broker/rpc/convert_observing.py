@@ -34,6 +34,7 @@ def shadow_out(report: ShadowReport | None) -> observing_pb2.Shadow | None:
         started_by=shadow.started_by,
         start_time=timestamp(shadow.started_at),
         ready=report.is_ready,
+        beside_policy_revision=report.beside,
         decisions=tally.decisions,
         dropped=tally.dropped,
         unanswered=tally.unanswered,

@@ -2306,7 +2306,9 @@ class ExplainInvocationResponse(_message.Message):
     DECISION_FIELD_NUMBER: _builtins.int
     EXPLANATION_JSON_FIELD_NUMBER: _builtins.int
     explanation_json: _builtins.bytes
-    """JSON: policy_revision, effect, spoken, silent, allowed_if, removals, scales, problem."""
+    """JSON: policy_revision, effect, spoken, silent, allowed_if, removals, scales, problem,
+    money, passed.
+    """
     @_builtins.property
     def decision(self) -> Global___RecordedDecision:
         """What was decided and when, with what was asked."""

@@ -26,7 +26,7 @@ from broker.v1 import types_pb2 as broker_dot_v1_dot_types__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62roker/v1/observing.proto\x12\tbroker.v1\x1a\x15\x62roker/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\x01\n\x0bObservation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x13\n\x0bobserved_by\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x18\x43reateObservationRequest\x12\x0e\n\x06\x66\x61mily\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\t\"H\n\x19\x43reateObservationResponse\x12+\n\x0bobservation\x18\x01 \x01(\x0b\x32\x16.broker.v1.Observation\"8\n\x18\x44\x65leteObservationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"H\n\x19\x44\x65leteObservationResponse\x12+\n\x0bobservation\x18\x01 \x01(\x0b\x32\x16.broker.v1.Observation\"\x19\n\x17ListObservationsRequest\"H\n\x18ListObservationsResponse\x12,\n\x0cobservations\x18\x01 \x03(\x0b\x32\x16.broker.v1.Observation\"\x8e\x02\n\x06Shadow\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0fpolicy_revision\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61milies\x18\x03 \x03(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x12\n\nstarted_by\x18\x05 \x01(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05ready\x18\x07 \x01(\x08\x12\x11\n\tdecisions\x18\x08 \x01(\x03\x12\x0f\n\x07\x64ropped\x18\t \x01(\x03\x12\x12\n\nunanswered\x18\n \x01(\x03\x12\x30\n\x0b\x64ifferences\x18\x0b \x03(\x0b\x32\x1b.broker.v1.ShadowDifference\"\x92\x01\n\x10ShadowDifference\x12!\n\x06\x62\x65\x66ore\x18\x01 \x01(\x0e\x32\x11.broker.v1.Effect\x12 \n\x05\x61\x66ter\x18\x02 \x01(\x0e\x32\x11.broker.v1.Effect\x12\r\n\x05\x63\x61lls\x18\x03 \x01(\x03\x12*\n\x08\x65xamples\x18\x04 \x03(\x0b\x32\x18.broker.v1.ShadowExample\"\x86\x01\n\rShadowExample\x12\x12\n\ninvocation\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12\x14\n\x0c\x63odes_before\x18\x03 \x03(\t\x12\x13\n\x0b\x63odes_after\x18\x04 \x03(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb2\x01\n\x12StartShadowRequest\x12\x37\n\x05\x66iles\x18\x01 \x03(\x0b\x32(.broker.v1.StartShadowRequest.FilesEntry\x12\x0e\n\x06preset\x18\x02 \x01(\t\x12\x15\n\rdrop_families\x18\x03 \x03(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"8\n\x13StartShadowResponse\x12!\n\x06shadow\x18\x01 \x01(\x0b\x32\x11.broker.v1.Shadow\"#\n\x11StopShadowRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\"7\n\x12StopShadowResponse\x12!\n\x06shadow\x18\x01 \x01(\x0b\x32\x11.broker.v1.Shadow\"\x12\n\x10GetShadowRequest\"6\n\x11GetShadowResponse\x12!\n\x06shadow\x18\x01 \x01(\x0b\x32\x11.broker.v1.Shadowb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62roker/v1/observing.proto\x12\tbroker.v1\x1a\x15\x62roker/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\x01\n\x0bObservation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x13\n\x0bobserved_by\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x18\x43reateObservationRequest\x12\x0e\n\x06\x66\x61mily\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\t\"H\n\x19\x43reateObservationResponse\x12+\n\x0bobservation\x18\x01 \x01(\x0b\x32\x16.broker.v1.Observation\"8\n\x18\x44\x65leteObservationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"H\n\x19\x44\x65leteObservationResponse\x12+\n\x0bobservation\x18\x01 \x01(\x0b\x32\x16.broker.v1.Observation\"\x19\n\x17ListObservationsRequest\"H\n\x18ListObservationsResponse\x12,\n\x0cobservations\x18\x01 \x03(\x0b\x32\x16.broker.v1.Observation\"\xae\x02\n\x06Shadow\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0fpolicy_revision\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61milies\x18\x03 \x03(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x12\n\nstarted_by\x18\x05 \x01(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05ready\x18\x07 \x01(\x08\x12\x11\n\tdecisions\x18\x08 \x01(\x03\x12\x0f\n\x07\x64ropped\x18\t \x01(\x03\x12\x12\n\nunanswered\x18\n \x01(\x03\x12\x30\n\x0b\x64ifferences\x18\x0b \x03(\x0b\x32\x1b.broker.v1.ShadowDifference\x12\x1e\n\x16\x62\x65side_policy_revision\x18\x0c \x01(\t\"\x92\x01\n\x10ShadowDifference\x12!\n\x06\x62\x65\x66ore\x18\x01 \x01(\x0e\x32\x11.broker.v1.Effect\x12 \n\x05\x61\x66ter\x18\x02 \x01(\x0e\x32\x11.broker.v1.Effect\x12\r\n\x05\x63\x61lls\x18\x03 \x01(\x03\x12*\n\x08\x65xamples\x18\x04 \x03(\x0b\x32\x18.broker.v1.ShadowExample\"\x86\x01\n\rShadowExample\x12\x12\n\ninvocation\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12\x14\n\x0c\x63odes_before\x18\x03 \x03(\t\x12\x13\n\x0b\x63odes_after\x18\x04 \x03(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb2\x01\n\x12StartShadowRequest\x12\x37\n\x05\x66iles\x18\x01 \x03(\x0b\x32(.broker.v1.StartShadowRequest.FilesEntry\x12\x0e\n\x06preset\x18\x02 \x01(\t\x12\x15\n\rdrop_families\x18\x03 \x03(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"8\n\x13StartShadowResponse\x12!\n\x06shadow\x18\x01 \x01(\x0b\x32\x11.broker.v1.Shadow\"#\n\x11StopShadowRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\"7\n\x12StopShadowResponse\x12!\n\x06shadow\x18\x01 \x01(\x0b\x32\x11.broker.v1.Shadow\"\x12\n\x10GetShadowRequest\"6\n\x11GetShadowResponse\x12!\n\x06shadow\x18\x01 \x01(\x0b\x32\x11.broker.v1.Shadowb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,23 +50,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTOBSERVATIONSRESPONSE']._serialized_start=649
   _globals['_LISTOBSERVATIONSRESPONSE']._serialized_end=721
   _globals['_SHADOW']._serialized_start=724
-  _globals['_SHADOW']._serialized_end=994
-  _globals['_SHADOWDIFFERENCE']._serialized_start=997
-  _globals['_SHADOWDIFFERENCE']._serialized_end=1143
-  _globals['_SHADOWEXAMPLE']._serialized_start=1146
-  _globals['_SHADOWEXAMPLE']._serialized_end=1280
-  _globals['_STARTSHADOWREQUEST']._serialized_start=1283
-  _globals['_STARTSHADOWREQUEST']._serialized_end=1461
-  _globals['_STARTSHADOWREQUEST_FILESENTRY']._serialized_start=1417
-  _globals['_STARTSHADOWREQUEST_FILESENTRY']._serialized_end=1461
-  _globals['_STARTSHADOWRESPONSE']._serialized_start=1463
-  _globals['_STARTSHADOWRESPONSE']._serialized_end=1519
-  _globals['_STOPSHADOWREQUEST']._serialized_start=1521
-  _globals['_STOPSHADOWREQUEST']._serialized_end=1556
-  _globals['_STOPSHADOWRESPONSE']._serialized_start=1558
-  _globals['_STOPSHADOWRESPONSE']._serialized_end=1613
-  _globals['_GETSHADOWREQUEST']._serialized_start=1615
-  _globals['_GETSHADOWREQUEST']._serialized_end=1633
-  _globals['_GETSHADOWRESPONSE']._serialized_start=1635
-  _globals['_GETSHADOWRESPONSE']._serialized_end=1689
+  _globals['_SHADOW']._serialized_end=1026
+  _globals['_SHADOWDIFFERENCE']._serialized_start=1029
+  _globals['_SHADOWDIFFERENCE']._serialized_end=1175
+  _globals['_SHADOWEXAMPLE']._serialized_start=1178
+  _globals['_SHADOWEXAMPLE']._serialized_end=1312
+  _globals['_STARTSHADOWREQUEST']._serialized_start=1315
+  _globals['_STARTSHADOWREQUEST']._serialized_end=1493
+  _globals['_STARTSHADOWREQUEST_FILESENTRY']._serialized_start=1449
+  _globals['_STARTSHADOWREQUEST_FILESENTRY']._serialized_end=1493
+  _globals['_STARTSHADOWRESPONSE']._serialized_start=1495
+  _globals['_STARTSHADOWRESPONSE']._serialized_end=1551
+  _globals['_STOPSHADOWREQUEST']._serialized_start=1553
+  _globals['_STOPSHADOWREQUEST']._serialized_end=1588
+  _globals['_STOPSHADOWRESPONSE']._serialized_start=1590
+  _globals['_STOPSHADOWRESPONSE']._serialized_end=1645
+  _globals['_GETSHADOWREQUEST']._serialized_start=1647
+  _globals['_GETSHADOWREQUEST']._serialized_end=1665
+  _globals['_GETSHADOWRESPONSE']._serialized_start=1667
+  _globals['_GETSHADOWRESPONSE']._serialized_end=1721
 # @@protoc_insertion_point(module_scope)

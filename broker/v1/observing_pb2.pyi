@@ -240,6 +240,7 @@ class Shadow(_message.Message):
     DROPPED_FIELD_NUMBER: _builtins.int
     UNANSWERED_FIELD_NUMBER: _builtins.int
     DIFFERENCES_FIELD_NUMBER: _builtins.int
+    BESIDE_POLICY_REVISION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"shadows/{id}"."""
     policy_revision: _builtins.str
@@ -256,6 +257,10 @@ class Shadow(_message.Message):
     """Calls that it was not asked about, as too many waited."""
     unanswered: _builtins.int
     """Calls about which it could not be asked, or had no answer in time."""
+    beside_policy_revision: _builtins.str
+    """The policy in force that it is compared with. Counts are of this pair: they begin anew when
+    another policy comes into force, and go on when the one before comes back.
+    """
     @_builtins.property
     def families(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Its families."""
@@ -282,10 +287,11 @@ class Shadow(_message.Message):
         dropped: _builtins.int = ...,
         unanswered: _builtins.int = ...,
         differences: _abc.Iterable[Global___ShadowDifference] | None = ...,
+        beside_policy_revision: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "differences", b"differences", "dropped", b"dropped", "families", b"families", "name", b"name", "policy_revision", b"policy_revision", "ready", b"ready", "reason", b"reason", "start_time", b"start_time", "started_by", b"started_by", "unanswered", b"unanswered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beside_policy_revision", b"beside_policy_revision", "decisions", b"decisions", "differences", b"differences", "dropped", b"dropped", "families", b"families", "name", b"name", "policy_revision", b"policy_revision", "ready", b"ready", "reason", b"reason", "start_time", b"start_time", "started_by", b"started_by", "unanswered", b"unanswered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,14 +11,14 @@ from broker.core.decision import Effect, Opinion
 from broker.core.errors import PolicyUnavailable
 from broker.core.lifecycle import InvocationState
 from broker.core.observing_rows import observation_row
-from broker.core.shadow_rows import ON, SHADOW, shadow_row, tally_of
+from broker.core.shadow_rows import ON, SHADOW, shadow_row, tally_key, tally_of
 from broker.core.shadowing import Shadow, Tally
 from broker.core.unit import DropControl
 from broker.enforcer.shadowing import Shadowing
 from broker.policy.opinion import denied
 from tests.fakes.decision_point import REVISION, FakeDecisionPoint, allow, deny, hold, opinion
 from tests.unit.core.trials import note, observation
-from tests.world import NOW, World, world
+from tests.world import NOW, World, policy_in_force, world
 
 BESIDE = f"sha256:{'e' * 64}"
 ONE = Shadow(
@@ -197,7 +197,7 @@ async def test_what_was_seen_outlives_the_broker(tmp_path: Path):
         await w.refund(await w.caller())
         await seen(w)
         await w.shadowing.write()
-        kept = await w.store.shadow_tallies(ONE.name)
+        kept = await w.store.shadow_tallies(tally_key(ONE.name, REVISION))
         assert [tally_of(body) for body in kept.values()] == [w.shadowing.tally(ONE)]
         assert list(kept) == ["brokers/1"]
 
@@ -209,3 +209,24 @@ async def test_nothing_is_asked_once_it_is_off(tmp_path: Path):
         await w.refund(await w.caller())
         assert (await seen(w)).decisions == 0
         assert policies.beside.asked == []
+
+
+async def test_what_was_seen_beside_one_policy_says_nothing_of_another(tmp_path: Path):
+    """Let a loose policy be tried beside a loose one, then show its few differences as a proof."""
+    other = f"sha256:{'c' * 64}"
+    async with shadowed(tmp_path) as (w, policies):
+        policies.points[other] = FakeDecisionPoint(opinion(deny(), revision=other), revision=other)
+        caller = await w.caller()
+        await w.refund(caller)
+        assert (await seen(w)).decisions == 1
+        await w.put(policy_in_force(other))
+        assert await seen(w) == Tally()
+        await w.refund(caller)
+        assert dict((await seen(w)).differences) == {(DENY, ALLOW): 1}
+        await w.put(policy_in_force(REVISION))
+        assert (await seen(w)).decisions == 1
+        await w.shadowing.write()
+        for revision, differences in ((REVISION, {}), (other, {(DENY, ALLOW): 1})):
+            kept = await w.store.shadow_tallies(tally_key(ONE.name, revision))
+            (tally,) = [tally_of(body) for body in kept.values()]
+            assert (tally.decisions, dict(tally.differences)) == (1, differences)

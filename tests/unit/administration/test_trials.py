@@ -5,6 +5,7 @@ import dataclasses
 
 import pytest
 
+from broker.administration.shadow import ShadowReport
 from broker.core.decision import Effect
 from broker.core.errors import (
     IllegalTransition,
@@ -14,7 +15,7 @@ from broker.core.errors import (
     PolicyUnavailable,
 )
 from broker.core.limits import OBSERVATION_LIFE_S_MAX
-from broker.core.shadow_rows import bundle_key, shadow_row, tally_bytes
+from broker.core.shadow_rows import bundle_key, shadow_row, tally_bytes, tally_key
 from broker.core.shadowing import Shadow, Tally
 from broker.core.unit import AddDocument, PutShadowTally, Unit
 from broker.ports import PolicyOrder
@@ -100,6 +101,10 @@ async def ended(office: Office, revision: str) -> None:
             await asyncio.sleep(0.01)
 
 
+def kept_under(report: ShadowReport) -> str:
+    return tally_key(report.shadow.name, report.beside)
+
+
 async def test_a_shadow_answers_before_it_is_asked_and_decides_nothing(ruled: Office):
     before = ruled.room.current().policy_revision
     report = await shadow_on(ruled)
@@ -141,7 +146,7 @@ async def test_there_is_one_shadow_and_it_is_another_policy(ruled: Office):
 async def test_turning_it_off_tells_what_was_seen_and_ends_it(ruled: Office):
     report = await shadow_on(ruled)
     other = Tally(decisions=5, differences=HARSHER, dropped=1)
-    change = PutShadowTally(shadow=report.shadow.name, broker="brokers/2", body=tally_bytes(other))
+    change = PutShadowTally(shadow=kept_under(report), broker="brokers/2", body=tally_bytes(other))
     await ruled.store.commit(Unit(changes=(change,), entries=()))
     last = await ruled.admin.shadow.stop(OPERATOR, reason="seen enough")
     assert (last.tally.decisions, dict(last.tally.differences)) == (5, HARSHER)
@@ -156,14 +161,30 @@ async def test_turning_it_off_tells_what_was_seen_and_ends_it(ruled: Office):
 async def test_a_new_shadow_begins_with_nothing_seen(ruled: Office):
     first = await shadow_on(ruled)
     change = PutShadowTally(
-        shadow=first.shadow.name, broker="brokers/2", body=tally_bytes(Tally(decisions=5))
+        shadow=kept_under(first), broker="brokers/2", body=tally_bytes(Tally(decisions=5))
     )
     await ruled.store.commit(Unit(changes=(change,), entries=()))
     await ruled.admin.shadow.stop(OPERATOR)
     again = await shadow_on(ruled)
     assert again.shadow.name != first.shadow.name
     assert again.tally == Tally()
-    assert await ruled.store.shadow_tallies(first.shadow.name) == {}
+    assert await ruled.store.shadow_tallies(kept_under(first)) == {}
+
+
+async def test_beside_another_policy_in_force_a_shadow_is_counted_anew(ruled: Office):
+    report = await shadow_on(ruled)
+    seen = tally_bytes(Tally(decisions=5))
+    change = PutShadowTally(shadow=kept_under(report), broker="brokers/2", body=seen)
+    await ruled.store.commit(Unit(changes=(change,), entries=()))
+    other = await ruled.admin.policies.activate(OPERATOR, {"a/x": b"other", "b/x": b"1"})
+    now = await ruled.admin.shadow.report()
+    assert now is not None
+    assert (now.shadow, now.beside, now.tally) == (report.shadow, other.revision, Tally())
+    await ruled.admin.policies.rollback(OPERATOR, reason="worse")
+    last = await ruled.admin.shadow.stop(OPERATOR)
+    assert (last.beside, last.tally.decisions) == (report.beside, 5)
+    (entry,) = [e for e in await ruled.said() if e.get("kind") == "shadow.stopped"]
+    assert entry["body"]["beside"] == report.beside
 
 
 async def test_a_shadow_that_comes_into_force_is_kept_like_any_other(ruled: Office):
@@ -198,7 +219,7 @@ async def restarted(office: Office, seen: Tally) -> Office:
 async def test_a_restart_brings_it_back_with_what_all_brokers_saw(ruled: Office):
     report = await shadow_on(ruled)
     change = PutShadowTally(
-        shadow=report.shadow.name, broker="brokers/0", body=tally_bytes(Tally(decisions=5))
+        shadow=kept_under(report), broker="brokers/0", body=tally_bytes(Tally(decisions=5))
     )
     await ruled.store.commit(Unit(changes=(change,), entries=()))
     after = await restarted(ruled, Tally(decisions=2))

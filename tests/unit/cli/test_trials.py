@@ -165,6 +165,10 @@ def test_a_shadow_shows_what_loosens_first_and_nothing_acts() -> None:
     assert "i-9c2e01ab send_mail" in lines[3]
     assert "MAIL_TO_STRANGER -> MAIL_TO_KNOWN" in lines[3]
     assert lines[4].startswith("HOLD  HOLD on other terms  1")
+    beside = Shadow(policy_revision="sha256:1", beside_policy_revision="sha256:2", ready=True)
+    assert drawn(shadow_picture(beside, AROUND, width=120)).startswith("Shadow 1 beside 2, since")
+    beside.beside_policy_revision = "sha256:1"
+    assert "Shadow 1, in force itself now" in drawn(shadow_picture(beside, AROUND, width=120))
     missed = Shadow(name="shadows/1", dropped=3, unanswered=4)
     told = drawn(shadow_picture(missed, AROUND, width=120))
     assert "does not answer" in told
