@@ -51,6 +51,7 @@ from broker.sandbox_nodes.runner import SandboxRunner
 from broker.store import SqlStore, load_or_create
 from broker.tools.runners import Runners
 from broker.tools.worker import WorkerHub
+from broker.web.opening import Asked, OpenPages, open_pages
 
 _log = structlog.get_logger(__name__)
 
@@ -66,6 +67,7 @@ class Application:
         """Make one; nothing is opened yet."""
         self.settings = settings
         self.port = 0
+        self.pages: OpenPages | None = None
         self._clock = clock
         self._ids = UuidFactory(clock)
         self._closing = contextlib.AsyncExitStack()
@@ -264,6 +266,8 @@ class Application:
             refusals=Refusals(store=store, clock=self._clock),
             reflects=self.settings.reflection,
         )
+        if self.settings.web.listen:
+            await self._serve_pages(parts, mediating)
         self.port = self._rpc.bind(self.settings.listen, _tls(self.settings))
         await self._rpc.start()
         self._closing.push_async_callback(self._rpc.stop, grace_s=1.0)
@@ -272,6 +276,20 @@ class Application:
         swept = asyncio.get_running_loop().create_task(mediating.recovery.sweep())
         self._closing.push_async_callback(_end, swept)
         _log.info("broker_started", address=self.address, broker=parts.mediation.owner)
+
+    async def _serve_pages(self, parts: "_Parts", mediating: Mediation) -> None:
+        asked = Asked(
+            views=mediating.views,
+            reviews=mediating.reviews,
+            handling=mediating.handling,
+            together=mediating.together,
+            store=parts.store,
+            events=parts.mediation.events,
+            clock=self._clock,
+        )
+        groups = self.settings.review.reviewers
+        self.pages = await open_pages(self.settings.web, asked, groups=groups)
+        self._closing.push_async_callback(self.pages.listener.stop)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,6 +110,53 @@ class Sandboxes(BaseModel):
             )
 
 
+class Web(BaseModel):
+    """The review pages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    listen: str = Field(
+        default="127.0.0.1:7401",
+        description="Address and port of the review pages. Anything but loopback needs TLS. "
+        "Empty: no pages.",
+    )
+    url: str = Field(
+        default="",
+        description="How browsers reach them, https://review.example.com; http://{listen} unless "
+        "said. A proxy in front leaves the Host header as it is.",
+    )
+    tls_certificate_file: Path | None = Field(default=None, description="PEM chain of the pages.")
+    tls_key_file: Path | None = Field(default=None, description="PEM key of the pages.")
+    take_back_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=60,
+        description="Seconds for which an approval on a page can be taken back, and does not run.",
+    )
+    local_reviewer: str = Field(
+        default="local-reviewer",
+        description="Whom the one-time link of `serve` signs in, on loopback alone; empty: nobody.",
+    )
+    local_groups: tuple[str, ...] = Field(
+        default=(), description="Their groups; those of `review.reviewers` unless said."
+    )
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_certificate_file and tls_key_file come together")
+        if not self.listen:
+            return self
+        if not self.listen.rpartition(":")[0] or not self.listen.rpartition(":")[2].isdecimal():
+            raise ValueError(f"listen = {self.listen!r} is not an address such as 127.0.0.1:7401")
+        if not listens_here_alone(self.listen) and self.tls_certificate_file is None:
+            raise ValueError(
+                f"listen = {self.listen!r} is reachable from elsewhere and needs "
+                "tls_certificate_file and tls_key_file",
+            )
+        return self
+
+
 class Settings(BaseSettings):
     """How one broker runs."""
 
@@ -163,6 +210,7 @@ class Settings(BaseSettings):
         default_factory=ReviewTerms,
         description="Terms of holds that the broker itself opens.",
     )
+    web: Web = Field(default_factory=Web, description="The review pages.")
     sandboxes: Sandboxes = Field(
         default_factory=Sandboxes,
         description="Where tools of `runner: sandbox` run.",
@@ -273,6 +321,12 @@ def _anchored(settings: Settings, directory: Path) -> Settings:
             "opa_ca_file": at(settings.opa_ca_file),
             "tls_certificate_file": at(settings.tls_certificate_file),
             "tls_key_file": at(settings.tls_key_file),
+            "web": settings.web.model_copy(
+                update={
+                    "tls_certificate_file": at(settings.web.tls_certificate_file),
+                    "tls_key_file": at(settings.web.tls_key_file),
+                },
+            ),
             "sandboxes": settings.sandboxes.model_copy(
                 update={
                     "nodes": tuple(_anchored_node(n, directory) for n in settings.sandboxes.nodes),

@@ -163,7 +163,7 @@ def mediation(parts: Parts) -> Mediation:
         handling=Handling(
             views=views,
             docket=docket,
-            narrowing=Narrowing(decider=decider, committer=committer, store=store),
+            narrow=Narrowing(decider=decider, committer=committer, store=store).narrow,
             own=own,
         ),
         together=Together(reviews=reviews, docket=docket),

@@ -1,5 +1,6 @@
 """What tests of every folder may share: real container engines, and a clock that judges nobody."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -9,6 +10,9 @@ from tests.base_images import import_python
 from tests.engine import OwnEngine
 from tests.engine_api import ContainerEngine, existing
 from tests.supplied_images import base_of
+
+# Brokers of tests have pages too, each on a port of its own.
+os.environ["CALLBROKER_WEB__LISTEN"] = "127.0.0.1:0"
 
 # How long an example takes says how busy the machine is, not whether it is right.
 settings.register_profile("callbroker", deadline=None)

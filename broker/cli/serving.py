@@ -3,15 +3,21 @@
 import asyncio
 import contextlib
 import signal
+import sys
 
 from broker import log
 from broker.app import Application
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.opening import refusing
+from broker.cli.screen import say
 from broker.cli.watch import watching
 from broker.config import Settings
 from broker.core.errors import BrokerError
 from broker.store.sqlite import path_of
+from broker.token_files import save_token
+from broker.web.opening import LINK_LIFE_S
+
+LINK_NAME = "review-link"
 
 
 def run(configured: Settings, *, watch: bool) -> None:
@@ -51,6 +57,7 @@ async def _serve(configured: Settings, *, watch: bool) -> None:
         loop.add_signal_handler(number, stopping.set)
     try:
         async with Application(configured) as broker, contextlib.AsyncExitStack() as stack:
+            _tell(broker)
             if watch:
                 await stack.enter_async_context(watching(configured, broker.address))
             # Never cancelled: gRPC's own stopping waits for the same future, and ends it.
@@ -60,3 +67,20 @@ async def _serve(configured: Settings, *, watch: bool) -> None:
             stopped.cancel()
     except BrokerError as error:
         raise CommandFailed(f"The broker cannot start: {error}") from error
+
+
+def _tell(broker: Application) -> None:
+    """To whoever sits at the terminal. Elsewhere a log would keep the link: there it is a file."""
+    if broker.pages is None:
+        return
+    if not broker.pages.link:
+        say(f"Review  {broker.pages.url}")
+        return
+    kept = broker.settings.state / LINK_NAME
+    save_token(kept, broker.pages.link)
+    if sys.stdout.isatty():
+        minutes = round(LINK_LIFE_S / 60)
+        say(f"Review  {broker.pages.link}")
+        say(f"        one-time link, {minutes} minutes, this machine only")
+    else:
+        say(f"Review  {broker.pages.url}   the link to sign in with is in {kept}")

@@ -3,7 +3,7 @@
 from broker.reviews.deciding import Reviews
 from broker.reviews.docket import Docket
 from broker.reviews.handling import Handling
-from broker.reviews.showing import EarlierView, FileView, HoldView, HoldViews
+from broker.reviews.showing import EarlierView, FileView, HoldView, HoldViews, QueueRow
 from broker.reviews.together import Left, Shown, Together
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "HoldView",
     "HoldViews",
     "Left",
+    "QueueRow",
     "Reviews",
     "Shown",
     "Together",

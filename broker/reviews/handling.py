@@ -6,17 +6,17 @@ a no is always heard. A second reviewer that was asked for is needed like one th
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryKind
+from broker.core.calls import Invocation
 from broker.core.decision import HoldTerms
 from broker.core.errors import IllegalTransition, MalformedRequest
 from broker.core.holds import Hold, Requirement, Reviewer, decide_within_s, run_within_s
 from broker.core.inspection import plain
 from broker.core.limits import TOOL_MESSAGE_CHARACTERS_MAX
 from broker.core.unit import MoveHold
-from broker.enforcer.narrowing import Narrowing
 from broker.own_work import OwnWork
 from broker.reviews.docket import Docket
 from broker.reviews.showing import HoldView, HoldViews
@@ -25,15 +25,28 @@ TAKEN_S: Final = 300.0
 SECOND_REVIEW: Final = "SECOND_REVIEW"
 
 
+class Narrow(Protocol):
+    """Puts a narrowed call in place of one that waits (`enforcer.narrowing`)."""
+
+    async def __call__(
+        self,
+        reviewer: Reviewer,
+        hold: Hold,
+        held: Invocation,
+        changes: Mapping[str, JsonValue],
+        *,
+        reason: str,
+    ) -> str:
+        """Returns the name of the hold that the narrowed call waits under."""
+
+
 class Handling:
     """Holds as reviewers pass them around."""
 
-    def __init__(
-        self, *, views: HoldViews, docket: Docket, narrowing: Narrowing, own: OwnWork
-    ) -> None:
+    def __init__(self, *, views: HoldViews, docket: Docket, narrow: Narrow, own: OwnWork) -> None:
         self._views = views
         self._docket = docket
-        self._narrowing = narrowing
+        self._narrow_call = narrow
         self._own = own
 
     async def take(self, reviewer: Reviewer, name: str) -> HoldView:
@@ -148,7 +161,7 @@ class Handling:
         hold, _ = await self._free(reviewer, name)
         self._docket.check_shown(hold, etag=etag)
         held = await self._docket.invocation_of(hold)
-        return await self._narrowing.narrow(reviewer, hold, held, changes, reason=reason)
+        return await self._narrow_call(reviewer, hold, held, changes, reason=reason)
 
     async def _free(self, reviewer: Reviewer, name: str) -> tuple[Hold, float]:
         """The hold, which is this Person's to act on now."""

@@ -62,6 +62,15 @@ class HoldView:
     ineligible_reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRow:
+    """A hold as a list of what waits tells of it; what it carries is on its own page."""
+
+    hold: Hold
+    reviews: tuple[Review, ...]
+    ineligible_reason: str
+
+
 class HoldViews:
     """Holds as reviewers see them."""
 
@@ -86,6 +95,15 @@ class HoldViews:
             for hold, reviews in await self._store.list_holds(query)
         ]
         return [v for v in views if v.eligible or not only_eligible]
+
+    async def queue(self, reviewer: Reviewer) -> list["QueueRow"]:
+        """What waits, soonest over first, with what a list of it tells."""
+        query = HoldQuery(page_size=limits.PAGE_SIZE_MAX)
+        rows = [
+            QueueRow(hold=hold, reviews=reviews, ineligible_reason=ineligible(hold, reviewer))
+            for hold, reviews in await self._store.list_holds(query)
+        ]
+        return sorted(rows, key=lambda row: row.hold.decide_by)
 
     async def show(self, reviewer: Reviewer, name: str) -> HoldView:
         """One hold.

@@ -58,6 +58,10 @@ class Desk:
     engine: containers.Engine | None = None
     without: str = ""
     node: str = ""
+    review: str = ""
+
+
+REVIEW_PORT = 7401
 
 
 @contextlib.contextmanager
@@ -93,7 +97,7 @@ def running(
         there, without = _engine(engine, told)
         node = "" if there is None else stack.enter_context(_node(there, directory))
         settings.write_text(
-            _SETTINGS.format(address=address) + (containers.settings(node) if node else ""),
+            _SETTINGS.format(address=address, review=_review_address()) + (containers.settings(node) if node else ""),
             encoding="utf-8",
         )
         environment = {**os.environ, "CALLBROKER_CONFIG": str(settings)}
@@ -131,6 +135,7 @@ def running(
             engine=there,
             without=without,
             node=node,
+            review=(state / "review-link").read_text(encoding="utf-8").strip(),
         )
 
 
@@ -140,9 +145,19 @@ listen = "{address}"
 state = "state"
 log_level = "warning"
 
+[web]
+listen = "{review}"
+local_reviewer = "support-lead-1"
+local_groups = ["support-leads"]
+
 [sources.shop]
 url = "sqlite:///shop.db"
 """
+
+
+def _review_address() -> str:
+    """The usual one, unless somebody has it."""
+    return f"127.0.0.1:{REVIEW_PORT if is_free(REVIEW_PORT) else 0}"
 
 
 def is_free(port: int) -> bool:

@@ -1,0 +1,177 @@
+"""A growing text in blocks, so that what stands in a few of them is found without reading all.
+
+Of four bytes at every second place, and of eight at every fourth, it is written down in which
+blocks they stand. Only a block that has all the first ones of what is looked for may have that: it
+is read.
+"""
+
+import sys
+from array import array
+from collections.abc import Iterator
+from typing import Final
+
+GRAM: Final = 8
+STEP: Final = 4
+LONG_BYTES_MIN: Final = GRAM + STEP - 1
+"""What is as long has eight bytes that were written down, wherever it stands."""
+BLOCK_BYTES: Final = 16 * 1024
+_SHORT: Final = 4
+_SHORT_STEP: Final = 2
+_READ_AT_ONCE_BYTES: Final = 2 * BLOCK_BYTES  # so much is read whole
+_TRIED: Final = 24  # places of what is looked for
+_BEYOND: Final = _TRIED + GRAM  # what begins in a block may end in the next, as far as it is tried
+_BLOCKS: Final = 64  # are told apart; of more, every one after so many shares a bit
+_ANYWHERE: Final = (1 << _BLOCKS) - 1
+_COARSE: Final = 8  # are told apart by what is written down of eight bytes
+_SPREAD: Final = _ANYWHERE // ((1 << _COARSE) - 1)  # times a coarse mask: the fine one
+_SLOTS: Final = (4_093, 16_381, 65_521, 262_139, 1_048_573, 4_194_301, 16_777_213)  # primes
+_FILLED: Final = 3  # slots for each byte of the text, at least, while there are more slots
+_SHORT_SLOTS: Final = (16_381, 65_521, 262_139)
+_ORDER: Final = sys.byteorder
+
+
+class Blocks:
+    """A text to which more and more is added."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.text = bytearray()
+        # By the remainder of the value: the blocks.
+        self._long = bytearray(_SLOTS[0])
+        self._short = array("Q")
+        self._long_next = 0  # where the first begins that is not written down
+        self._short_next = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return len(self.text) + len(self._long) + 8 * len(self._short)
+
+    def add(self, more: bytes) -> None:
+        """Add this at the end."""
+        self.text += more
+        length = len(self.text)
+        wanted = _first(_SLOTS, _FILLED * length)
+        if wanted > len(self._long):
+            self._long, self._long_next = bytearray(wanted), 0
+        for number, new in self._parts(self._long_next):
+            self._write_long(new, 1 << number % _COARSE)
+        self._long_next = _next(length, GRAM, STEP)
+        if length <= _READ_AT_ONCE_BYTES:
+            return
+        wanted = _first(_SHORT_SLOTS, length // _SHORT)
+        if wanted > len(self._short):
+            self._short, self._short_next = array("Q", bytes(8 * wanted)), 0
+        for number, new in self._parts(self._short_next):
+            self._write_short(new, 1 << number % _BLOCKS)
+        self._short_next = _next(length, _SHORT, _SHORT_STEP)
+
+    def where(self, needle: bytes) -> int:
+        """A mask of the blocks in which this may begin, for `find`; 0: it is nowhere."""
+        mask = _ANYWHERE
+        if len(needle) >= LONG_BYTES_MIN:
+            coarse = 0
+            for first in range(STEP):
+                coarse |= self._coarse(needle, first)
+            mask = coarse * _SPREAD
+        if mask and self._short and len(needle) >= _SHORT + _SHORT_STEP - 1:
+            fine = 0
+            for first in range(_SHORT_STEP):
+                fine |= self._fine(needle, first)
+            mask &= fine
+        return mask
+
+    def find(self, needle: bytes, where: int, start: int = 0) -> int:
+        """Where all of this stands first, from a place on; -1 where it does not.
+
+        Args:
+            needle: one byte at least.
+            where: of this needle, since the text was last added to.
+            start: the place.
+        """
+        if where == _ANYWHERE or not where:
+            return self.text.find(needle, start) if where else -1
+        number, last = start // BLOCK_BYTES, len(self.text) // BLOCK_BYTES
+        while number <= last:
+            end = number
+            while where >> end % _BLOCKS & 1 and end <= last:
+                end += 1
+            if end > number:
+                begin = max(start, number * BLOCK_BYTES)
+                place = self.text.find(needle, begin, end * BLOCK_BYTES + len(needle) - 1)
+                if place >= 0:
+                    return place
+            number = end + 1
+        return -1
+
+    def likely(self, needle: bytes) -> Iterator[int]:
+        """Where pieces of a needle begin that may stand at a place of which eights are written.
+
+        A piece has three eights, four apart: one of them begins at a multiple of three. The others
+        are looked at only where that one is there.
+
+        Args:
+            needle: `GRAM` bytes and two steps at least.
+        """
+        slots, count = self._long, len(self._long)
+        offsets = range(0, len(needle) - GRAM + 1, 3)
+        grams = memoryview(b"".join([needle[at : at + GRAM] for at in offsets])).cast("Q")
+        there = [at for at, gram in zip(offsets, grams, strict=True) if slots[gram % count]]
+        last = len(needle) - GRAM - 2 * STEP
+        begins = {at - back for at in there for back in (0, STEP, 2 * STEP)}
+        for begin in sorted(begins):
+            if 0 <= begin <= last and self._coarse(needle[begin : begin + GRAM + 2 * STEP], 0):
+                yield begin
+
+    def _coarse(self, needle: bytes, first: int) -> int:
+        """The blocks that have all eights of this from the first place on, as far as tried."""
+        slots, count = self._long, len(self._long)
+        mask = (1 << _COARSE) - 1
+        for at in range(first, min(len(needle) - GRAM + 1, _TRIED), STEP):
+            mask &= slots[int.from_bytes(needle[at : at + GRAM], _ORDER) % count]
+            if not mask:
+                break
+        return mask
+
+    def _fine(self, needle: bytes, first: int) -> int:
+        """As `_coarse`, by fours."""
+        slots, count = self._short, len(self._short)
+        mask = _ANYWHERE
+        for at in range(first, min(len(needle) - _SHORT + 1, _TRIED), _SHORT_STEP):
+            mask &= slots[int.from_bytes(needle[at : at + _SHORT], _ORDER) % count]
+            if not mask:
+                break
+        return mask
+
+    def _parts(self, start: int) -> Iterator[tuple[int, bytes]]:
+        """What is new from there on, by block, each with what it has of the next."""
+        for number in range(
+            max(start - _BEYOND, 0) // BLOCK_BYTES, len(self.text) // BLOCK_BYTES + 1
+        ):
+            begin = number * BLOCK_BYTES
+            yield number, bytes(self.text[max(begin, start) : begin + BLOCK_BYTES + _BEYOND])
+
+    def _write_long(self, new: bytes, bit: int) -> None:
+        slots, count = self._long, len(self._long)
+        for shift in (0, STEP):
+            whole = max(len(new) - shift, 0) // GRAM * GRAM
+            for gram in memoryview(new)[shift : shift + whole].cast("Q"):
+                slots[gram % count] |= bit
+
+    def _write_short(self, new: bytes, bit: int) -> None:
+        slots, count = self._short, len(self._short)
+        grams: set[int] = set()
+        for shift in (0, _SHORT_STEP):
+            whole = max(len(new) - shift, 0) // _SHORT * _SHORT
+            grams.update(memoryview(new)[shift : shift + whole].cast("I"))
+        for gram in grams:
+            slots[gram % count] |= bit
+
+
+def _first(counts: tuple[int, ...], wanted: int) -> int:
+    return next((count for count in counts if count >= wanted), counts[-1])
+
+
+def _next(length: int, width: int, step: int) -> int:
+    """The first multiple of a step at which so much does not stand yet."""
+    return max(length - width + step, 0) // step * step

@@ -1,0 +1,92 @@
+"""Templates become pages: everything is escaped, and what an eye would miss is made visible.
+
+Whatever an agent, a tool or a stranger wrote goes through `shown` (core.text) on its way to the
+template, which escapes it again for HTML. No template marks anything as safe.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from broker.core.sign_ins import SignIn
+from broker.core.text import visible, visible_value
+from broker.ports import Clock
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+STATIC: Final = Path(__file__).parent / "static"
+
+
+class Pages:
+    """Renders templates."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self._environment = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(
+            shown=visible,
+            shown_value=visible_value,
+            short=short,
+            digest=digest,
+            instant=instant,
+            lasting=lasting,
+        )
+
+    def page(
+        self,
+        request: Request,
+        template: str,
+        *,
+        sign_in: SignIn | None = None,
+        status: int = 200,
+        **given: Any,
+    ) -> HTMLResponse:
+        """A page of this template."""
+        text = self._environment.get_template(template).render(
+            path=request.url.path,
+            me=sign_in.reviewer if sign_in else None,
+            now=self._clock(),
+            **given,
+        )
+        return HTMLResponse(text, status_code=status)
+
+    def problem(
+        self, request: Request, message: str, *, status: int, sign_in: SignIn | None = None
+    ) -> HTMLResponse:
+        """What went wrong, and where to go on."""
+        return self.page(request, "problem.html", sign_in=sign_in, status=status, message=message)
+
+
+def short(name: str) -> str:
+    """`h-0f3a9c2d` of `holds/…`: the end of a UUIDv7 is what tells names apart."""
+    kind, _, rest = name.partition("/")
+    return f"{kind[:1]}-{rest[-8:]}" if rest else name
+
+
+def digest(text: str) -> str:
+    """The first digits of a digest."""
+    return text.removeprefix("sha256:")[:8]
+
+
+def instant(at: float) -> str:
+    """UTC, to the second (RFC 3339)."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def lasting(seconds: float) -> str:
+    """A length of time in its two largest units."""
+    whole = max(int(seconds), 0)
+    for unit, size, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60)):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
+    return f"{whole // 60} min" if whole >= 60 else f"{whole} s"  # noqa: PLR2004 - a minute
