@@ -2,6 +2,7 @@
 
 import functools
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from broker.policy.cases.running import run
 from broker.policy.cases.tables import read_cases
 from broker.policy.many import ManyQuestions
 from tests.exported_decisions import NOW, refund
+from tests.fakes.decision_point import hold
 from tests.fakes.policy_trees import opa
 from tests.policies.trees import TREES, tools_beside
 
@@ -128,6 +130,23 @@ def test_a_fact_that_a_rule_reads_stays_even_where_a_missing_one_denies_too(tmp_
     question = refund(4_000)
     question["facts"]["order"]["value"]["currency"] = "USD"
     assert made(question, tmp_path).given == {"facts": {"order": {"value": {"currency": "USD"}}}}
+
+
+def test_somebody_new_stays_new_and_not_somebody_of_whom_nothing_is_told(tmp_path):
+    question = refund(4_000)
+    question["call"]["tool"] = "pay"
+    question["tool"] |= {"targets": ["/to"]}
+    question["tool"]["behaviour"]["open_world"] = True
+    traced = {"source": "words", "from": [], "carries": "none", "approved": "none"}
+    question["provenance"] = {"/to": {**traced, "characters": 9}}
+    question["reached"] = {"/to": {}}
+    new = hold("TARGET_NEW")
+    decision = replace(
+        decided(question, tmp_path), effect=new.effect, verdicts=(replace(new, family="novelty"),)
+    )
+    case = make_case(decision, "novelty", bundle=desk(), opa=opa())
+    assert case.holds
+    assert case.given["reached"]["/to"] == {}
 
 
 def test_what_the_family_said_then_is_expected_even_where_it_says_something_else_now(tmp_path):
