@@ -29,7 +29,7 @@ _RESERVED: Final = frozenset(
         *("input", "not", "null", "package", "some", "true", "with"),
     }
 )
-_OF_FILES: Final = ("manifest.json", "cases.json")
+_OF_FILES: Final = ("manifest.json", "cases.json", "directory.json")
 _TEMPLATES: Final = {
     "rule.rego.txt": "broker/rules/{name}/{name}.rego",
     "rule_cases.yaml.txt": "broker/rules/{name}/{name}_cases.yaml",
@@ -85,9 +85,9 @@ def schemas(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the schemas that let an editor complete and check manifests, cases and rules.
+    """Write the schemas that let an editor complete and check all that you write.
 
-    They are in DIR/.schemas, and are made anew each time: after a manifest changed, say.
+    Manifests, cases, directory files and rules, that is. They are in DIR/.schemas, and are made anew each time: after a manifest changed, say.
     """
     from broker.cli.trees import checked, documents  # noqa: PLC0415 - for this command alone
     from broker.policy.schemas import tool_schemas, write_schemas  # noqa: PLC0415
@@ -109,7 +109,9 @@ def schemas(
     else:
         typed = f"{len(manifests)} tools" if manifests else "no tools"
         say(
-            ours(f"Made schemas of manifests, cases and what rules read, of {typed}: ")
+            ours(
+                f"Made schemas of manifests, cases, the directory and what rules read, of {typed}: "
+            )
             + theirs(str(target))
         )
 

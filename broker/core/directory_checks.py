@@ -33,6 +33,7 @@ _MEMBERS: Final = frozenset({"kind", "value", "for", "sensitivity"})
 _DOMAIN_CHARACTERS_MAX: Final = 253
 _LABEL_CHARACTERS_MAX: Final = 63
 _LOCAL_CHARACTERS_MAX: Final = 64
+_ASCII_FORM: Final = "xn--"
 _MAILBOX_BYTES_MAX: Final = 254
 # RFC 5322 §3.2.3, a dot-atom; beyond ASCII, letters and digits alone (RFC 6531 allows more).
 _DOT_ATOM: Final = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*")
@@ -208,6 +209,33 @@ def _is_host_name(value: str) -> bool:
 
 
 def _is_label(label: str) -> bool:
+    """A label as it is written: in letters, or in the ASCII form that IDNA gives those."""
+    if not label.lower().startswith(_ASCII_FORM):
+        return _is_written(label)
+    letters = _letters(label.lower())
+    return len(label) <= _LABEL_CHARACTERS_MAX and letters != label.lower() and _is_written(letters)
+
+
+def _letters(label: str) -> str:
+    """The letters of an ASCII form (RFC 5890, section 2.3.2.1); itself where it is none.
+
+    A form that is not the one of its letters is none: it would be a second spelling.
+    """
+    try:
+        letters = label.removeprefix(_ASCII_FORM).encode("ascii").decode("punycode")
+        again = _ASCII_FORM + letters.encode("punycode").decode("ascii")
+    except UnicodeError:
+        return label
+    is_one = label.startswith(_ASCII_FORM) and not letters.isascii()
+    return letters if is_one and again == label and letters == letters.lower() else label
+
+
+def _host_letters(name: str) -> str:
+    """A host's name as one of its spellings: small letters, and none in their ASCII form."""
+    return ".".join(map(_letters, unicodedata.normalize("NFC", name.lower()).split(".")))
+
+
+def _is_written(label: str) -> bool:
     return (
         0 < len(label) <= _LABEL_CHARACTERS_MAX
         and not label.startswith("-")
@@ -242,11 +270,14 @@ _EXAMPLES: Final = {
 
 
 def _identity(entry: Entry) -> tuple[Kind, str, str]:
-    """What two entries have in common that are one: the case of a host's name says nothing."""
+    """What two entries have in common that are one.
+
+    The case of a host's name says nothing, nor does whether it is in letters or in ASCII form.
+    """
     value = entry.value
     if entry.kind == "mailbox":
         local, _, domain = value.partition("@")
-        value = f"{local}@{domain.casefold()}"
+        value = f"{local}@{_host_letters(domain)}"
     elif entry.kind in {"domain", "host"}:
-        value = value.casefold()
+        value = _host_letters(value)
     return (entry.kind, value, entry.subject)

@@ -14,8 +14,12 @@ from broker.core.control_rows import control_of
 from broker.core.directory import EMPTY, KINDS, SENSITIVITIES, Entry, Provision, subjects_of
 from broker.core.directory_checks import DirectoryRefused, parse
 from broker.core.directory_rows import directory_in, said, source_changes, source_of
+from broker.core.directory_schema import directory_schema
 from broker.core.errors import Defect
+from broker.core.schemas import Validator
 from broker.core.text import visible
+from broker.policy.sources import library_directory
+from broker.tools.schema_file import schema_file
 
 
 def document(*entries: Any, **changes: Any) -> dict[str, Any]:
@@ -174,6 +178,55 @@ def test_whatever_is_taken_is_seen_as_it_is_and_has_one_spelling(kind, value):
     assert kind != "mailbox" or value.count("@") == 1
 
 
+@pytest.mark.parametrize(
+    "label",
+    ["xn--", "xn--ada", "xn--ada-", "xn--bcher-kvaaaaaaaaaaaaa9", "xn--B\u00fccher", "xn---"],
+)
+def test_an_ascii_form_of_no_letters_is_no_host(label):
+    (told,) = findings(document(one("domain", f"{label}.example")))
+    assert told.startswith("/entries/0/value: ")
+
+
+def test_two_names_that_only_look_up_alike_are_two_entries():
+    both = document(one("domain", "stra\u00dfe.example"), one("domain", "strasse.example"))
+    assert len(parse(both).entries) == 2
+
+
+@given(
+    st.lists(st.sampled_from("abc\u00fc\u00e9\u0431\u0434\u674e\u00df"), min_size=1, max_size=12)
+)
+def test_each_name_is_one_with_its_ascii_form(letters):
+    name = "".join(letters)
+    ascii_form = name if name.isascii() else "xn--" + name.encode("punycode").decode()
+    told = findings(document(one("domain", f"{name}.x"), one("domain", f"{ascii_form}.x")))
+    assert "once more" in told[0]
+
+
+def test_the_schema_that_editors_use_is_the_one_of_the_code():
+    file = library_directory() / "schemas" / "directory.json"
+    assert file.read_text("utf-8") == schema_file("directory"), (
+        "python -m broker.tools.schema_file directory > policies/schemas/directory.json"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given_document", "fits"),
+    [
+        (document(one("mailbox", "ada@x.example", sensitivity="personal")), True),
+        (document(one(**{"for": "groups/staff"})), True),
+        (document(), False),
+        (document(one("planet")), False),
+        (document(one(value="")), False),
+        (document(one(colour="red")), False),
+        ({"entries": [one()]}, False),
+    ],
+)
+def test_an_editor_takes_what_is_taken(given_document, fits):
+    assert bool(Validator(directory_schema()).violations(given_document)) is not fits
+    if not fits:
+        findings(given_document)
+
+
 @pytest.mark.parametrize("subject", ["", "groups/", "groups/*", " x", "x\ty", 7, "x" * 201])
 def test_an_entry_is_for_somebody(subject):
     (told,) = findings(document(one(**{"for": subject})))
@@ -192,9 +245,13 @@ def test_a_sensitivity_that_means_nothing_is_refused(sensitivity):
         ("mailbox", "ada@x.example", "ada@X.example"),
         ("domain", "x.example", "X.example"),
         ("host", "a.x.example", "A.x.EXAMPLE"),
+        ("domain", "b\u00fccher.example", "xn--bcher-kva.example"),
+        ("domain", "B\u00dcCHER.example", "XN--bcher-kva.Example"),
+        ("mailbox", "ada@b\u00fccher.example", "ada@xn--bcher-kva.example"),
+        ("host", "a.\u674e.example", "a.xn--7qv.example"),
     ],
 )
-def test_the_case_of_a_host_makes_no_other_entry(kind, first, second):
+def test_the_case_of_a_host_and_its_ascii_form_make_no_other_entry(kind, first, second):
     assert "once more" in findings(document(one(kind, first), one(kind, second)))[0]
 
 
