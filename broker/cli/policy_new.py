@@ -87,7 +87,8 @@ def schemas(
 ) -> None:
     """Write the schemas that let an editor complete and check all that you write.
 
-    Manifests, cases, directory files and rules, that is. They are in DIR/.schemas, and are made anew each time: after a manifest changed, say.
+    Manifests, cases, directory files and rules, that is. They are in DIR/.schemas, and are
+    made anew each time: after a manifest changed, say.
     """
     from broker.cli.trees import checked, documents  # noqa: PLC0415 - for this command alone
     from broker.policy.schemas import tool_schemas, write_schemas  # noqa: PLC0415
