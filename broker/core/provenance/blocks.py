@@ -118,10 +118,24 @@ class Blocks:
         grams = memoryview(b"".join([needle[at : at + GRAM] for at in offsets])).cast("Q")
         there = [at for at, gram in zip(offsets, grams, strict=True) if slots[gram % count]]
         last = len(needle) - GRAM - 2 * STEP
-        begins = {at - back for at in there for back in (0, STEP, 2 * STEP)}
+        begins: set[int] = set()
+        for at in there:
+            before = self._both(needle, at - STEP, at) if at >= STEP else 0
+            after = self._both(needle, at, at + STEP) if at <= last + STEP else 0
+            begins.update((at - 2 * STEP,) if before and at >= 2 * STEP else ())
+            begins.update((at - STEP,) if before & after else ())
+            begins.update((at,) if after and at <= last else ())
         for begin in sorted(begins):
-            if 0 <= begin <= last and self._coarse(needle[begin : begin + GRAM + 2 * STEP], 0):
+            if self._coarse(needle[begin : begin + GRAM + 2 * STEP], 0):
                 yield begin
+
+    def _both(self, needle: bytes, one: int, other: int) -> int:
+        """The blocks that have the eights at two places, both of them."""
+        slots, count = self._long, len(self._long)
+        return (
+            slots[int.from_bytes(needle[one : one + GRAM], _ORDER) % count]
+            & slots[int.from_bytes(needle[other : other + GRAM], _ORDER) % count]
+        )
 
     def _coarse(self, needle: bytes, first: int) -> int:
         """The blocks that have all eights of this from the first place on, as far as tried."""

@@ -31,6 +31,29 @@ _READABLE: Final = re.compile(rb"[\x20-\x7e]{8,}")
 _SPACE: Final = re.compile(r"\s+")
 
 
+def _marks(kept: re.Pattern[str]) -> bytes:
+    """A table: what a pattern has becomes a mark, all else something that is none."""
+    return bytes(ord("x" if kept.match(chr(code)) else " ") for code in range(128)) + b" " * 128
+
+
+# Whatever a pattern finds has so many marks in a row: looking for those is many times quicker. What
+# is not ASCII is a question mark here, and counts as whatever might be part of what is found.
+_RUN: Final = b"x" * 16
+_BASE64_MIN: Final = 12
+_BASE32_MIN: Final = 16
+_HEX_MIN: Final = 12
+_READABLE_MIN: Final = 8
+_OF_BASE64: Final = _marks(re.compile(r"[A-Za-z0-9+/_-]"))
+_OF_BASE32: Final = _marks(re.compile(r"[A-Z2-7]"))
+_OF_HEX: Final = _marks(re.compile(r"[0-9A-Fa-f]"))
+_BETWEEN_HEX: Final = bytes(c for c in range(128) if _HEX_SPACE.match(chr(c))) + b"?"
+_OF_READABLE: Final = _marks(re.compile(r"[\x20-\x7e]"))
+_OF_SPOKEN: Final = bytes(
+    ord(" ") if chr(c).isspace() or chr(c) in "[](){}<>?" else ord(chr(c).lower())
+    for c in range(128)
+) + bytes(range(128, 256))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forms:
     """What a text may have been meant as, itself first.
@@ -100,12 +123,23 @@ def _once(text: str, *, is_spread: bool) -> Iterator[str]:
         yield _ESCAPE.sub(_escaped, text)
     if "xn--" in text:
         yield ".".join(map(_label, text.split(".")))
-    yield _SPOKEN.sub(lambda m: "@" if m[1].lower() == "at" else ".", text)
-    closed = _SPACE.sub("", text) if is_spread else text
+    plain = text.encode("ascii", "replace")
+    if _may_be_spoken(plain):
+        yield _SPOKEN.sub(lambda m: "@" if m[1].lower() == "at" else ".", text)
+    closed = _SPACE.sub("", text) if is_spread and len(text.split(None, 1)) > 1 else text
     for written in dict.fromkeys((text, closed)):
-        yield _runs(written, _BASE64, _base64)
-        yield _runs(written, _BASE32, _base32)
-    yield _runs(text, _HEX, _hex)
+        marks = (plain if written is text else written.encode("ascii", "replace")).translate
+        if _RUN[:_BASE64_MIN] in marks(_OF_BASE64):
+            yield _runs(written, _BASE64, _base64)
+        if _RUN[:_BASE32_MIN] in marks(_OF_BASE32):
+            yield _runs(written, _BASE32, _base32)
+    if _RUN[:_HEX_MIN] in plain.translate(_OF_HEX, _BETWEEN_HEX):
+        yield _runs(text, _HEX, _hex)
+
+
+def _may_be_spoken(plain: bytes) -> bool:
+    spoken = plain.translate(_OF_SPOKEN)
+    return b" at " in spoken or b" dot " in spoken
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -126,6 +160,8 @@ def _text(raw: bytes) -> str:
         text = ""
     if text and all(c.isprintable() or c.isspace() for c in text):
         return text
+    if _RUN[:_READABLE_MIN] not in raw.translate(_OF_READABLE):
+        return ""
     return b"\n".join(_READABLE.findall(raw)).decode("ascii")
 
 
@@ -137,7 +173,7 @@ def _base64(run: str) -> Iterator[bytes]:
         part = part[: len(part) - 1] if len(part) % 4 == 1 else part
         with_padding = part + "=" * (-len(part) % 4)
         try:
-            yield base64.b64decode(with_padding)
+            yield binascii.a2b_base64(with_padding)
         except binascii.Error:
             continue
 

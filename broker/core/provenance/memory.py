@@ -20,8 +20,8 @@ from broker.core.provenance.folding import fold
 from broker.core.provenance.marked import Marked
 
 MEMORY_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Of one session, of what was released to it. In memory it takes about six times as much, where it
-is many short texts up to fifty times (`Memory.size`)."""
+"""Of one session, of what was released to it. In memory it takes five to twenty-two times as much,
+where it is many short texts up to fifty times (`Memory.size`)."""
 ORIGINS_MAX: Final = 16
 _TEXT_BYTES: Final = 320  # that a short text takes besides its characters
 _OVERLAP_CHARACTERS: Final = 512
@@ -62,6 +62,9 @@ class Carried:
 
     labels: Labels = BEST
     untrusted: tuple[str, ...] = ()
+
+
+_NOTHING: Final = Carried()
 
 
 class Memory:
@@ -195,8 +198,8 @@ class Memory:
             folded: of the text that is looked for; an empty one is in none.
         """
         if not folded:
-            return Carried()
-        above = self._parent.carried(folded) if self._parent is not None else Carried()
+            return _NOTHING
+        above = self._parent.carried(folded) if self._parent is not None else _NOTHING
         found = [above.labels]
         untrusted: list[_Seen] = []
         for labels, (marked, numbered) in self._marked.items():
@@ -210,6 +213,8 @@ class Memory:
             found.append(labels)
             if labels.trust == "untrusted":
                 untrusted.append(seen)
+        if len(found) == 1 and not untrusted:
+            return above
         untrusted.sort(key=lambda seen: seen.position)
         names = dict.fromkeys((*above.untrusted, *(seen.invocation for seen in untrusted)))
         return Carried(labels=join(*found), untrusted=tuple(names)[:ORIGINS_MAX])
