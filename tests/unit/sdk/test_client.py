@@ -71,6 +71,16 @@ async def test_a_mandate_carries_what_the_host_says(broker: Broker, server: Brok
     assert mandate.secret not in repr(mandate)
 
 
+async def test_a_mandate_names_the_session_that_it_goes_on_from(
+    broker: Broker, server: BrokerServer
+) -> None:
+    session = await opened(broker)
+    await broker.create_mandate(
+        principal="customers/c-204", agent="agents/support", parent_session=session.name
+    )
+    assert [sent.parent_session for sent in server.script.mandates] == ["", session.name]
+
+
 async def test_each_audience_gets_its_own_token(broker: Broker, server: BrokerServer) -> None:
     session = await opened(broker)
     await session.list_tools()

@@ -115,3 +115,17 @@ async def test_a_held_call_can_be_waited_for_and_taken_back(server: BrokerServer
         assert isinstance(held.cancel(), Refused)
 
     await blocking(server, cancel)
+
+
+async def test_a_blocking_mandate_names_the_session_that_it_goes_on_from(
+    server: BrokerServer,
+) -> None:
+    def body(broker: SyncBroker) -> str:
+        session = opened(broker)
+        broker.create_mandate(
+            principal="customers/c-204", agent="agents/support", parent_session=session.name
+        )
+        return session.name
+
+    name = await blocking(server, body)
+    assert [sent.parent_session for sent in server.script.mandates] == ["", name]
