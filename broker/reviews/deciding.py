@@ -205,7 +205,7 @@ class Reviews:
             ),
             reviewer=reviewer,
             at=self._docket.clock(),
-            said={"effect": "TAKE_BACK", "state": after.state.value, "etag": etag},
+            said={"effect": "UNDO", "state": after.state.value, "etag": etag},
         )
 
     async def _taken_up(self, name: str) -> None:

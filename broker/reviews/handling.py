@@ -124,7 +124,7 @@ class Handling:
             return
         self._docket.check_pending(hold, at=now)
         given = replace(hold, taken_by=None, taken_until=0.0, etag=hold.etag + 1)
-        await self._moved(hold, given, reviewer, now, effect="GIVE_BACK")
+        await self._moved(hold, given, reviewer, now, effect="RETURN")
 
     async def _ask_second(self, reviewer: Reviewer, name: str, *, etag: int, reason: str) -> None:
         hold, now = await self._free(reviewer, name)
@@ -144,7 +144,7 @@ class Handling:
             asked,
             reviewer,
             now,
-            effect="ASK_SECOND",
+            effect="SECOND",
             kind=EntryKind.REVIEW_GIVEN,
             reason=reason,
         )
