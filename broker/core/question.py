@@ -162,6 +162,7 @@ def _provenance(
             "carries": origin.carries,
             "approved": origin.approved,
             "characters": len(str(values[at])),
+            "asked": origin.asked,
         }
         for at, origin in provenance.items()
     }

@@ -139,7 +139,15 @@ _ARTEFACT: Final = _closed(
     }
 )
 _ORIGIN: Final = _closed(
-    {"source": _TEXT, "from": _TEXTS, "carries": _TEXT, "approved": _TEXT, "characters": _COUNT}
+    {
+        "source": _TEXT,
+        "from": _TEXTS,
+        "carries": _TEXT,
+        "approved": _TEXT,
+        "characters": _COUNT,
+        "asked": {"type": "boolean"},
+    },
+    optional=("asked",),  # of inputs that older brokers wrote down
 )
 _PAST: Final = _closed({"count": _COUNT, "first": _INSTANT, "last": _INSTANT})
 _WHO_AND_WHAT: Final[_Schema] = {

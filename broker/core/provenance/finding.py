@@ -19,7 +19,7 @@ from broker.core.provenance.marked import INDEXED_BYTES_MIN
 from broker.core.provenance.memory import ORIGINS_MAX, Memory, exact, spelled
 from broker.core.provenance.origins import TRUSTED, Origin
 from broker.core.provenance.places import NOWHERE, Places
-from broker.core.provenance.words import words_of
+from broker.core.provenance.words import Words, words_of
 
 LOOSE_BYTES_MIN: Final = 5
 TRACED_CHARACTERS_MAX: Final = 65_536
@@ -84,14 +84,19 @@ class Finder:
         if len(loose) >= LOOSE_BYTES_MIN and (
             self.known.places.is_like(loose)
             or (self.memory.is_like_trusted(loose) and not self.memory.has(text))
-            or words_of(tuple(self.known.words)).is_like(text, loose)
+            or self._words.is_like(text, loose)
         ):
             return Origin(source="lookalike", carries=carried.sensitivity)
         return Origin(
             source="untrusted_result" if carried.untrusted else "unseen",
             origins=carried.untrusted,
             carries=carried.sensitivity,
+            asked=not carried.is_untrusted and self._words.is_retold(text),
         )
+
+    @property
+    def _words(self) -> Words:
+        return words_of(tuple(self.known.words))
 
     def _carried(self, text: str, loose: bytes) -> "_Carried":
         """Results that this has something of, in whichever form."""
@@ -118,13 +123,18 @@ class Finder:
         )
 
     def _trusted(self, text: str, carried: "_Carried", *, is_number: bool) -> Origin | None:
-        if words_of(tuple(self.known.words)).has(text, is_number=is_number):
+        if self._words.has(text, is_number=is_number):
             return Origin(source="words")
         place = self.known.places.find(text)
         # A known host says nothing of a path that a stranger has given.
         if place is not None and (place.is_whole or not carried.is_untrusted):
             entry = place.entry
-            return Origin(source="directory", origins=(entry.source,), approved=entry.sensitivity)
+            return Origin(
+                source="directory",
+                origins=(entry.source,),
+                approved=entry.sensitivity,
+                asked=self.known.places.is_named(text, self._words),
+            )
         if not carried.is_complete or not self.memory.has(text):
             return None
         by = self.memory.trusted(text, _apart(text, carried.forms))

@@ -37,12 +37,15 @@ class Origin:
         origins: invocations, facts or sources of the directory, as far as there are any.
         carries: the most sensitive content that is found in it.
         approved: of a value of the directory, the most sensitive content that it may receive.
+        asked: whether the user's words speak of it without having it: by a known person's name, or
+            of a text that is all but theirs.
     """
 
     source: Source
     origins: tuple[str, ...] = ()
     carries: Sensitivity = "none"
     approved: Sensitivity = "none"
+    asked: bool = False
 
 
 WEAK: Final = Origin(source="weak")

@@ -5,6 +5,7 @@ in a URL is for whoever asks to judge.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,11 +13,14 @@ from typing import Final
 from broker.core.directory import EVERYBODY, Directory, Entry, Kind
 from broker.core.provenance.folding import fold
 from broker.core.provenance.memory import exact
+from broker.core.provenance.words import Words
 
 _MAILBOX: Final = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@([A-Za-z0-9.-]{1,253})", re.ASCII
 )
 _URL: Final = re.compile(r"https?://([A-Za-z0-9.-]{1,253})(?::[0-9]{1,5})?(/.*)?", re.ASCII)
+_NAME: Final = re.compile(r"[^\W\d_]{3,64}")
+_NAMED: Final[frozenset[Kind]] = frozenset({"mailbox", "person"})
 _CASELESS: Final[tuple[Kind, ...]] = ("mailbox", "domain", "host")
 
 
@@ -26,14 +30,18 @@ class _Index:
 
     Attributes:
         caseless: by kind and value, of kinds that are the same in any case of ASCII.
+        bearers: how many known people have a name in their own.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
     caseless: dict[tuple[Kind, str], Entry] = field(default_factory=dict)
     folded: set[bytes] = field(default_factory=set)
+    bearers: Counter[str] = field(default_factory=Counter)
 
     def add(self, entry: Entry) -> None:
         value = exact(entry.value)
+        if entry.kind in _NAMED and value not in self.entries:
+            self.bearers.update(names_in(value))
         self.entries.setdefault(value, entry)
         self.folded.add(fold(value))
         if entry.kind in _CASELESS and value.isascii():
@@ -75,6 +83,19 @@ class Places:
             return Found(entry=entry, is_whole=is_whole) if entry is not None else None
         return None
 
+    def is_named(self, text: str, words: Words) -> bool:
+        """Whether the user speaks of this known person: by a name that nobody else has, or in full.
+
+        Args:
+            text: a value that is known, or whose domain is.
+            words: what the user typed.
+        """
+        names = names_in(text)
+        named = words.named(names)
+        if len(names) > 1 and named == names:
+            return True
+        return any(sum(index.bearers[name] for index in self.indexes) == 1 for name in named)
+
     def is_like(self, folded: bytes) -> bool:
         """Whether something known folds to the same."""
         return any(folded in index.folded for index in self.indexes)
@@ -87,6 +108,12 @@ class Places:
 
 
 NOWHERE: Final = Places()
+
+
+def names_in(value: str) -> frozenset[str]:
+    """The words of a person's name, or of a mailbox before its domain, case-folded."""
+    name = value.rpartition("@")[0] or value
+    return frozenset(word.casefold() for word in _NAME.findall(name))
 
 
 def places(entries: Iterable[Entry]) -> Places:

@@ -61,7 +61,7 @@ def trace(
     """
     finder = Finder(memory=memory, known=known)
     leaves = list(leaves_of(arguments, schema))
-    found = _origins(leaves, finder.find)
+    found = _origins(leaves, finder.find, known)
     sound = unselected(facts or {}, selected_by or {}, found, memory)
     if sound:
         texts = FactTexts(sound)
@@ -69,7 +69,7 @@ def trace(
         def find(text: str, *, is_number: bool = False) -> Origin:
             return texts.judge(text, finder.find(text, is_number=is_number))
 
-        found = _origins(leaves, find)
+        found = _origins(leaves, find, known)
     return Trace(origins=found, empty=len(leaves) - len(found))
 
 
@@ -127,22 +127,29 @@ def input_labels(trace: Trace, memory: Memory) -> Labels:
     return join(_UNTRUSTED if is_doubtful else BEST, *carried)
 
 
-def _origins(leaves: Iterable[Leaf], find: Callable[..., Origin]) -> dict[str, Origin]:
+def _origins(
+    leaves: Iterable[Leaf], find: Callable[..., Origin], known: Known
+) -> dict[str, Origin]:
     found: dict[str, Origin] = {}
     for leaf in leaves:
         names = [find(exact(name)) for name in leaf.names if len(name) >= TEXT_CHARACTERS_MIN]
         if not leaf.is_empty:
-            found[leaf.pointer] = worst([_origin(leaf, find), *names])
+            found[leaf.pointer] = worst([_origin(leaf, find, known), *names])
         elif leaf.names:
             found[leaf.pointer] = worst(names or [WEAK])
     return found
 
 
-def _origin(leaf: Leaf, find: Callable[..., Origin]) -> Origin:
+def _origin(leaf: Leaf, find: Callable[..., Origin], known: Known) -> Origin:
     value = leaf.value
-    if leaf.is_enumerated or _is_weak(value):
+    if leaf.is_enumerated or (_is_weak(value) and not _is_known(value, known)):
         return WEAK
     return find(exact(spelled(value)), is_number=not isinstance(value, str))
+
+
+def _is_known(value: JsonValue, known: Known) -> bool:
+    """What is known wholly is found, however short: there are people called Bo."""
+    return isinstance(value, str) and bool(value) and known.places.find(exact(value)) is not None
 
 
 def _is_weak(value: JsonValue) -> bool:

@@ -1,11 +1,13 @@
 """What the user typed: a value stands in it whole, or it does not.
 
 Nothing runs from one message into the next. A number is the same number however many zeros end it.
+That the user speaks of somebody, or that a text is all but the user's, is less: it says what was
+meant, never that a value is known.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Final
@@ -20,6 +22,10 @@ _GROUPING: Final = frozenset(",'\u2019")  # of digits, as in 1,000,000
 _NUMBER: Final = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?")
 _LABEL: Final = re.compile(r"(?:^|\s)[^\W\d_]{1,20}:$")
 _TOKEN: Final = re.compile(r"\S+")
+_RUN: Final = 3  # words in a row that are not there by chance
+_TELLING_CHARACTERS_MIN: Final = 4
+_RETOLD_CHARACTERS_MAX: Final = 2_000
+_WORD: Final = re.compile(r"[^\W_]+")
 _AROUND: Final = "!|$\"'()[]{}<>,.;:?*_`"
 
 
@@ -37,6 +43,9 @@ class Words:
             for found in _NUMBER.finditer(self._all)
             if _is_bounded(self._all, found.start(), found.end())
         }
+        spoken = [_WORD.findall(message) for message in self._messages]
+        self._named = {word.casefold() for line in spoken for word in line if word[0].isupper()}
+        self._runs = {run for line in spoken for run in _runs([word.casefold() for word in line])}
 
     def has(self, text: str, *, is_number: bool = False) -> bool:
         """Whether the user typed this: as a whole, and not as a piece of something longer.
@@ -56,6 +65,25 @@ class Words:
         """
         return self._is_folded(folded) and not _stands_in(_plain(text), self._plain)
 
+    def named(self, names: Collection[str]) -> set[str]:
+        """Those of some people's names that the user wrote as names are written.
+
+        Args:
+            names: each one word, case-folded.
+        """
+        return self._named.intersection(names)
+
+    def is_retold(self, text: str) -> bool:
+        """Whether a text is the user's own words in a row, but for what is too short to tell."""
+        if len(text) > _RETOLD_CHARACTERS_MAX:
+            return False
+        words = [word.casefold() for word in _WORD.findall(text)]
+        found = [run in self._runs for run in _runs(words)]
+        return any(found) and all(
+            len(word) < _TELLING_CHARACTERS_MIN or any(found[max(at - _RUN + 1, 0) : at + 1])
+            for at, word in enumerate(words)
+        )
+
     def _is_folded(self, folded: bytes) -> bool:
         at = self._folded.find(folded)
         for _ in range(_TRIED_MAX):
@@ -71,6 +99,10 @@ class Words:
 def words_of(messages: tuple[str, ...]) -> Words:
     """What the user typed; read once for many calls."""
     return Words(messages)
+
+
+def _runs(words: list[str]) -> Iterable[tuple[str, ...]]:
+    return zip(*(words[at:] for at in range(_RUN)), strict=False)
 
 
 def _plain(text: str) -> str:

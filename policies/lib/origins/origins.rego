@@ -17,6 +17,12 @@ leaves(pointers) := found if {
 	}
 }
 
+# What stands at a pointer; null where it is not found, as under names with signs of their own.
+value(at) := found if {
+	steps := [_step(part) | some part in split(trim_prefix(at, "/"), "/")]
+	found := object.get(input.call.arguments, steps, null)
+}
+
 # The session has read nothing that a stranger may have written.
 clean if {
 	labels := input.session.labels
@@ -28,6 +34,10 @@ own(at) if {
 	some pointer in input.tool.bound
 	_under(at, pointer)
 }
+
+_step(part) := to_number(part) if regex.match(`^(0|[1-9][0-9]{0,5})$`, part)
+
+_step(part) := part if not regex.match(`^(0|[1-9][0-9]{0,5})$`, part)
 
 _under(at, pointer) if at == pointer
 

@@ -2,8 +2,9 @@
 # title: What a call carries out
 # description: |
 #   Once a session has read what a stranger may have written, nothing that such a reading put into a
-#   message leaves for somebody whom the user has not named, and nothing sensitive leaves for
-#   somebody who was not approved for it.
+#   message leaves for somebody whom the user has not named, no link of a stranger's for anybody, and
+#   nothing sensitive for somebody who was not approved for it. To those who are only known goes what
+#   the user said, and what is too brief to say anything.
 # schemas:
 #   - input: schema.input
 # custom:
@@ -11,9 +12,14 @@
 #     named: Sources of a target whom the user, or a record about the call, has named.
 #     quote_characters_min: Length from which on a payload may be a stranger's message.
 #     carried: Sources of a payload that may leave for the others who are known.
+#     said: Those of a payload that may leave for somebody whom the user does not even speak of.
+#     brief_characters_max: Length up to which a word or a date of other sources may, too.
+#     kept_characters_min: Length from which on a payload that nobody is sent may be a stranger's words to remember.
 #   costs: |
 #     One for each message to a known person that quotes a stranger, or holds what is sensitive, where
-#     the user did not name that person.
+#     the user did not name that person; that is not the user's own words, where the user does not
+#     speak of that person; that passes a stranger's link on; and for each note of a stranger's words
+#     in which nothing is the user's.
 package broker.rules.egress
 
 import data.lib.origins
@@ -47,7 +53,15 @@ _stays if input.tool.behaviour.read_only == true
 _stays if origins.clean
 
 _named if {
-	every origin in _targets { origin.source in data.parameters.egress.named }
+	every origin in _targets { _meant(origin) }
+}
+
+_meant(origin) if origin.source in data.parameters.egress.named
+
+# A known person whom the user speaks of by name.
+_meant(origin) if {
+	origin.source == "directory"
+	origin.asked == true
 }
 
 _own_words if {

@@ -78,6 +78,72 @@ def test_what_says_too_little_is_weak(value):
     assert traced.origins[f"/{at}"].source == "weak"
 
 
+def test_a_short_name_that_is_known_is_of_the_directory_and_others_are_weak():
+    bo = Entry(kind="person", value="Bo", source="CRM")
+    assert origin("Bo", entries=[bo]).source == "directory"
+    assert origin("Bo", entries=[bo], words=["write to Bo"]).source == "words"
+    assert origin("bo", entries=[bo]).source == "weak"
+    assert origin("Al", entries=[bo], words=["write to Al"]).source == "weak"
+
+
+LEES = [
+    Entry(kind="mailbox", value=value, source="CRM")
+    for value in ("lee.ash@example.com", "lee.oak@example.com", "sales@example.com")
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "value", "asked"),
+    [
+        ("Lunch with Ash on Friday", "lee.ash@example.com", True),
+        ("Lunch with Lee Ash on Friday", "lee.ash@example.com", True),
+        ("Ask Sales for a quote", "sales@example.com", True),
+        ("Lunch with Lee on Friday", "lee.ash@example.com", False),
+        ("lunch with lee ash on friday", "lee.ash@example.com", False),
+        ("what do our sales look like", "sales@example.com", False),
+        ("Ashley sends regards", "lee.ash@example.com", False),
+        ("", "lee.ash@example.com", False),
+    ],
+)
+def test_the_user_speaks_of_a_known_person_by_a_name_that_is_theirs_alone(words, value, asked):
+    found = origin(value, words=[words], entries=LEES)
+    assert (found.source, found.asked) == ("directory", asked)
+
+
+def test_of_a_domain_that_is_known_only_a_full_name_is_somebody():
+    domain = Entry(kind="domain", value="example.com", source="CRM")
+    assert origin("ida.elm@example.com", words=["Write to Ida Elm"], entries=[domain]).asked
+    assert not origin("ida.elm@example.com", words=["Write to Ida"], entries=[domain]).asked
+    assert not origin("ida@example.com", words=["Write to Ida"], entries=[domain]).asked
+
+
+def test_to_be_spoken_of_makes_nobody_known():
+    assert origin("lee.ash@evil.example", words=["Lunch with Lee Ash"]) == Origin(source="unseen")
+
+
+@pytest.mark.parametrize(
+    ("value", "asked"),
+    [
+        ("I've seen it in the meeting room!", True),
+        ("Seen it in the meeting room, Bo", True),
+        ("I've seen it in the meeting room, code 4711", False),
+        ("I've seen it in the room", False),
+        ("the it in", False),
+        ("room, it", False),
+    ],
+)
+def test_a_text_that_is_all_but_the_users_words_is_asked_for(value, asked):
+    words = ["Reply that you've seen it in the meeting room."]
+    found = origin(value, words=words)
+    assert (found.source, found.asked) == ("unseen", asked)
+
+
+def test_a_text_that_a_stranger_wrote_is_not_the_users_however_much_it_is_like_it():
+    mail = (UNTRUSTED, {"body": "I've seen it in the meeting room, Bo"})
+    words = ["Reply that you've seen it in the meeting room."]
+    assert not origin("I've seen it in the meeting room, Bo", mail, words=words).asked
+
+
 @pytest.mark.parametrize("value", [None, "", [], {}])
 def test_what_is_empty_comes_from_nowhere(value):
     assert trace({"to": value}, SCHEMA, memory=remembering(), known=Known()).origins == {}
