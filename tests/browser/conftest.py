@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, StorageState
 
 from tests.browser.chromium import running_chromium
 from tests.browser.desk import Desk, running_desk
@@ -33,6 +33,15 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """The support desk as `make run` starts it; `sign_in` is its reviewer's way in."""
     with running_desk(tmp_path_factory.mktemp("desk") / "desk") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def signed_in(desk: Desk, browser: Browser) -> StorageState:
+    """The desk's local reviewer: `visitor.page(state=signed_in)`."""
+    visiting = Visitor(browser)
+    state = desk.sign_in(visiting)
+    visiting.assert_nothing_went_wrong()
+    return state
 
 
 @pytest.fixture(scope="session")
