@@ -359,6 +359,39 @@ def _drop_refused(tree: Path, schemas: Path) -> set[int]:
         refused |= numbers
 
 
+def untested(files: dict[str, bytes]) -> list[Mutant]:
+    """The mutants of these modules that no Rego test among them catches.
+
+    Args:
+        files: modules and tests, by path; those whose names end in `_test.rego` judge the others.
+    """
+    modules = {path: data for path, data in files.items() if not path.endswith("_test.rego")}
+    parsed = trees(opa(), modules)
+    found = [m for path, data in modules.items() for m in mutants_of(path, data, parsed[path])]
+    with ThreadPoolExecutor(2) as pool:
+        passed = pool.map(
+            lambda mutant: passes_its_tests(files | {mutant.file: mutant.source}), found
+        )
+        return [mutant for mutant, lived in zip(found, passed, strict=True) if lived]
+
+
+def passes_its_tests(files: dict[str, bytes]) -> bool:
+    """Whether the Rego tests among these files pass; what does not compile passes none."""
+    with tempfile.TemporaryDirectory() as directory:
+        for name, data in files.items():
+            path = Path(directory) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        ended = subprocess.run(
+            [opa(), "test", "--bundle", "."],
+            cwd=directory,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+    return ended.returncode == 0
+
+
 def mutants_by_unit(bundle: PolicyBundle) -> dict[str, list[Mutant]]:
     """The mutants of each family and of each folder that families share."""
     modules = {

@@ -6,35 +6,76 @@ import pytest
 
 from broker.policy.bundle import PolicyBundle, build
 from broker.policy.cases.tables import read_cases
+from broker.policy.sources import library_directory
 from broker.policy.syntax import declared_effects, name_of, rules, trees
 from tests.fakes.policy_trees import ALLOW_ALL, bundle_of, family, opa
-from tests.policies.mutation import Mutant, mutants_by_unit, survivors
+from tests.policies.mutation import (
+    Mutant,
+    mutants_by_unit,
+    passes_its_tests,
+    survivors,
+    untested,
+)
+from tests.policies.trees import TREES, tools_beside
+
+EXAMPLES = ("support_desk",)
 
 # Mutants that mean the same as the rule, and why.
 EQUIVALENT: dict[str, str] = {
     "broker/rules/fetching/fetching verdicts: _all_known -> true": (
         "where the condition fails the family holds, and beside a hold an ALLOW changes nothing"
     ),
+    "broker/rules/contained/contained _verdicts: _contained -> true": (
+        "where the condition fails the family denies, and beside a denial an ALLOW changes nothing"
+    ),
+}
+
+
+# Likewise of the entry point: a built-in that is given another type than it takes is undefined.
+EQUIVALENT_ENTRY_POINT = {
+    "broker/decision/form _well_formed: is_object(verdict) -> true",
+    "broker/decision/form _well_formed: is_string(verdict.code) -> true",
+    "broker/decision/form _terms_fit: is_object(partial) -> true",
+    "broker/decision/form _dutiful: is_object(obligation) -> true",
 }
 
 
 @functools.cache
+def bundle_of_tree(name: str) -> PolicyBundle:
+    tree = TREES[name]
+    return build(opa=opa(), directory=tree, tools=tools_beside(tree))
+
+
 def library() -> PolicyBundle:
-    return build(opa=opa())
+    return bundle_of_tree("library")
 
 
 @functools.cache
-def units() -> dict[str, list[Mutant]]:
-    return mutants_by_unit(library())
+def units(name: str) -> dict[str, list[Mutant]]:
+    """Of a tree laid over the library: its own alone."""
+    shipped = () if name == "library" else units("library")
+    found = mutants_by_unit(bundle_of_tree(name))
+    return {unit: mutants for unit, mutants in found.items() if unit not in shipped}
 
 
-@pytest.mark.parametrize("unit", units())
-def test_every_mutant_is_caught_by_a_case(unit):
-    left = survivors(library(), read_cases(library()), units()[unit])
+@pytest.mark.parametrize(
+    ("tree", "unit"), [(tree, unit) for tree in ("library", *EXAMPLES) for unit in units(tree)]
+)
+def test_every_mutant_is_caught_by_a_case(tree, unit):
+    bundle = bundle_of_tree(tree)
+    left = survivors(bundle, read_cases(bundle), units(tree)[unit])
     named = [f"{mutant.line}: {mutant.key}" for mutant in left if mutant.key not in EQUIVALENT]
     assert named == []
     keys = {mutant.key for mutant in left}
     assert {key for key in EQUIVALENT if key.startswith(f"{unit}/")} <= keys
+
+
+def test_every_mutant_of_the_entry_point_is_caught_by_its_tests():
+    folder = library_directory() / "broker" / "decision"
+    files = {f"broker/decision/{path.name}": path.read_bytes() for path in folder.glob("*.rego")}
+    assert passes_its_tests(files)
+    left = {mutant.key: mutant.line for mutant in untested(files)}
+    assert left.keys() == EQUIVALENT_ENTRY_POINT, left
 
 
 def test_a_family_only_tightens_exactly_if_it_never_allows():
