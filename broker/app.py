@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -28,25 +27,29 @@ from broker.administration.policies import PolicyAdministration
 from broker.administration.recorded import RecordedAdministration
 from broker.administration.shadow import ShadowAdministration
 from broker.administration.tools import ToolAdministration
-from broker.config import ConfigurationRefused, Settings
+from broker.config import Settings
 from broker.control_room import ControlRoom
 from broker.core.audit import EntryDraft, EntryKind
-from broker.core.decision import HoldTerms
 from broker.core.unit import Unit
 from broker.events import Events
 from broker.facts.gatherer import Gatherer, open_sources
-from broker.facts.source import SourceSettings
 from broker.identity import Identity
 from broker.ids import UuidFactory
 from broker.mediation import Mediation, Parts, mediation
+from broker.named_in_settings import (
+    node_tls_of,
+    opa_of,
+    remote_opa_of,
+    source_of,
+    terms_of,
+    tls_of,
+)
 from broker.own_work import OwnWork
-from broker.policy import opa_binary
 from broker.policy.explaining.explainer import OpaExplainer
-from broker.policy.room import OpaRoom, RemoteOpa
-from broker.ports import Clock, WorkerView
+from broker.policy.room import OpaRoom
+from broker.ports import Clock
 from broker.refusals import Refusals
-from broker.rpc.server import RpcServer, Tls, UseCases
-from broker.sandbox_nodes.node import NodeTls
+from broker.rpc.server import RpcServer, UseCases
 from broker.sandbox_nodes.runner import SandboxRunner
 from broker.store import SqlStore, load_or_create
 from broker.tools.runners import Runners
@@ -136,12 +139,12 @@ class Application:
         )
         self._closing.push_async_callback(store.close)
         room = await ControlRoom.open(store=store, events=events)
-        policies = OpaRoom(opa=_opa(settings), remote=_remote(settings), report=_report)
+        policies = OpaRoom(opa=opa_of(settings), remote=remote_opa_of(settings), report=_report)
         self._closing.push_async_callback(policies.close)
-        facts = Gatherer(open_sources({n: _source(settings, n) for n in settings.sources}))
+        facts = Gatherer(open_sources({n: source_of(settings, n) for n in settings.sources}))
         self._closing.push_async_callback(facts.close)
         workers = WorkerHub(control=room.current, store=store, clock=clock, ids=ids)
-        sandboxes = SandboxRunner(settings.sandboxes.nodes, tls=_node_tls(settings))
+        sandboxes = SandboxRunner(settings.sandboxes.nodes, tls=node_tls_of(settings))
         self._closing.push_async_callback(sandboxes.close)
         await sandboxes.start()
         return _Parts(
@@ -157,7 +160,7 @@ class Application:
                 ids=ids,
                 owner=instance,
                 own=OwnWork(),
-                terms=_terms(settings),
+                terms=terms_of(settings),
                 exclusive_wait_s=settings.exclusive_wait_s,
             ),
             store=store,
@@ -198,7 +201,9 @@ class Application:
             directory=DirectoryAdministration(changes=changes),
             recorded=recorded,
             explaining=ExplainingAdministration(
-                changes=changes, recorded=recorded, explainer=OpaExplainer(opa=_opa(self.settings))
+                changes=changes,
+                recorded=recorded,
+                explainer=OpaExplainer(opa=opa_of(self.settings)),
             ),
             credentials=CredentialAdministration(changes=changes),
             overview=Overview(
@@ -206,7 +211,7 @@ class Application:
                 events=mediating.events,
                 policies=parts.policies,
                 audit_log=store,
-                workers=lambda: _workers(parts.workers),
+                workers=parts.workers.views,
                 shadow=shadow.report,
                 libraries=policies.libraries,
                 sandbox_nodes=parts.sandboxes.status,
@@ -268,7 +273,7 @@ class Application:
         )
         if self.settings.web.listen:
             await self._serve_pages(parts, mediating)
-        self.port = self._rpc.bind(self.settings.listen, _tls(self.settings))
+        self.port = self._rpc.bind(self.settings.listen, tls_of(self.settings))
         await self._rpc.start()
         self._closing.push_async_callback(self._rpc.stop, grace_s=1.0)
         self._closing.push_async_callback(mediating.own.drain, within_s=DRAIN_S)
@@ -313,79 +318,6 @@ async def _say_library(policies: PolicyAdministration) -> None:
             shipped=found.shipped.version,
             see="callbroker policy upgrade",
         )
-
-
-def _opa(settings: Settings) -> Path:
-    try:
-        found = opa_binary.find(settings.opa)
-    except opa_binary.OpaBinaryError as error:
-        raise ConfigurationRefused((str(error),)) from error
-    if found is None:
-        raise ConfigurationRefused(
-            (f"There is no OPA {opa_binary.OPA_VERSION}: `callbroker opa install` gets it.",),
-        )
-    return found
-
-
-def _remote(settings: Settings) -> RemoteOpa | None:
-    if not settings.opa_url:
-        return None
-    if settings.opa_token_file is None:
-        raise ConfigurationRefused(("opa_url needs opa_token_file.",))
-    return RemoteOpa(
-        url=settings.opa_url,
-        token=settings.opa_token_file.read_text().strip(),
-        ca_file=settings.opa_ca_file,
-    )
-
-
-def _tls(settings: Settings) -> Tls | None:
-    if settings.tls_certificate_file is None or settings.tls_key_file is None:
-        return None
-    try:
-        return Tls(
-            certificate_chain=settings.tls_certificate_file.read_bytes(),
-            private_key=settings.tls_key_file.read_bytes(),
-        )
-    except OSError as error:
-        raise ConfigurationRefused((f"TLS: {error}",)) from error
-
-
-def _node_tls(settings: Settings) -> NodeTls | None:
-    given = settings.sandboxes
-    files = (given.tls_ca_file, given.tls_certificate_file, given.tls_key_file)
-    try:
-        pem = [file.read_bytes() for file in files if file is not None]
-    except OSError as error:
-        raise ConfigurationRefused((f"sandboxes: {error}",)) from error
-    if not pem:
-        return None
-    ca, certificate_chain, private_key = pem
-    return NodeTls(ca=ca, certificate_chain=certificate_chain, private_key=private_key)
-
-
-def _source(settings: Settings, name: str) -> SourceSettings:
-    source = settings.sources[name]
-    token = source.bearer_token
-    headers = {"authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-    return SourceSettings(url=source.url, headers=headers)
-
-
-def _terms(settings: Settings) -> HoldTerms:
-    review = settings.review
-    return HoldTerms(
-        reviewers=review.reviewers,
-        approvals_required=review.approvals_required,
-        decide_within_s=review.decide_within_s,
-        run_within_s=review.run_within_s,
-    )
-
-
-def _workers(hub: WorkerHub) -> list[WorkerView]:
-    return [
-        WorkerView(name=c.name, tools=tuple(sorted(c.tools)), free=c.free, slots=c.slots)
-        for c in hub.connections
-    ]
 
 
 def _without_secrets(url: str) -> str:
