@@ -95,6 +95,7 @@ def run_broker(*, sources: Mapping[str, str], nodes: Sequence[str] = ()) -> Iter
             database=f"sqlite:///{directory}/state/callbroker.db",
             sources={name: config.Source(url=url) for name, url in sources.items()},
             sandboxes=config.Sandboxes(nodes=tuple(nodes)),
+            web=config.Web(listen=""),  # nobody looks
             log_level="error",
         )
         stack.enter_context(_quiet())
