@@ -62,7 +62,7 @@ fmt: set-up-check ## format Python and Rego, and mend what ruff can mend
 	$(OPA) fmt --write $(POLICIES)
 
 bench: set-up-test ## measure sandboxes beside the engine's own cost, as root; takes minutes
-	@exec $(BIN)/python -m tests.benchmarks.sandboxes $(BENCH)
+	@exec $(BIN)/python -m tests.benchmarks $(BENCH)
 
 soak: set-up-test ## kill containers, node and engine at random under many calls, as root; SOAK="--runs 10000"
 	@exec $(BIN)/python -m tests.benchmarks.soak_sandboxes $(SOAK)

@@ -35,6 +35,10 @@ opa = "{opa}"
 log_level = "info"
 log_format = "json"
 
+[web]
+listen = ""
+"""
+NODES = """
 [sandboxes]
 nodes = ["{node}"]
 """
@@ -49,28 +53,28 @@ async def guarded_echo(directory: Path, *, node: str, image: str) -> AsyncIterat
         node: address of the sandbox node.
         image: digest of the echo tool's.
     """
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     state = directory / "state"
     settings = directory / "callbroker.toml"
-    told = SETTINGS.format(address=address, state=state, opa=opa(), node=node)
+    told = (SETTINGS + NODES).format(address=address, state=state, opa=opa(), node=node)
     settings.write_text(told, "utf-8")
     database = f"sqlite:///{state}/callbroker.db"
     token = await asyncio.to_thread(  # it has a loop of its own
         bootstrap.operator_token, config.Settings(state=state, database=database)
     )
     async with contextlib.AsyncExitStack() as stack:
-        broker = _process("broker.command", "serve", CALLBROKER_CONFIG=str(settings))
+        broker = process("broker.command", "serve", CALLBROKER_CONFIG=str(settings))
         await stack.enter_async_context(broker)
-        await _until(lambda: _listens(address))
+        await until(lambda: listens(address))
         operator = stack.enter_context(Operator(address, token))
         worker_token, host, agent = _provide(operator, image)
-        worker = _process(
+        worker = process(
             "tests.benchmarks.echo_worker",
             CALLBROKER_ADDRESS=address,
             CALLBROKER_WORKER_TOKEN=worker_token,
         )
         await stack.enter_async_context(worker)
-        await _until(lambda: operator.workers() > 0)
+        await until(lambda: operator.workers() > 0)
         hosts = await stack.enter_async_context(
             connect(address, host_token=host, agent_token=agent)
         )
@@ -101,8 +105,9 @@ def _provide(operator: Operator, image: str) -> tuple[str, str, str]:
 
 
 @contextlib.asynccontextmanager
-async def _process(module: str, *arguments: str, **variables: str) -> AsyncIterator[None]:
-    process = await asyncio.create_subprocess_exec(
+async def process(module: str, *arguments: str, **variables: str) -> AsyncIterator[None]:
+    """A process of its own, ended after."""
+    started = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *arguments),
         env={**os.environ, **variables},
         stdin=asyncio.subprocess.DEVNULL,
@@ -113,24 +118,27 @@ async def _process(module: str, *arguments: str, **variables: str) -> AsyncItera
         yield
     finally:
         with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
+            started.terminate()
+        await started.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens at now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _listens(address: str) -> bool:
+def listens(address: str) -> bool:
+    """Whether somebody does at this address."""
     host, _, port = address.rpartition(":")
     with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
         return True
     return False
 
 
-async def _until(wanted: Callable[[], bool]) -> None:
+async def until(wanted: Callable[[], bool]) -> None:
+    """Returns when it is so."""
     async with asyncio.timeout(START_DEADLINE_S):
         while not await asyncio.to_thread(wanted):
             await asyncio.sleep(POLL_S)

@@ -1,6 +1,7 @@
 """What a sandboxed call costs, beside what the engine itself costs in the same run.
 
     make bench                                    three minutes, as root: with an engine of its own
+    make bench BENCH=provenance                   what provenance adds to a call; needs no engine
     make bench BENCH="warm cold"                  some rows alone
     CALLBROKER_TEST_ENGINE=unix:///… make bench   on an engine that runs
 
@@ -380,16 +381,12 @@ def _p99(values: Sequence[float]) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * 0.99))]
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Runs the rows that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="ROW")
-    parts = parser.parse_args().parts or list(PARTS)
+    parts = parser.parse_args(arguments).parts or list(PARTS)
     with contextlib.ExitStack() as stack:
         engine = existing() or stack.enter_context(OwnEngine())
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cb-")))
         asyncio.run(measure(engine, parts, directory))
-
-
-if __name__ == "__main__":
-    main()

@@ -81,27 +81,29 @@ class Blocks:
             mask &= fine
         return mask
 
-    def find(self, needle: bytes, where: int, start: int = 0) -> int:
-        """Where all of this stands first, from a place on; -1 where it does not.
+    def find(self, needle: bytes, where: int, start: int = 0, end: int = sys.maxsize) -> int:
+        """Where all of this stands first between two places; -1 where it does not.
 
         Args:
             needle: one byte at least.
             where: of this needle, since the text was last added to.
-            start: the place.
+            start: the place from which on it may begin.
+            end: the place at which it must have ended.
         """
         if where == _ANYWHERE or not where:
-            return self.text.find(needle, start) if where else -1
-        number, last = start // BLOCK_BYTES, len(self.text) // BLOCK_BYTES
+            return self.text.find(needle, start, end) if where else -1
+        end = min(end, len(self.text))
+        number, last = start // BLOCK_BYTES, end // BLOCK_BYTES
         while number <= last:
-            end = number
-            while where >> end % _BLOCKS & 1 and end <= last:
-                end += 1
-            if end > number:
-                begin = max(start, number * BLOCK_BYTES)
-                place = self.text.find(needle, begin, end * BLOCK_BYTES + len(needle) - 1)
+            after = number
+            while where >> after % _BLOCKS & 1 and after <= last:
+                after += 1
+            if after > number:
+                begin, stop = max(start, number * BLOCK_BYTES), after * BLOCK_BYTES
+                place = self.text.find(needle, begin, min(end, stop + len(needle) - 1))
                 if place >= 0:
                     return place
-            number = end + 1
+            number = after + 1
         return -1
 
     def likely(self, needle: bytes) -> Iterator[int]:

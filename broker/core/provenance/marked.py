@@ -35,8 +35,16 @@ class Marked:
 
     def holders(self, needle: bytes) -> Iterator[int]:
         """The numbers of those that have all of this, rising."""
-        for number, _ in self._held(needle):
+        if not needle:
+            return
+        starts, where = self._starts, self._blocks.where(needle)
+        at = self._blocks.find(needle, where)
+        while at >= 0:
+            number = bisect_right(starts, at) - 1
             yield number
+            if number + 1 == len(starts):
+                return
+            at = self._blocks.find(needle, where, starts[number + 1])
 
     def sharers(self, needle: bytes) -> tuple[set[int], bool]:
         """The numbers of those that have this, or a long piece of it; and whether that is all.
@@ -44,7 +52,7 @@ class Marked:
         Not all: so much of it looked alike that it was not looked up to the end.
         """
         if len(needle) < PIECE + STEP:
-            return {number for number, _ in self._held(needle)}, True
+            return set(self.holders(needle)), True
         found: set[int] = set()
         looked_up, past = 0, 0
         for offset in self._blocks.likely(needle):
@@ -53,24 +61,28 @@ class Marked:
             if looked_up == _LOOKED_UP_MAX:
                 return found, False
             looked_up += 1
-            held = list(self._held(needle[offset : offset + PIECE]))
-            if held:
-                found.update(number for number, _ in held)
-                past = offset + self._common(needle, offset, held[0][1]) - PIECE + 1
+            at = self._add_holders(needle[offset : offset + PIECE], found)
+            if at >= 0:
+                past = offset + self._common(needle, offset, at) - PIECE + 1
         return found, True
 
-    def _held(self, needle: bytes) -> Iterator[tuple[int, int]]:
-        """The number of each that has all of this, rising, and where that stands there first."""
-        if not needle:
-            return
-        starts, where = self._starts, self._blocks.where(needle)
-        at = self._blocks.find(needle, where)
-        while at >= 0:
-            number = bisect_right(starts, at) - 1
-            yield number, at
-            if number + 1 == len(starts):
-                return
-            at = self._blocks.find(needle, where, starts[number + 1])
+    def _add_holders(self, piece: bytes, found: set[int]) -> int:
+        """Add the numbers of those that have it, unless they were found before.
+
+        Returns:
+            Where it stands first, be that found before or not; -1 where it does not.
+        """
+        starts, where = self._starts, self._blocks.where(piece)
+        first = self._blocks.find(piece, where)
+        if first < 0:
+            return first
+        number = bisect_right(starts, first) - 1
+        found.add(number)
+        ends = [*starts[1:], len(self._blocks.text)]
+        for other in sorted(set(range(number + 1, len(starts))) - found):
+            if self._blocks.find(piece, where, starts[other], ends[other]) >= 0:
+                found.add(other)
+        return first
 
     def _common(self, needle: bytes, offset: int, at: int) -> int:
         """How much of the needle from here on stands at a place of the whole."""
