@@ -6,6 +6,13 @@ the process has a deadline, its own or one from `core.limits`.
 
 from collections.abc import Callable
 
+from broker.ports.browsing import (
+    AgentSeen,
+    Browsing,
+    LogHead,
+    SessionQuery,
+    SessionSeen,
+)
 from broker.ports.looking import (
     Facts,
 )
@@ -55,7 +62,9 @@ IdFactory = Callable[[], str]
 """A new UUIDv7 (RFC 9562) in its usual text form."""
 
 __all__ = [
+    "AgentSeen",
     "AuditLog",
+    "Browsing",
     "Bundle",
     "CarriedFile",
     "Clock",
@@ -73,6 +82,7 @@ __all__ = [
     "InvocationQuery",
     "KeySeen",
     "Library",
+    "LogHead",
     "Lost",
     "NeverStarted",
     "Outcome",
@@ -84,6 +94,8 @@ __all__ = [
     "Runner",
     "SandboxNodeView",
     "Seen",
+    "SessionQuery",
+    "SessionSeen",
     "Slot",
     "Store",
     "Succeeded",

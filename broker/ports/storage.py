@@ -65,7 +65,11 @@ class HoldQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldHistoryQuery:
-    """Which holds, newest first, before a cursor. Empty fields do not filter."""
+    """Which holds, newest first, before a cursor. Empty fields do not filter.
+
+    Attributes:
+        is_over: only those that are neither PENDING nor APPROVED.
+    """
 
     tool: str = ""
     principal: str = ""
@@ -73,6 +77,7 @@ class HoldHistoryQuery:
     session: str = ""
     invocation: str = ""
     state: HoldState | None = None
+    is_over: bool = False
     page_size: int
     before: str = ""
 

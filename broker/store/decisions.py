@@ -18,6 +18,7 @@ from broker.core.recorded import RecordedDecision, is_decision, recorded_decisio
 from broker.ports import DecisionQuery
 from broker.store import export
 from broker.store import tables as t
+from broker.store.names import name_at
 from broker.store.sql import Database, Row, Statement
 
 CHUNK: Final = 200
@@ -61,7 +62,7 @@ def _decided(
     """Entries of decisions, newest call first, chunk by chunk."""
     parts = query.before.split(" ")
     before, entry = parts if len(parts) == _CURSOR_PARTS else (_before(query.until), "")
-    values: Row = {"since": _name_at(query.since), "limit": CHUNK}
+    values: Row = {"since": name_at("invocations", query.since), "limit": CHUNK}
     if query.tool:
         values["tool"] = query.tool
     while rows := database.rows(
@@ -75,15 +76,7 @@ def _decided(
 
 
 def _before(until: float) -> str:
-    return _name_at(until) if until > 0 else _NEWEST
-
-
-def _name_at(epoch_s: float) -> str:
-    """No call that was asked at this time or later has a smaller name; empty for no time."""
-    if epoch_s <= 0:
-        return ""
-    digits = f"{int(epoch_s * 1000):012x}"
-    return f"invocations/{digits[:8]}-{digits[8:]}"
+    return name_at("invocations", until) if until > 0 else _NEWEST
 
 
 _E = t.audit_entries.c

@@ -1,11 +1,13 @@
 """The statements that `store.reads` asks with."""
 
 import functools
+from collections.abc import Sequence
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam as bound
 
+from broker.core.limits import PAGE_SIZE_MAX
 from broker.store import tables as t
 from broker.store.sql import Statement
 
@@ -82,6 +84,31 @@ HOLD: Final = Statement(sa.select(t.holds).where(t.holds.c.name == bound("name")
 REVIEWS: Final = Statement(
     sa.select(t.reviews).where(t.reviews.c.hold == bound("hold")).order_by(t.reviews.c.id),
 )
+AMONG_SIZES: Final = (1, 8, 64, PAGE_SIZE_MAX)
+"""How many names a statement takes that asks for several: few sizes, so few statements."""
+
+
+def among(names: Sequence[str]) -> tuple[int, dict[str, str]]:
+    """The size of statement that these names need, and its values; "" names nothing."""
+    size = next(size for size in AMONG_SIZES if size >= len(names))
+    padded = [*names, *[""] * (size - len(names))]
+    return size, {f"name_{number}": name for number, name in enumerate(padded)}
+
+
+def is_among(column: sa.Column[str], size: int) -> sa.ColumnElement[bool]:
+    """Whether it is one of the names of `among`."""
+    return column.in_([bound(f"name_{number}") for number in range(size)])
+
+
+@functools.cache
+def reviews_of(size: int) -> Statement:
+    """The reviews of several holds, each hold's oldest first."""
+    columns = t.reviews.c
+    return Statement(
+        sa.select(t.reviews).where(is_among(columns.hold, size)).order_by(columns.id),
+    )
+
+
 ALL_HOLDS: Final = Statement(
     sa.select(t.holds)
     .where(t.holds.c.name > bound("after"))
@@ -189,8 +216,10 @@ def holds(filters: frozenset[str]) -> Statement:
     """A page of holds, newest first; one statement for each of the few ways to filter."""
     columns = t.holds.c
     select = sa.select(t.holds).order_by(columns.name.desc()).limit(bound("limit"))
-    for name in sorted(filters - {"before"}):
+    for name in sorted(filters - {"before", "is_over"}):
         select = select.where(columns[name] == bound(name))
+    if "is_over" in filters:
+        select = select.where(sa.text(f"NOT {t.OPEN_HOLD}"))
     if "before" in filters:
         select = select.where(columns.name < bound("before"))
     return Statement(select)

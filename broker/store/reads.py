@@ -35,7 +35,7 @@ from broker.store.rows import (
     sign_in_of,
     words_of,
 )
-from broker.store.sql import Database
+from broker.store.sql import Database, Row
 
 
 def control(database: Database) -> ControlRows:
@@ -137,8 +137,7 @@ def list_holds(
     """A page of holds, oldest first."""
     statement = q.ALL_HOLDS if query.include_decided else q.PENDING_HOLDS
     values = {"after": query.after, "limit": _page(query.page_size)}
-    rows = database.rows(statement, values)
-    return [(hold_of(row), _reviews(database, row["name"])) for row in rows]
+    return _reviewed(database, database.rows(statement, values))
 
 
 def hold_history(
@@ -154,10 +153,11 @@ def hold_history(
         "invocation": query.invocation,
         "state": query.state.value if query.state else "",
         "before": query.before,
+        "is_over": query.is_over,
     }
     statement = q.holds(frozenset(name for name, value in asked.items() if value))
     rows = database.rows(statement, {**asked, "limit": _page(query.page_size)})
-    return [(hold_of(row), _reviews(database, row["name"])) for row in rows]
+    return _reviewed(database, rows)
 
 
 def find_sign_in(database: Database, digest: bytes) -> SignIn | None:
@@ -277,6 +277,17 @@ def _usage(database: Database, asked: CounterAsked, now: float) -> Usage:
 
 def _reviews(database: Database, hold: str) -> tuple[Review, ...]:
     return tuple(review_of(row) for row in database.rows(q.REVIEWS, {"hold": hold}))
+
+
+def _reviewed(database: Database, rows: Sequence[Row]) -> Sequence[tuple[Hold, tuple[Review, ...]]]:
+    """Holds with their reviews, which are read at once."""
+    if not rows:
+        return []
+    size, names = q.among([row["name"] for row in rows])
+    said: dict[str, list[Review]] = {}
+    for row in database.rows(q.reviews_of(size), names):
+        said.setdefault(row["hold"], []).append(review_of(row))
+    return [(hold_of(row), tuple(said.get(row["name"], ()))) for row in rows]
 
 
 def _page(size: int) -> int:

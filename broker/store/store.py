@@ -17,11 +17,14 @@ from broker.core.calls import Invocation, Session
 from broker.core.control import ControlRows
 from broker.core.errors import StoreUnavailable
 from broker.core.holds import Hold, Review
+from broker.core.labels import Labels
 from broker.core.recorded import RecordedDecision
+from broker.core.review_quality import HoldSeen
 from broker.core.sign_ins import SignIn
 from broker.core.unit import Mandate, Unit
 from broker.ids import UuidFactory
 from broker.ports import (
+    AgentSeen,
     Clock,
     CounterAsked,
     Counts,
@@ -30,10 +33,13 @@ from broker.ports import (
     HoldQuery,
     InvocationQuery,
     KeySeen,
+    LogHead,
     Seen,
+    SessionQuery,
+    SessionSeen,
 )
 from broker.ports.storage import NO_ELDERS
-from broker.store import decisions, export, reads, schema, sqlite
+from broker.store import browsing, decisions, export, reads, schema, sqlite
 from broker.store.heads import Heads
 from broker.store.keys import AuditKeys
 from broker.store.log import Log
@@ -45,7 +51,7 @@ CLOSE_DEADLINE_S: Final = 30.0
 
 
 class SqlStore:
-    """Implements `ports.Store`, `ports.AuditLog` and `ports.RecordedDecisions`."""
+    """Implements `ports.Store`, `.AuditLog`, `.RecordedDecisions` and `.Browsing`."""
 
     def __init__(
         self,
@@ -296,6 +302,32 @@ class SqlStore:
     async def decisions_of(self, invocation: str) -> Sequence[RecordedDecision]:
         """All decisions on one call in order."""
         return await self._readers.ask(decisions.decisions_of, invocation)
+
+    async def list_sessions(self, query: SessionQuery) -> Sequence[SessionSeen]:
+        """A page of sessions."""
+        return await self._readers.ask(browsing.list_sessions, query)
+
+    async def released(self, session: str) -> Mapping[str, Labels]:
+        """What was released to a session's model, in order: the labels by invocation."""
+        return await self._readers.ask(browsing.released, session)
+
+    async def holds_seen(self, *, since: float, holds_max: int) -> Sequence[HoldSeen]:
+        """The newest holds since a time, newest first, with their reviews."""
+        return await self._readers.ask(browsing.holds_seen, since, holds_max)
+
+    async def agents_seen(self, *, calls_max: int) -> Sequence[AgentSeen]:
+        """The agents of the newest calls, by id."""
+        return await self._readers.ask(browsing.agents_seen, calls_max)
+
+    async def log_head(self) -> LogHead | None:
+        """The newest signed head."""
+        return await self._readers.ask(browsing.log_head, self._public_key)
+
+    async def log_entries(
+        self, *, before: int | None, page_size: int
+    ) -> Sequence[Mapping[str, JsonValue]]:
+        """A page of the log, newest first, without contents. See `ports.Browsing`."""
+        return await self._readers.ask(browsing.log_entries, before, page_size)
 
     async def counts(self) -> Counts:
         """What waits and how long the log is."""
