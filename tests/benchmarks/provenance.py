@@ -36,7 +36,7 @@ CLERK = "clerks/bench"
 SCOPE = "letters:file"
 WORDS = "File the letters."
 _TEXT = {"type": "string"}
-LETTER = {
+LETTER: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "required": ["to", "subject", "body", "amount_minor", "account"],
