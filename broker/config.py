@@ -7,9 +7,10 @@ all problems are reported at once. Relative paths are relative to the file's dir
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -110,6 +111,60 @@ class Sandboxes(BaseModel):
             )
 
 
+class Oidc(BaseModel):
+    """The OpenID Connect provider that signs reviewers in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuer: str = Field(
+        description="Exactly as the provider writes it, https://login.example.com. "
+        "A Person is this and the subject, `ISSUER#SUBJECT`.",
+    )
+    client_id: str = Field(
+        min_length=1,
+        description="Who the broker is to the provider, at which its redirect URI is "
+        "{web.url}/sign-in/return.",
+    )
+    client_secret_file: Path | None = Field(
+        default=None, description="File with the client's secret; none for a public client."
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM of who signs the provider's certificate; those of the system unless said.",
+    )
+    scopes: tuple[str, ...] = Field(
+        default=("openid", "profile"), description="Asked for at sign-in."
+    )
+    groups_claim: str = Field(
+        default="groups", description="Claim of the ID token with a person's groups."
+    )
+    groups: Mapping[str, tuple[str, ...]] = Field(
+        description="Groups of reviewers, by what that claim says; everything else counts nothing.",
+    )
+    name_claim: str = Field(
+        default="preferred_username", description="Claim with what a reviewer is called."
+    )
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        parts = urlsplit(self.issuer)
+        if (
+            not parts.hostname
+            or parts.username is not None
+            or parts.query
+            or parts.fragment
+            or not (parts.scheme == "https" or _is_http_here(parts))
+        ):
+            raise ValueError(
+                f"issuer = {self.issuer!r} is no https address; plain http is for loopback alone"
+            )
+        if "openid" not in self.scopes:
+            raise ValueError("scopes: openid is one of them")
+        if not self.groups:
+            raise ValueError("groups: without any, nobody can sign in")
+        return self
+
+
 class Web(BaseModel):
     """The review pages."""
 
@@ -135,11 +190,24 @@ class Web(BaseModel):
     )
     local_reviewer: str = Field(
         default="local-reviewer",
-        description="Whom the one-time link of `serve` signs in, on loopback alone; empty: nobody.",
+        description="Whom the one-time link of `serve` signs in, on loopback alone; empty: nobody. "
+        "With `oidc`, nobody unless said.",
     )
     local_groups: tuple[str, ...] = Field(
         default=(), description="Their groups; those of `review.reviewers` unless said."
     )
+    oidc: Oidc | None = Field(
+        default=None, description="The OpenID Connect provider that signs reviewers in."
+    )
+
+    @property
+    def has_local_link(self) -> bool:
+        """Whether somebody at this machine can sign in by a link, who reaches it nowhere else."""
+        if not self.local_reviewer or not self.listen or not listens_here_alone(self.listen):
+            return False
+        if self.url and not is_loopback(urlsplit(self.url).hostname or ""):
+            return False
+        return self.oidc is None or "local_reviewer" in self.model_fields_set
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -147,6 +215,7 @@ class Web(BaseModel):
             raise ValueError("tls_certificate_file and tls_key_file come together")
         if not self.listen:
             return self
+        self._require_safe_url()
         if not self.listen.rpartition(":")[0] or not self.listen.rpartition(":")[2].isdecimal():
             raise ValueError(f"listen = {self.listen!r} is not an address such as 127.0.0.1:7401")
         if not listens_here_alone(self.listen) and self.tls_certificate_file is None:
@@ -155,6 +224,23 @@ class Web(BaseModel):
                 "tls_certificate_file and tls_key_file",
             )
         return self
+
+    def _require_safe_url(self) -> None:
+        """Browsers show the pages over HTTPS, or on their own machine."""
+        host = self.listen.rpartition(":")[0]
+        if not self.url:
+            if host in {"0.0.0.0", "[::]", "::"}:  # noqa: S104 - to refuse it
+                raise ValueError(f"listen = {self.listen!r} is no name for browsers: say url, too")
+            return
+        parts = urlsplit(self.url)
+        if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
+            raise ValueError(f"url = {self.url!r} has more than https://, a host and a port")
+        if not parts.hostname or not (parts.scheme == "https" or _is_http_here(parts)):
+            raise ValueError(
+                f"url = {self.url!r} is no https address; plain http is for loopback alone"
+            )
+        if self.tls_certificate_file is not None and parts.scheme != "https":
+            raise ValueError(f"url = {self.url!r} is plain http, and the pages are served by TLS")
 
 
 class Settings(BaseSettings):
@@ -325,6 +411,7 @@ def _anchored(settings: Settings, directory: Path) -> Settings:
                 update={
                     "tls_certificate_file": at(settings.web.tls_certificate_file),
                     "tls_key_file": at(settings.web.tls_key_file),
+                    "oidc": _anchored_oidc(settings.web.oidc, at),
                 },
             ),
             "sandboxes": settings.sandboxes.model_copy(
@@ -343,6 +430,13 @@ def _anchored(settings: Settings, directory: Path) -> Settings:
     )
 
 
+def _anchored_oidc(oidc: Oidc | None, at: Callable[[Path | None], Path | None]) -> Oidc | None:
+    if oidc is None:
+        return None
+    files = {"client_secret_file": at(oidc.client_secret_file), "ca_file": at(oidc.ca_file)}
+    return oidc.model_copy(update=files)
+
+
 def _anchored_url(url: str, directory: Path) -> str:
     prefix = "sqlite:///"
     if url.startswith(prefix) and not url.startswith(f"{prefix}/"):
@@ -356,6 +450,10 @@ def _anchored_node(address: str, directory: Path) -> str:
     # A path after two slashes is absolute (gRPC name resolution); ours may be relative to the file.
     path = address.removeprefix(UNIX).removeprefix("//")
     return f"{UNIX}{(directory / path).resolve()}"
+
+
+def _is_http_here(parts: SplitResult) -> bool:
+    return parts.scheme == "http" and is_loopback(parts.hostname or "")
 
 
 def listens_here_alone(address: str) -> bool:

@@ -1,14 +1,16 @@
 """The pages put together: routes, who may open them, and the guard before them all."""
 
+from typing import Any
+
 import structlog
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
-from broker.web import holds, queue, signing_in
+from broker.web import holds, queue, signing_in, step_up
 from broker.web.pages import STATIC, Pages
 from broker.web.parts import WebParts
 from broker.web.security import Guard
@@ -23,6 +25,7 @@ def application(parts: WebParts) -> Starlette:
         *signing_in.routes(parts, pages),
         *queue.routes(parts, pages),
         *holds.routes(parts, pages),
+        *step_up.routes(parts, pages),
         Mount("/static", StaticFiles(directory=STATIC), name="static"),
     ]
 
@@ -36,8 +39,18 @@ def application(parts: WebParts) -> Starlette:
             request, "The broker could not show this; its log says why.", status=500
         )
 
-    return Starlette(
-        routes=routes,
-        middleware=[Middleware(Guard, parts=parts)],
-        exception_handlers={404: missing, 405: missing, Exception: failed},
+    return _Guarded(
+        parts, routes, exception_handlers={404: missing, 405: missing, Exception: failed}
     )
+
+
+class _Guarded(Starlette):
+    """The guard stands before everything, also before the page that says what failed."""
+
+    def __init__(self, parts: WebParts, routes: list[BaseRoute], **given: Any) -> None:
+        self._parts = parts
+        super().__init__(routes=routes, **given)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Everything else, behind the guard."""
+        return Guard(super().build_middleware_stack(), parts=self._parts)

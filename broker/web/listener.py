@@ -1,37 +1,77 @@
 """The pages have an address of their own, so that they can be kept off the agents' network.
 
 The server runs in the broker's loop and takes no signals: the broker starts it last and stops it
-first.
+first. Whoever is slow to ask, or does not take what is answered, is cut off after a while, and so
+holds a connection for no longer; there are only so many of them.
 """
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 GRACE_S: Final = 2
 BACKLOG: Final = 512
+CONNECTIONS_MAX: Final = 1024
+HEAD_BYTES_MAX: Final = 16 * 1024
+_ANSWERING: Final = (h11.SEND_RESPONSE, h11.SEND_BODY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """How long a connection may keep us waiting, seconds.
+
+    Attributes:
+        head_s: from its first byte, or from connecting, until all of a request's head is there.
+        idle_s: between an answer and the next request.
+        write_s: until what was answered begins to be taken again.
+    """
+
+    head_s: float = 10.0
+    idle_s: int = 15
+    write_s: float = 20.0
 
 
 class Listener:
     """Serves an application on one address."""
 
     def __init__(
-        self, app: ASGIApp, *, certificate_file: str | None = None, key_file: str | None = None
+        self,
+        app: ASGIApp,
+        *,
+        certificate_file: str | None = None,
+        key_file: str | None = None,
+        waits: Waits | None = None,
     ) -> None:
+        """Make one; it listens nowhere yet.
+
+        Args:
+            app: what is served.
+            certificate_file: PEM chain, for HTTPS.
+            key_file: PEM key.
+            waits: patience.
+        """
+        patience = waits or Waits()
         config = uvicorn.Config(
             app,
+            http=_impatient(patience),
             lifespan="off",
             ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            limit_concurrency=CONNECTIONS_MAX,
+            timeout_keep_alive=patience.idle_s,
             timeout_graceful_shutdown=GRACE_S,
+            h11_max_incomplete_event_size=HEAD_BYTES_MAX,
             ssl_certfile=certificate_file,
             ssl_keyfile=key_file,
         )
@@ -80,3 +120,59 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Impatient(H11Protocol):
+    """One connection, with a deadline for whatever the other side is to do next."""
+
+    waits: Waits
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self._asking: asyncio.TimerHandle | None = None
+        self._stuck: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.our_state in _ANSWERING:
+            self._asking = _disarm(self._asking)
+        elif self._asking is None:
+            self._await_head()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stuck = self._stuck or self.loop.call_later(self.waits.write_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stuck = _disarm(self._stuck)
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        # What was not taken would keep a connection open that is closed.
+        super().timeout_keep_alive_handler()
+        self._stuck = self._stuck or self.loop.call_later(self.waits.write_s, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._asking, self._stuck = _disarm(self._asking), _disarm(self._stuck)
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self._asking = self.loop.call_later(self.waits.head_s, self.transport.abort)
+
+
+def _disarm(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    """Cancelled; what is there now is nothing."""
+    if timer is not None:
+        timer.cancel()
+    return None
+
+
+def _impatient(patience: Waits) -> type[asyncio.Protocol]:
+    class Impatient(_Impatient):
+        waits = patience
+
+    return Impatient

@@ -2,9 +2,10 @@
 
 import hashlib
 import secrets
+import ssl
 from dataclasses import dataclass
 
-from broker.config import ConfigurationRefused, Web, listens_here_alone
+from broker.config import ConfigurationRefused, Oidc, Web
 from broker.core.calls import Person
 from broker.core.holds import Reviewer
 from broker.events import Events
@@ -14,6 +15,7 @@ from broker.reviews import Handling, HoldViews, Reviews, Together
 from broker.sign_ins import SignIns
 from broker.web.application import application
 from broker.web.listener import Listener
+from broker.web.oidc import Provider, Terms
 from broker.web.parts import Address, LocalLink, WebParts
 from broker.web.security import origin_of
 
@@ -57,7 +59,7 @@ async def open_pages(web: Web, asked: Asked, *, groups: tuple[str, ...]) -> Open
         groups: of the local reviewer, where the settings name none.
 
     Raises:
-        ConfigurationRefused: the address cannot be had.
+        ConfigurationRefused: the address cannot be had, or a file of the settings is not there.
     """
     addresses: list[Address] = []
     local, secret = _local(web, groups, now=asked.clock())
@@ -72,6 +74,7 @@ async def open_pages(web: Web, asked: Asked, *, groups: tuple[str, ...]) -> Open
         address=lambda: addresses[0],
         take_back_s=web.take_back_s,
         local=local,
+        provider=_provider(web.oidc, asked.clock) if web.oidc else None,
     )
     listener = Listener(
         application(parts),
@@ -92,7 +95,7 @@ async def open_pages(web: Web, asked: Asked, *, groups: tuple[str, ...]) -> Open
 
 
 def _local(web: Web, groups: tuple[str, ...], *, now: float) -> tuple[LocalLink | None, str]:
-    if not web.local_reviewer or not listens_here_alone(web.listen):
+    if not web.has_local_link:
         return None, ""
     secret = secrets.token_urlsafe(_LINK_BYTES)
     who = Reviewer(
@@ -102,6 +105,28 @@ def _local(web: Web, groups: tuple[str, ...], *, now: float) -> tuple[LocalLink 
     )
     digest = hashlib.sha256(secret.encode()).digest()
     return LocalLink(reviewer=who, digest=digest, expires_at=now + LINK_LIFE_S), secret
+
+
+def _provider(oidc: Oidc, clock: Clock) -> Provider:
+    secret = ""
+    try:
+        if oidc.client_secret_file is not None:
+            secret = oidc.client_secret_file.read_text(encoding="utf-8").strip()
+        if oidc.ca_file is not None:
+            ssl.create_default_context(cafile=str(oidc.ca_file))
+    except (OSError, ValueError) as error:
+        raise ConfigurationRefused((f"web.oidc: {error}",)) from error
+    terms = Terms(
+        issuer=oidc.issuer,
+        client_id=oidc.client_id,
+        client_secret=secret,
+        scopes=oidc.scopes,
+        groups_claim=oidc.groups_claim,
+        name_claim=oidc.name_claim,
+        groups=oidc.groups,
+        ca_file=oidc.ca_file,
+    )
+    return Provider(terms, clock=clock)
 
 
 def _address(web: Web, *, port: int) -> Address:

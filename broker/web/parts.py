@@ -8,6 +8,10 @@ from broker.events import Events
 from broker.ports import Clock
 from broker.reviews import Handling, HoldViews, Reviews, Together
 from broker.sign_ins import SignIns
+from broker.web.journeys import Journeys
+from broker.web.oidc import Provider
+from broker.web.rates import Rates
+from broker.web.streams import Streams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,10 @@ class WebParts:
         address: where the pages are; asked once they are served.
         take_back_s: for how long an approval can be taken back, seconds.
         local: signs the bearer of the one-time link in; None where there is none.
+        provider: signs people in by OpenID Connect; None where none is set.
+        journeys: visits to the provider.
+        rates: tries to sign in.
+        streams: live pages that are open.
     """
 
     views: HoldViews
@@ -45,6 +53,10 @@ class WebParts:
     address: Callable[[], Address]
     take_back_s: float
     local: "LocalLink | None" = None
+    provider: Provider | None = None
+    journeys: Journeys = field(default_factory=Journeys)
+    rates: Rates = field(default_factory=Rates)
+    streams: Streams = field(default_factory=Streams)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,19 +1,24 @@
 """What every page does first: find out who asks. What goes wrong is a page as well."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Final
+from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from broker.core.errors import BrokerError, Unauthenticated
 from broker.core.sign_ins import SignIn
 from broker.web.pages import Pages
 from broker.web.parts import WebParts
+from broker.web.streams import BoundedStream
 
 Handler = Callable[[Request], Awaitable[Response]]
 Page = Callable[[Request, SignIn], Awaitable[Response]]
 
+SIGN_IN: Final = "/sign-in"
+NOT_SIGNED_IN: Final = "You are not signed in, or no longer."
 STATUSES: Final = {
     "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403,
@@ -24,11 +29,30 @@ STATUSES: Final = {
     "RESOURCE_EXHAUSTED": 429,
     "UNAVAILABLE": 503,
 }
+PATH_CHARACTERS_MAX: Final = 300
+# One slash at the start and no backslash anywhere: no browser reads another host's name in it.
+_OURS: Final = re.compile(r"/(?!/)[A-Za-z0-9_.~/-]*(?:\?[A-Za-z0-9_.~%=&+:-]*)?", re.ASCII)
+_ONLY_AN_ANSWER: Final = frozenset({"/", "/live"})
 
 
 def cookie_name(*, is_secure: bool) -> str:
     """`__Host-` binds a cookie to this very host (RFC 6265bis), and needs HTTPS."""
     return "__Host-callbroker" if is_secure else "callbroker"
+
+
+def cookie(request: Request, name: str) -> str:
+    """The value of a cookie; empty where there is none.
+
+    Also where there are two: another page below the same name, or on another port, has put one
+    beside ours, and which is whose cannot be told.
+    """
+    pairs = (
+        pair.partition("=")
+        for header in request.headers.getlist("cookie")
+        for pair in header.split(";")
+    )
+    found = [value.strip() for key, _, value in pairs if key.strip() == name]
+    return found[0] if len(found) == 1 else ""
 
 
 async def signed_in(request: Request, parts: WebParts) -> SignIn:
@@ -38,7 +62,12 @@ async def signed_in(request: Request, parts: WebParts) -> SignIn:
         Unauthenticated: nobody's who is signed in.
     """
     name = cookie_name(is_secure=parts.address().is_secure)
-    return await parts.sign_ins.find(request.cookies.get(name, ""))
+    return await parts.sign_ins.find(cookie(request, name))
+
+
+def own_path(path: str) -> str:
+    """A page of ours to go on to; the first one where it is not surely ours."""
+    return path if len(path) <= PATH_CHARACTERS_MAX and _OURS.fullmatch(path) else "/"
 
 
 def for_reviewers(parts: WebParts, pages: Pages, page: Page) -> Handler:
@@ -48,14 +77,33 @@ def for_reviewers(parts: WebParts, pages: Pages, page: Page) -> Handler:
         try:
             sign_in = await signed_in(request, parts)
         except Unauthenticated:
-            if request.method == "GET" and "hx-request" not in request.headers:
-                return RedirectResponse("/sign-in", status_code=303)
-            return pages.problem(request, "You are not signed in, or no longer.", status=401)
+            if request.method in {"GET", "HEAD"} and "hx-request" not in request.headers:
+                return RedirectResponse(_where_to_sign_in(request), status_code=303)
+            return pages.problem(request, NOT_SIGNED_IN, status=401)
+        except BrokerError as error:
+            return pages.problem(request, str(error), status=STATUSES.get(error.code, 500))
         try:
-            return await page(request, sign_in)
+            answer = await page(request, sign_in)
         except BrokerError as error:
             return pages.problem(
                 request, str(error), status=STATUSES.get(error.code, 500), sign_in=sign_in
             )
+        if isinstance(answer, StreamingResponse):
+            return BoundedStream(
+                answer,
+                streams=parts.streams,
+                who=sign_in.digest,
+                is_good=lambda: parts.sign_ins.recheck(sign_in),
+            )
+        return answer
 
     return handler
+
+
+def _where_to_sign_in(request: Request) -> str:
+    path = request.url.path
+    if path in _ONLY_AN_ANSWER:
+        return SIGN_IN
+    query = f"?{request.url.query}" if request.url.query else ""
+    wanted = own_path(path + query)
+    return SIGN_IN if wanted == "/" else f"{SIGN_IN}?next={quote(wanted, safe='/')}"

@@ -37,8 +37,13 @@ async def test_nobody_who_is_not_signed_in_is_shown_anything(tmp_path):
     async with site(tmp_path) as s:
         waiting = await s.waiting()
         async with s.browser() as browser:
-            for path in ("/", f"/{waiting.name}", "/live"):
+            asked = {
+                "/": "/sign-in",
+                "/live": "/sign-in",
+                f"/{waiting.name}": f"/sign-in?next=/{waiting.name}",
+            }
+            for path, door in asked.items():
                 answer = await browser.get(path)
-                assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+                assert (answer.status_code, answer.headers["location"]) == (303, door)
             sent = await browser.post(f"/{waiting.name}/reject", data={"reason": "x", "etag": "1"})
             assert sent.status_code == 401
