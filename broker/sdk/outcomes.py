@@ -5,13 +5,14 @@ nothing ran. Failed means that nothing took effect. Held waits for a person or, 
 the tool; it alone is not an end. Unknown may have taken effect and is never repeated.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from broker.sdk.encoding import from_json
 from broker.sdk.errors import Defect
 from broker.sdk.files import artefact_from
+from broker.sdk.narrowed import difference
 from broker.sdk.values import Artefact
 from broker.v1 import types_pb2
 
@@ -55,6 +56,8 @@ class Record:
         result_withheld: True where there is a result that the caller may not see.
         digest: of tool and arguments, as decided on.
         artefacts: files that the tool left; `session.read` and `session.save` get them.
+        arguments: what it is, or was, carried out with.
+        asked: the arguments as they were asked, where a reviewer made less of them; else None.
     """
 
     name: str
@@ -70,6 +73,15 @@ class Record:
     request_id: str = ""
     digest: str = ""
     artefacts: tuple[Artefact, ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    asked: Mapping[str, Any] | None = None
+
+    def _told(self, text: str, *, is_approved: bool = True) -> str:
+        """The text; before it what a reviewer made less, where one did."""
+        if self.asked is None:
+            return text
+        done = "approved less than was asked" if is_approved else "made this less than was asked"
+        return f"A reviewer {done}: {difference(self.asked, self.arguments)}.\n{text}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +91,12 @@ class Succeeded(Record):
     def for_model(self) -> str:
         """The result as JSON, or that it is withheld; and the names of files that it left."""
         if self.result_withheld:
-            return "Succeeded. The result is withheld; do not ask for it again."
+            return self._told("Succeeded. The result is withheld; do not ask for it again.")
         told = [self.result_json or "Succeeded. There is no result."]
         told += [f"File {a.name}: {a.file_name}, {a.size} bytes." for a in self.artefacts]
         if self.code:  # there is a result, and something beside it was kept back
             told.append(_sentence(self.message))
-        return "\n".join(told)
+        return self._told("\n".join(told))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +119,7 @@ class Failed(Record):
     def for_model(self) -> str:
         """The tool's own words."""
         told = self.message or "The tool could not do it."
-        return f"Failed: {_sentence(told)} Nothing took effect."
+        return self._told(f"Failed: {_sentence(told)} Nothing took effect.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +128,7 @@ class Unknown(Record):
 
     def for_model(self) -> str:
         """That nobody knows, and not to repeat it."""
-        return (
+        return self._told(
             "Unknown: this may have happened, and it is not known whether it did. "
             "Do not repeat it; tell the user that a person will look."
         )
@@ -132,14 +144,15 @@ class Held(Record):
     def for_model(self) -> str:
         """That it waits, and not to ask again."""
         if self.state == "RUNNING":
-            return (
+            return self._told(
                 "Running: this has begun and has not ended yet. "
                 "Do not ask for it again; tell the user."
             )
         told = self.message or "A person decides."
-        return (
+        return self._told(
             f"Held: {_sentence(told)} It has not run. "
-            "Do not ask for it again; tell the user that it waits for a person."
+            "Do not ask for it again; tell the user that it waits for a person.",
+            is_approved=False,
         )
 
 
@@ -244,6 +257,14 @@ def _fields(invocation: types_pb2.Invocation) -> dict[str, Any]:
         raise Defect(
             f"{invocation.name} succeeded, but its result is not JSON; do not repeat it."
         ) from broken
+    try:
+        arguments = from_json(invocation.arguments_json or b"{}")
+        asked_json = invocation.asked_arguments_json
+        asked = from_json(asked_json) if asked_json else None
+    except ValueError as broken:
+        raise Defect(
+            f"{invocation.name} is {_state_name(invocation.state)}, but its arguments are not JSON."
+        ) from broken
     return {
         "name": invocation.name,
         "tool": invocation.tool,
@@ -260,6 +281,8 @@ def _fields(invocation: types_pb2.Invocation) -> dict[str, Any]:
         "request_id": invocation.request_id,
         "digest": invocation.digest,
         "artefacts": tuple(artefact_from(message) for message in invocation.artefacts),
+        "arguments": arguments,
+        "asked": asked,
     }
 
 

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from broker.sdk.encoding import from_json, to_json
 from broker.sdk.errors import IllegalTransition, MalformedRequest, NotFound, RequestIdReused
+from broker.sdk.narrowed import put
 from broker.sdk.script_files import MADE_BY_AGENT, ScriptedFiles, uploaded
 from broker.v1 import broker_pb2, host_pb2, types_pb2
 
@@ -29,6 +30,7 @@ class Step:
         state: where it ends, or HELD.
         result: JSON value, or a function of the arguments that returns one.
         files: what it leaves, by file name.
+        less: what a reviewer put in place of what was asked, by JSON Pointer.
         then: where a held call goes once somebody waits for it; None keeps it waiting.
     """
 
@@ -37,6 +39,7 @@ class Step:
     message: str = ""
     result: Any | Callable[[dict[str, Any]], Any] = None
     files: Mapping[str, bytes] = field(default_factory=dict)
+    less: Mapping[str, Any] = field(default_factory=dict)
     then: "Step | None" = None
 
 
@@ -53,6 +56,7 @@ class ScriptedCall:
 @dataclass(slots=True)
 class _Known:
     invocation: types_pb2.Invocation
+    asked: dict[str, Any]
     arguments: dict[str, Any]
     files: ScriptedFiles
     then: Step | None = None
@@ -113,10 +117,10 @@ class Script:
         yield from self.files.read(wanted.session, wanted.name)
 
     def watch(self, name: str) -> Generator[types_pb2.Invocation, None, None]:
-        """The call now and, if its script goes on, then; ends early where it only waits."""
+        """The call now and, as far as its script goes on, then; ends early where it only waits."""
         known = self._find(name)
         yield _copy(known)
-        if known.then is not None:
+        while known.then is not None:
             self.settle(name, known.then)
             yield _copy(known)
 
@@ -194,7 +198,7 @@ class Script:
         if known is None:
             known = self._first(request, arguments)
             self._by_request[key] = self._by_name[known.invocation.name] = known
-        elif known.invocation.tool != request.tool or _differ(known.arguments, arguments):
+        elif known.invocation.tool != request.tool or _differ(known.asked, arguments):
             raise RequestIdReused("This request id names another call of this session.")
         if request.HasField("hold_wait") and known.then is not None:
             self.settle(known.invocation.name, known.then)
@@ -234,7 +238,7 @@ class Script:
             tool=request.tool,
             arguments_json=request.arguments_json,
         )
-        known = _Known(invocation, arguments, self.files)
+        known = _Known(invocation, arguments, arguments, self.files)
         steps = self.steps.get(request.tool)
         if not steps:
             code, message = _TOOL_UNAVAILABLE
@@ -274,6 +278,10 @@ def _enter(known: _Known, step: Step) -> None:
     invocation.code = step.code
     invocation.message = step.message
     del invocation.reasons[:]
+    if step.less:
+        known.arguments = put(known.arguments, step.less)
+        invocation.asked_arguments_json = to_json(known.asked, what="the arguments")
+        invocation.arguments_json = to_json(known.arguments, what="the narrowed arguments")
     if step.code and step.state in {State.STATE_DENIED, State.STATE_HELD}:
         invocation.reasons.add(code=step.code, message=step.message)
     if step.state == State.STATE_SUCCEEDED:

@@ -25,6 +25,7 @@ __all__ = [
     "Step",
     "failed",
     "invoke_tool",
+    "narrowed",
     "refused",
     "rejected",
     "succeeded",
@@ -40,6 +41,23 @@ def succeeded(result: Any = None, *, files: Mapping[str, bytes] | None = None) -
         files: what it leaves, by file name.
     """
     return Step(state=State.STATE_SUCCEEDED, result=result, files=files or {})
+
+
+def narrowed(
+    less: Mapping[str, Any], result: Any = None, *, then: Step | None = None, message: str = ""
+) -> Step:
+    """A reviewer makes it less than was asked, and says yes to that: it runs so.
+
+    Args:
+        less: new values by JSON Pointer into the arguments, such as `{"/amount_minor": 4000}`.
+        result: as of `succeeded`; a function is given the arguments that run.
+        then: in place of a result, what becomes of it once it waits again for a yes to exactly
+            that, as it does with a broker.
+        message: what the rule says meanwhile.
+    """
+    if then is None:
+        return Step(state=State.STATE_SUCCEEDED, result=result, less=less)
+    return Step(state=State.STATE_HELD, code="NARROWED", message=message, less=less, then=then)
 
 
 def refused(code: str, message: str) -> Step:

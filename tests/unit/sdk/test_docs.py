@@ -31,7 +31,7 @@ async def test_the_pages_own_tests_pass(page: ModuleType, tmp_path: Path) -> Non
     tests: list[Callable[..., Any]] = [
         value for name, value in vars(page).items() if name.startswith("test_")
     ]
-    assert len(tests) == 5
+    assert len(tests) == 6
     for test in tests:
         given = {"tmp_path": tmp_path} if "tmp_path" in inspect.signature(test).parameters else {}
         if inspect.isawaitable(run := test(**given)):
