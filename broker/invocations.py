@@ -33,10 +33,10 @@ class Invocations:
         """One of this agent's invocations.
 
         Raises:
-            NotFound: absent, or another agent's.
+            NotFound: absent, another agent's, or what the broker itself asked beforehand.
         """
         invocation = await self._store.find_invocation(name)
-        if invocation is None or invocation.agent != agent.subject:
+        if invocation is None or invocation.agent != agent.subject or invocation.is_preview:
             raise NotFound(_NO_INVOCATION)
         return invocation
 

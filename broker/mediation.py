@@ -17,6 +17,7 @@ from broker.enforcer.committing import Committer
 from broker.enforcer.deciding import Decider
 from broker.enforcer.ending import STORE_RETRY_S, Endings
 from broker.enforcer.narrowing import Narrowing
+from broker.enforcer.previewing import Previewing
 from broker.enforcer.recovery import Recovery
 from broker.enforcer.resuming import Resuming
 from broker.enforcer.shadowing import Shadowing
@@ -109,9 +110,11 @@ def mediation(parts: Parts) -> Mediation:
         ids=ids,
         owner=parts.owner,
     )
+    previewing = Previewing(decider=decider, committer=committer, clock=clock, ids=ids)
     resuming = Resuming(
         decider=decider,
         committer=committer,
+        previewing=previewing,
         invocations=invocations,
         own=own,
         turns=turns,
@@ -126,6 +129,7 @@ def mediation(parts: Parts) -> Mediation:
         owner=parts.owner,
         offered=parts.offered,
     )
+    narrowing = Narrowing(decider=decider, committer=committer, previewing=previewing, store=store)
     views = HoldViews(store=store, control=control, events=events)
     docket = Docket(store=store, events=events, clock=clock)
     reviews = Reviews(views=views, docket=docket, own=own, take_up=resuming.take_up_soon)
@@ -141,6 +145,7 @@ def mediation(parts: Parts) -> Mediation:
             invocations=invocations,
             own=own,
             turns=turns,
+            previewing=previewing,
             shadowing=shadowing,
             store=store,
             control=control,
@@ -163,7 +168,7 @@ def mediation(parts: Parts) -> Mediation:
         handling=Handling(
             views=views,
             docket=docket,
-            narrow=Narrowing(decider=decider, committer=committer, store=store).narrow,
+            narrow=narrowing.narrow,
             own=own,
         ),
         together=Together(reviews=reviews, docket=docket),

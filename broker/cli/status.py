@@ -13,7 +13,7 @@ from broker.cli.options import AsJson, group
 from broker.cli.screen import Around, around, labelled, ours, say, theirs
 from broker.cli.times import epoch, length
 from broker.cli.trial_picture import observation_line, shadow_line
-from broker.v1.admin_pb2 import GetStatusRequest, GetStatusResponse, SandboxNodeStatus
+from broker.v1.admin_pb2 import GetStatusRequest, GetStatusResponse, SandboxNodeStatus, WorkerStatus
 
 _INDENT = 9
 
@@ -106,12 +106,17 @@ def _workers(told: GetStatusResponse) -> Text:
         return ours("none")
     if not told.workers:
         return ours("none, so nothing can be carried out", "yellow")
-    return ours("; ").join(
-        [
-            theirs(f"{short(w.name)} {', '.join(w.tools)} ({w.free} of {w.slots} slots free)")
-            for w in told.workers
-        ]
-    )
+    return ours("; ").join([_worker(worker) for worker in told.workers])
+
+
+def _worker(told: WorkerStatus) -> Text:
+    """One that leaves reviewers without what the manifest promises them is to be mended."""
+    text = theirs(f"{short(told.name)} {', '.join(told.tools)}")
+    text += ours(f" ({told.free} of {told.slots} slots free)")
+    if told.tools_without_preview:
+        text += ours(", no preview of ", "yellow")
+        text += theirs(", ".join(told.tools_without_preview))
+    return text
 
 
 def _node(node: SandboxNodeStatus) -> Text:

@@ -225,3 +225,11 @@ class Invocation:
     created_at: float
     updated_at: float
     etag: int = 1
+
+    @property
+    def is_preview(self) -> bool:
+        """The broker itself asked, before a call of the agent's (`core.previews`).
+
+        Its own name is its request id: no agent knows a name before there is a call of it.
+        """
+        return self.request_id == self.name

@@ -26,12 +26,15 @@ class RegisteredTool:
     Attributes:
         output: what a result may carry beside the other tools (`core.stores`). This counts, never
             the manifest's own word.
+        preview: the tool that says what a call would change, where it has one. It is in no list of
+            tools, so that nobody but the broker can call it.
     """
 
     manifest: ToolManifest
     output: Output
     arguments: Validator
     result: Validator | None
+    preview: "RegisteredTool | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from broker.core.errors import Defect
 from broker.core.freezes import Freeze, FreezeKind
 from broker.core.manifest import ToolManifest, parse
 from broker.core.observing_rows import OBSERVATION, observations_in
+from broker.core.preview_tools import preview_tool
 from broker.core.schemas import Validator
 from broker.core.scopes import Grant, Scope
 from broker.core.shadow_rows import SHADOW, shadow_in
@@ -113,11 +114,13 @@ def compiled(manifest: ToolManifest) -> RegisteredTool:
     Raises:
         SchemaRefused: a schema does not compile.
     """
+    arguments = Validator(manifest.arguments)
     return RegisteredTool(
         manifest=manifest,
         output=effective_output(manifest, writers((manifest,))),
-        arguments=Validator(manifest.arguments),
+        arguments=arguments,
         result=None if manifest.result is None else Validator(manifest.result),
+        preview=preview_tool(manifest, arguments),
     )
 
 

@@ -14,6 +14,7 @@ BrokerError
 │   ├── PolicyUnavailable       UNAVAILABLE
 │   ├── StoreUnavailable        UNAVAILABLE
 │   └── RunnerUnavailable       UNAVAILABLE
+│       └── NoPreview           UNAVAILABLE          told to reviewers alone
 ├── OutcomeUnstored             UNKNOWN              it ran, or may have; do not retry
 └── Defect                      INTERNAL             an invariant broke; details go to the log only
 
@@ -118,6 +119,12 @@ class RunnerUnavailable(DependencyError):
     """Nobody is there to carry the call out."""
 
     reason = "RUNNER_UNAVAILABLE"
+
+
+class NoPreview(RunnerUnavailable):
+    """The tool's workers do not offer the preview that its manifest names."""
+
+    reason = "NO_PREVIEW"
 
 
 class OutcomeUnstored(BrokerError):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from broker.core.calls import Invocation
+from broker.core.previews import previewed
 
 
 class FreezeKind(enum.StrEnum):
@@ -45,9 +46,9 @@ def covering(
     session: str,
     now: float,
 ) -> Freeze | None:
-    """The first unexpired freeze that covers this call, or None."""
+    """The first unexpired freeze that covers this call, or None. A tool's covers its preview."""
     subjects = {
-        FreezeKind.TOOL: tool,
+        FreezeKind.TOOL: previewed(tool),
         FreezeKind.AGENT: agent,
         FreezeKind.PRINCIPAL: principal,
         FreezeKind.SESSION: session,

@@ -67,6 +67,10 @@ LATE_ANSWERS_MAX: Final = 8  # kept as evidence of one call
 # Waiting. Every await that leaves the process has one of these, or a manifest's own, smaller one.
 FACT_DEADLINE_S: Final = 0.5
 FACT_DEADLINE_S_MAX: Final = 10.0
+PREVIEW_DEADLINE_S: Final = 2.0
+PREVIEW_DEADLINE_S_MAX: Final = 10.0  # whoever asked for the call waits meanwhile
+PREVIEW_PLACE_WAIT_S: Final = 0.5  # for a place at a worker
+PREVIEW_RETRY_S: Final = 10.0  # of an approved call whose preview cannot be asked
 POLICY_DEADLINE_S: Final = 2.0  # two hundred at once on two processors while another policy starts
 POLICY_READY_S: Final = 20.0
 EXPLANATION_DEADLINE_S: Final = 45.0

@@ -15,6 +15,7 @@ from broker.core.canonical import canonical_bytes
 from broker.core.known import CALLER_MEMBERS, EACH, RESERVED
 from broker.core.limits import EXCLUSIVE_KEYS_MAX, MANIFEST_BYTES_MAX
 from broker.core.pointers import Missing, Pointer, Reference
+from broker.core.previews import PREVIEW_SUFFIX
 from broker.core.sandbox_section import section_findings
 from broker.core.schema_paths import declares, described, requires, types_of
 
@@ -209,11 +210,23 @@ def _execution(document: _Document) -> Iterator[str]:
         there = " or ".join(_AVAILABLE_RUNNERS)
         yield f"/runner: {runner} is not available yet; write {there}"
     yield from section_findings(document)
+    yield from _preview(document, runner)
     behaviour = document.get("behaviour", {})
     if behaviour.get("read_only") and behaviour.get("destructive"):
         yield "/behaviour: say either read_only or destructive: what only reads destroys nothing"
     if behaviour.get("read_only") and document.get("stores", {}).get("writes"):
         yield "/stores/writes: a tool that is read_only writes no store: correct one of the two"
+
+
+def _preview(document: _Document, runner: str) -> Iterator[str]:
+    if document["name"].endswith(PREVIEW_SUFFIX):
+        yield f"/name: choose another name: what ends in {PREVIEW_SUFFIX} is a tool's preview"
+    if "preview" not in document.get("review", {}):
+        return
+    if runner != _RUNNER:
+        yield "/review/preview: leave it out: only workers tell beforehand what would change"
+    if document.get("behaviour", {}).get("read_only"):
+        yield "/review/preview: leave it out: a tool that is read_only changes nothing"
 
 
 def _pairs(at: str, pairs: Mapping[str, str], document: _Document) -> Iterator[str]:

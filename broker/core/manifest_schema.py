@@ -16,6 +16,7 @@ from broker.core.limits import (
     FACTS_MAX,
     INTEGER_MAX,
     NAME_CHARACTERS_MAX,
+    PREVIEW_DEADLINE_S_MAX,
     SCOPES_MAX,
     STORES_MAX,
     TOOL_DEADLINE_S_MAX,
@@ -279,7 +280,7 @@ _REVIEW: Final = closed(
             "additionalProperties": {"enum": ["smaller", "subset"]},
         },
         "preview": closed(
-            {"deadline_s": deadline("Seconds.", TOOL_DEADLINE_S_MAX)},
+            {"deadline_s": deadline("Seconds; 2 unless said.", PREVIEW_DEADLINE_S_MAX)},
             about="The worker tells beforehand what would change.",
         ),
     },

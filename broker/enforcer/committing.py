@@ -13,6 +13,7 @@ from broker.core.errors import OutcomeUnstored, StoreUnavailable
 from broker.core.labels import BEST
 from broker.core.lifecycle import InvocationState
 from broker.core.plan import Run
+from broker.core.previews import PREVIEW_SUFFIX
 from broker.core.unit import Conflict, ConflictOn
 from broker.enforcer.carrying import Carrier
 from broker.enforcer.deciding import Considered
@@ -142,11 +143,10 @@ class Committer:
         if not isinstance(plan, Run) or considered.tool is None:
             return None
         manifest = considered.tool.manifest
-        return await self.runner.reserve(
-            manifest,
-            profile=plan.profile.digest,
-            wait_s=RUNNER_WAIT_S if manifest.sandbox is None else SANDBOX_WAIT_S,
-        )
+        wait_s = RUNNER_WAIT_S if manifest.sandbox is None else SANDBOX_WAIT_S
+        if manifest.name.endswith(PREVIEW_SUFFIX):
+            wait_s = limits.PREVIEW_PLACE_WAIT_S
+        return await self.runner.reserve(manifest, profile=plan.profile.digest, wait_s=wait_s)
 
     async def _commit(self, recording: Recording) -> None:
         try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from broker.core.arguments import JsonValue
+from broker.core.calls import Invocation
 from broker.core.control import RegisteredTool
 from broker.core.inspection import (
     RESULT_INVALID,
@@ -22,6 +23,7 @@ from broker.core.inspection import (
 from broker.core.labels import Labels
 from broker.core.lifecycle import InvocationState
 from broker.core.plan import Run
+from broker.core.previews import PREVIEW_LOST, PREVIEW_SUFFIX
 from broker.ports import CarriedFile, Failed, Lost, NeverStarted, Outcome, Succeeded
 
 _log = structlog.get_logger(__name__)
@@ -64,6 +66,22 @@ INTERRUPTED = Ended(
 )
 
 
+PREVIEW_INTERRUPTED = Ended(
+    state=InvocationState.FAILED,
+    code=PREVIEW_LOST,
+    message="The tool did not say what the call would change.",
+    why="the broker stopped while the tool was asked",
+)
+
+
+def interrupted(invocation: Invocation) -> Ended:
+    """What becomes of a call that was under way when its broker stopped.
+
+    What only asks beforehand has changed nothing: nobody need look.
+    """
+    return PREVIEW_INTERRUPTED if invocation.is_preview else INTERRUPTED
+
+
 def conclude(outcome: Outcome, tool: RegisteredTool, plan: Run, labels: Labels) -> Ended:
     """What an outcome makes of an invocation.
 
@@ -94,7 +112,8 @@ def _concluded(outcome: Outcome, tool: RegisteredTool, plan: Run) -> Ended:
             code, message = failure(code, message)
             return Ended(state=InvocationState.FAILED, code=code, message=message)
         case Lost(why=why):
-            return replace(INTERRUPTED, why=why)
+            is_preview = tool.manifest.name.endswith(PREVIEW_SUFFIX)
+            return replace(PREVIEW_INTERRUPTED if is_preview else INTERRUPTED, why=why)
         case NeverStarted(why=why):
             return replace(NEVER_HANDED_OVER, why=why)
 

@@ -37,7 +37,7 @@ from broker.core.lifecycle import InvocationState
 from broker.core.manifest import ToolManifest
 from broker.core.observing import observed
 from broker.core.plan import Plan, make_plan
-from broker.core.previews import Preview
+from broker.core.previews import Preview, previewed
 from broker.core.profiles import OfferedProfile
 from broker.core.question import question
 from broker.core.scopes import EffectiveScope, effective, held_by
@@ -134,6 +134,7 @@ class Decider:
         hold: Hold | None = None,
         refusal: Verdict | None = None,
         also: Sequence[Verdict] = (),
+        is_preview: bool = False,
     ) -> Considered:
         """One pass through the stages.
 
@@ -143,6 +144,7 @@ class Decider:
             hold: the approved hold that is taken up again, if one is.
             refusal: why it could not be frozen as it was meant.
             also: verdicts that count besides those of the stages.
+            is_preview: the broker itself asks a tool beforehand; nobody else finds that one.
 
         Raises:
             DependencyError: a part cannot be asked; nothing was decided.
@@ -151,7 +153,9 @@ class Decider:
         if refusal is not None:
             # Before the tool is looked up: what it names says nothing of which tools there are.
             return Considered(control=control, tool=None, plan=make_plan(settle((refusal,))))
-        tool = control.tools.get(call.tool)
+        tool = control.tools.get(previewed(call.tool) if is_preview else call.tool)
+        if is_preview:
+            tool = tool.preview if tool else None
         scopes = effective_scopes(control, caller, now=self.clock())
         screened = screen(
             call,

@@ -213,9 +213,10 @@ def _end_changes(before: Invocation, after: Invocation) -> tuple[Change, ...]:
 def _released(after: Invocation, ended: Ended, left: Left) -> tuple[Change, ...]:
     """What the session's model gets to read: remembered before it is released.
 
-    A file that is no text cannot be remembered by its values, and so counts as lost.
+    A file that is no text cannot be remembered by its values, and so counts as lost. A preview is
+    for reviewers: no model gets to read it.
     """
-    if ended.labels is None:
+    if ended.labels is None or after.is_preview:
         return ()
     told: list[JsonValue] = []
     if after.result is not None:

@@ -15,10 +15,12 @@ from broker.core.decision import STAGE_SETTLE, Effect, Verdict, settle
 from broker.core.errors import Defect, RequestIdReused
 from broker.core.lifecycle import InvocationState
 from broker.core.plan import make_plan
+from broker.core.previews import Preview
 from broker.core.unit import Conflict, ConflictOn
 from broker.enforcer.committing import Committer, Patience, Recorded
 from broker.enforcer.deciding import Decider, effective_scopes
 from broker.enforcer.freezing import Frozen, freeze_call
+from broker.enforcer.previewing import Previewing, Wanted, must_be_asked
 from broker.enforcer.recording import record_new
 from broker.enforcer.shadowing import Shadowing
 from broker.enforcer.turns import Turns
@@ -45,6 +47,7 @@ class Enforcer:
         invocations: Invocations,
         own: OwnWork,
         turns: Turns,
+        previewing: Previewing,
         shadowing: Shadowing,
         store: Store,
         control: Callable[[], Control],
@@ -56,6 +59,7 @@ class Enforcer:
         self._invocations = invocations
         self._own = own
         self._turns = turns
+        self._previewing = previewing
         self._shadowing = shadowing
         self._store = store
         self._control = control
@@ -122,8 +126,14 @@ class Enforcer:
         known = await self._store.find_request(caller.session.name, call.request_id)
         if known is not None:
             return await self._same(known, frozen)
-        async with self._turns.of(self._decider.contended(call, caller)):
-            recorded = await self._decide_and_record(frozen, caller, asked_at)
+        name, preview = f"invocations/{self._ids()}", None
+        while True:
+            async with self._turns.of(self._decider.contended(call, caller)):
+                recorded = await self._decide_and_record(name, frozen, caller, asked_at, preview)
+            if not isinstance(recorded, Wanted):
+                break
+            # A tool runs now: nobody else's turn waits for that.
+            preview = await self._previewing.ask(call, caller, of=name)
         if recorded is not None:
             self._shadowing.offer(recorded.recording.invocation, recorded.considered)
             return await self._committer.follow(recorded, caller)
@@ -134,15 +144,17 @@ class Enforcer:
 
     async def _decide_and_record(
         self,
+        name: str,
         frozen: Frozen,
         caller: Caller,
         asked_at: float,
-    ) -> Recorded | None:
+        preview: Preview | None,
+    ) -> Recorded | Wanted | None:
         """Stages 1 to 9, again while what was read has moved, for as long as patience lasts.
 
         None: another request with this id was recorded first.
         """
-        call, name = frozen.call, f"invocations/{self._ids()}"
+        call = frozen.call
         patience = Patience()
         while True:
             is_pinned = patience.is_left  # a refusal at the end needs nothing to stand still
@@ -152,6 +164,10 @@ class Enforcer:
             if not is_pinned:
                 decision = settle((*considered.plan.decision.verdicts, _CONTENDED))
                 considered = replace(considered, plan=make_plan(decision))
+            if must_be_asked(considered):
+                if preview is None:
+                    return Wanted()
+                considered = replace(considered, preview=preview)
             make = functools.partial(
                 record_new, name, call, caller, considered, is_pinned=is_pinned
             )
@@ -168,7 +184,8 @@ class Enforcer:
     async def _same(self, known: Invocation, frozen: Frozen) -> Invocation:
         # What its handles stood for then, or nothing yet.
         asked = known.asked or known.call
-        if asked.digest not in {frozen.call.digest, frozen.asked_digest}:
+        is_same = asked.digest in {frozen.call.digest, frozen.asked_digest}
+        if known.is_preview or not is_same:
             raise RequestIdReused(
                 "This request id was used for another call of this session.",
                 metadata={"request_id": frozen.call.request_id},

@@ -58,6 +58,7 @@ def entries_of(
                     "codes": [r.code for r in hold.requirements],
                     "facts": hold.facts_digest,
                     "decide_by": hold.decide_by,
+                    **_previewed(hold),
                 },
             ),
         )
@@ -79,6 +80,18 @@ def entries_of(
             ),
         )
     return tuple(entries)
+
+
+def _previewed(hold: Hold) -> Mapping[str, JsonValue]:
+    """What an approval is bound to besides; or why the tool said nothing."""
+    preview = hold.preview
+    if preview is None:
+        return {}
+    return {
+        "preview": preview.digest,
+        "preview_invocation": preview.invocation,
+        "preview_error": preview.error,
+    }
 
 
 def _isolation(plan: Plan) -> Mapping[str, JsonValue]:

@@ -93,7 +93,10 @@ async def _released(store: Store, session: str, names: tuple[str, ...]) -> Mappi
     return {
         one.name: one.result
         for one in found
-        if one is not None and one.session == session and one.result is not None
+        if one is not None
+        and one.session == session
+        and one.result is not None
+        and not one.is_preview
     }
 
 

@@ -22,6 +22,7 @@ from broker.core.unit import Conflict, ConflictOn, Unit
 from broker.enforcer.committing import Committer, Patience, Recorded
 from broker.enforcer.deciding import Considered, Decider
 from broker.enforcer.entries import Stamp
+from broker.enforcer.previewing import Previewing, must_be_asked
 from broker.enforcer.recording import Recording, record_narrowed
 from broker.ports import Store
 from broker.sessions import OPEN
@@ -54,6 +55,7 @@ class Narrowing:
 
     decider: Decider
     committer: Committer
+    previewing: Previewing
     store: Store
 
     async def narrow(
@@ -103,7 +105,7 @@ class Narrowing:
         return recorded.recording.invocation.hold
 
     async def _record(self, narrowed: Narrowed, caller: Caller) -> Recorded:
-        patience = Patience()
+        patience, preview = Patience(), None
         also = _needed_before(narrowed.hold.requirements)
         while patience.is_left:
             considered = patience.eased(
@@ -111,6 +113,11 @@ class Narrowing:
             )
             if not isinstance(considered.plan, Suspend):
                 raise IllegalTransition(_why(considered))
+            if must_be_asked(considered):
+                preview = preview or await self.previewing.ask(
+                    narrowed.call, caller, of=narrowed.held.name
+                )
+                considered = replace(considered, preview=preview)
             make: Callable[[Stamp], Recording] = functools.partial(
                 _recording, narrowed, caller, considered
             )

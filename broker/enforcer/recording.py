@@ -60,22 +60,7 @@ def record_new(
 
     `is_pinned`: only if what was in force still is; a refusal for contention is right in any case.
     """
-    fresh = Invocation(
-        name=name,
-        session=caller.session.name,
-        principal=caller.principal.id,
-        agent=caller.agent.id,
-        request_id=call.request_id,
-        call=call,
-        state=InvocationState.NEW,
-        decision=None,
-        tool_revision="",
-        policy_revision="",
-        control_revision=considered.control.revision,
-        created_at=stamp.asked_at,
-        updated_at=stamp.now,
-        etag=0,
-    )
+    fresh = _fresh(name, call, caller, considered, stamp)
     invocation, hold = _after(fresh, caller, considered, stamp)
     pinned = [RequireControl(revision=considered.control.revision)] if is_pinned else []
     changes: list[Change] = [
@@ -98,6 +83,34 @@ def record_new(
         invocation=invocation,
         hold=hold,
     )
+
+
+def record_preview(
+    call: ToolCall,
+    caller: Caller,
+    considered: Considered,
+    stamp: Stamp,
+    *,
+    of: str,
+) -> Recording:
+    """The unit that records what the broker asks before a call, and its decision.
+
+    It is the broker's doing: it makes no session live longer, and the session's history, by which
+    later calls are decided, does not count it. `of` is the call.
+    """
+    fresh = _fresh(call.request_id, call, caller, considered, stamp)
+    invocation, hold = _after(fresh, caller, considered, stamp)
+    if hold is not None:
+        raise Defect("A preview waits for nobody.")
+    changes: list[Change] = [
+        RequireControl(revision=considered.control.revision),
+        RequireSession(name=caller.session.name, at=stamp.now),
+        AddInvocation(invocation=invocation),
+        *_seen(considered, is_pinned=True),
+    ]
+    decided, *begun = entries_of(invocation, None, caller, considered, stamp)
+    entries = (replace(decided, actor="broker", body={**decided.body, "preview_of": of}), *begun)
+    return Recording(unit=Unit(changes=tuple(changes), entries=entries), invocation=invocation)
 
 
 def record_again(
@@ -180,6 +193,27 @@ def record_narrowed(
     entries = entries_of(invocation, hold, caller, considered, stamp)
     return Recording(
         unit=Unit(changes=tuple(changes), entries=entries), invocation=invocation, hold=hold
+    )
+
+
+def _fresh(
+    name: str, call: ToolCall, caller: Caller, considered: Considered, stamp: Stamp
+) -> Invocation:
+    return Invocation(
+        name=name,
+        session=caller.session.name,
+        principal=caller.principal.id,
+        agent=caller.agent.id,
+        request_id=call.request_id,
+        call=call,
+        state=InvocationState.NEW,
+        decision=None,
+        tool_revision="",
+        policy_revision="",
+        control_revision=considered.control.revision,
+        created_at=stamp.asked_at,
+        updated_at=stamp.now,
+        etag=0,
     )
 
 

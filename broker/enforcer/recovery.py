@@ -33,7 +33,7 @@ from broker.core.limits import EVIDENCE_CHARACTERS_MAX
 from broker.core.reaching import counted
 from broker.core.unit import Change, Conflict, FreeKeys, MoveInvocation, Unit
 from broker.enforcer.carrying import Carrier
-from broker.enforcer.concluding import INTERRUPTED
+from broker.enforcer.concluding import interrupted
 from broker.enforcer.resuming import Resuming
 from broker.events import Events
 from broker.ports import Clock, Store
@@ -66,7 +66,9 @@ class Recovery:
         count = 0
         for invocation in await self.store.unfinished():
             if invocation.state is InvocationState.RUNNING and invocation.owner != self.owner:
-                await self.carrier.endings.record(invocation, INTERRUPTED, actor="broker")
+                await self.carrier.endings.record(
+                    invocation, interrupted(invocation), actor="broker"
+                )
                 count += 1
         return count
 
@@ -101,7 +103,9 @@ class Recovery:
             if invocation.state is InvocationState.HELD:
                 self.resuming.take_up_soon(invocation.hold)
             elif self._is_left_behind(invocation, now=now):
-                await self.carrier.endings.record(invocation, INTERRUPTED, actor="broker")
+                await self.carrier.endings.record(
+                    invocation, interrupted(invocation), actor="broker"
+                )
         await self.artefacts.erase()
 
     def _is_left_behind(self, invocation: Invocation, *, now: float) -> bool:

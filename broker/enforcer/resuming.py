@@ -1,22 +1,28 @@
 """An approved hold goes through every stage again; its approval is one of their inputs.
 
 Nothing is claimed after the hold's time or in a session that is over. While a part is away, or
-another call on the same thing is under way, the hold stays APPROVED and is tried again.
+another call on the same thing is under way, the hold stays APPROVED and is tried again. So it is
+while its tool cannot be asked what the call would change: an approval is for that, too.
 """
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
+from broker.core import limits
 from broker.core.calls import Caller, Invocation
-from broker.core.errors import BrokerError
+from broker.core.errors import BrokerError, RunnerUnavailable
 from broker.core.holds import Hold
 from broker.core.lifecycle import HoldState, InvocationState
+from broker.core.plan import Run
+from broker.core.previews import Preview
 from broker.core.unit import Conflict, ConflictOn
 from broker.enforcer.committing import Committer, Patience, Recorded
 from broker.enforcer.deciding import Considered, Decider
 from broker.enforcer.entries import Stamp
+from broker.enforcer.previewing import Asked, Previewing, Wanted, changed, must_be_asked
 from broker.enforcer.recording import Recording, record_again
 from broker.enforcer.turns import Turns
 from broker.events import Events
@@ -37,6 +43,7 @@ class Resuming:
         decider: Decider,
         committer: Committer,
         invocations: Invocations,
+        previewing: Previewing,
         own: OwnWork,
         turns: Turns,
         store: Store,
@@ -46,6 +53,7 @@ class Resuming:
         self._decider = decider
         self._committer = committer
         self._invocations = invocations
+        self._previewing = previewing
         self._own = own
         self._turns = turns
         self._store = store
@@ -53,6 +61,7 @@ class Resuming:
         self._clock = clock
         self._resuming: set[str] = set()
         self._waiting: dict[str, str] = {}
+        self._not_before: dict[str, float] = {}
 
     async def take_up(self, hold_name: str) -> None:
         """Run an approved hold through all stages again.
@@ -104,19 +113,48 @@ class Resuming:
         if session.state != OPEN:
             await self._invocations.withdraw(hold.name, actor="broker")
             return
+        if self._clock() < self._not_before.get(hold_name, 0.0):
+            return
         caller = Caller(session=session, credential="broker")
-        async with self._turns.of(self._decider.contended(held.call, caller)):
-            recorded = await self._record(hold, held, caller)
+        recorded = await self._recorded(hold, held, caller)
         if recorded is None:
             return
         self._events.publish("hold", hold.name)
         await self._committer.follow(recorded, caller)
 
-    async def _record(self, hold: Hold, held: Invocation, caller: Caller) -> Recorded | None:
-        """Stages 1 to 9. None: somebody else moved it, its time is over, or not just now."""
+    async def _recorded(self, hold: Hold, held: Invocation, caller: Caller) -> Recorded | None:
+        """Stages 1 to 9, with what the tool says just before. None: as of `_record`."""
+        asked: Asked | None = None
+        for _ in range(limits.RECORD_ATTEMPTS_MAX):
+            async with self._turns.of(self._decider.contended(held.call, caller)):
+                recorded = await self._record(hold, held, caller, asked)
+            if not isinstance(recorded, Wanted):
+                return recorded
+            preview = await self._previewing.ask(held.call, caller, of=held.name)
+            asked = Asked(preview=preview, keys=recorded.keys)
+        return None
+
+    async def _record(
+        self, hold: Hold, held: Invocation, caller: Caller, asked: Asked | None
+    ) -> Recorded | Wanted | None:
+        """Stages 1 to 9. None: somebody else moved it, its time is over, or not just now.
+
+        Raises:
+            RunnerUnavailable: what was approved cannot be compared with what would change now.
+        """
         patience = Patience()
         while patience.is_left:
             considered = patience.eased(await self._decider.consider(held.call, caller, hold=hold))
+            if must_be_asked(considered, hold):
+                runs = isinstance(considered.plan, Run)
+                if asked is None or (runs and asked.keys != considered.keys):
+                    return Wanted(keys=considered.keys)
+                if runs and self._is_another(asked.preview, hold):
+                    also = changed(hold.requirements)
+                    considered = patience.eased(
+                        await self._decider.consider(held.call, caller, also=also)
+                    )
+                considered = replace(considered, preview=asked.preview)
             if considered.is_busy:
                 return None  # people have said yes: that is not thrown away
             make = functools.partial(_in_time, held, hold, caller, considered)
@@ -130,6 +168,24 @@ class Resuming:
                 patience.tried(conflict)
                 await self._committer.look_again(conflict, caller)
         return None
+
+    def _is_another(self, preview: Preview, hold: Hold) -> bool:
+        """Whether the tool says something else than its reviewers were shown.
+
+        Raises:
+            RunnerUnavailable: it says nothing, and is asked again later.
+        """
+        if preview.error:
+            now = self._clock()
+            over = [name for name, until in self._not_before.items() if until <= now]
+            for name in over:
+                del self._not_before[name]
+            self._not_before[hold.name] = now + limits.PREVIEW_RETRY_S
+            raise RunnerUnavailable(
+                f"The preview of {hold.tool} cannot be asked: {preview.error}.",
+                metadata={"tool": hold.tool, "preview": preview.error},
+            )
+        return hold.preview is not None and preview.digest != hold.preview.digest
 
 
 def _in_time(

@@ -113,12 +113,17 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerView:
-    """A connected worker, for `callbroker status`."""
+    """A connected worker, for `callbroker status`.
+
+    Attributes:
+        without_preview: its tools whose manifests name a preview that it does not offer.
+    """
 
     name: str
     tools: tuple[str, ...]
     free: int
     slots: int
+    without_preview: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,13 @@ def status_out(status: Status) -> admin_pb2.GetStatusResponse:
         policy_ready=status.policy_ready,
         tools=status.tools,
         workers=[
-            admin_pb2.WorkerStatus(name=w.name, tools=w.tools, free=w.free, slots=w.slots)
+            admin_pb2.WorkerStatus(
+                name=w.name,
+                tools=w.tools,
+                free=w.free,
+                slots=w.slots,
+                tools_without_preview=w.without_preview,
+            )
             for w in status.workers
         ],
         sandbox_nodes=[

@@ -14,6 +14,7 @@ import grpc
 from broker.core.arguments import JsonValue, MalformedJson, parse_object
 from broker.core.errors import MalformedRequest
 from broker.core.limits import SCHEMA_BYTES_MAX, TOOL_MESSAGE_CHARACTERS_MAX
+from broker.core.previews import PREVIEW_SUFFIX
 from broker.ports import Failed, Lost, NeverStarted, Outcome, Succeeded
 from broker.rpc.convert import malformed, require_text, timestamp
 from broker.rpc.door import authenticated
@@ -115,11 +116,19 @@ def _offer(hello: worker_pb2.WorkerHello) -> Offer:
 
 def _tool(tool: worker_pb2.ToolOffer) -> ToolOffer:
     require_text(tool.name, field="hello.tools.name")
-    result = tool.result_schema_json
+    result, told = tool.result_schema_json, tool.preview_result_schema_json
+    preview: ToolOffer | None = None
+    if tool.preview_parameters_schema_json:
+        preview = ToolOffer(
+            name=f"{tool.name}{PREVIEW_SUFFIX}",
+            parameters_schema=_schema(tool.preview_parameters_schema_json),
+            result_schema=_schema(told) if told else None,
+        )
     return ToolOffer(
         name=tool.name,
         parameters_schema=_schema(tool.parameters_schema_json),
         result_schema=_schema(result) if result else None,
+        preview=preview,
     )
 
 

@@ -12,7 +12,7 @@ from datetime import UTC
 from typing import Any, Final
 
 from broker.sdk.encoding import from_json
-from broker.sdk.tool_function import ToolFailed, ToolFunction, result_json
+from broker.sdk.tool_function import ToolFailed, ToolFunction
 from broker.sdk.values import Call
 from broker.v1 import worker_pb2
 
@@ -55,7 +55,7 @@ async def carry_out(
         _leave(running)
         raise
     if running.done():
-        return _ended(handover, running)
+        return _ended(tool, handover, running)
     if thread is not None and thread.cancel():
         return not_started(handover, "No thread came free before the deadline.")
     _leave(running)
@@ -118,13 +118,13 @@ def _leave(running: "asyncio.Future[Any]") -> None:
 
 
 def _ended(
-    handover: worker_pb2.Handover, running: "asyncio.Future[Any]"
+    tool: ToolFunction[..., Any], handover: worker_pb2.Handover, running: "asyncio.Future[Any]"
 ) -> worker_pb2.WorkerAnswer:
     answer = worker_pb2.WorkerAnswer(
         invocation=handover.invocation, fencing_token=handover.fencing_token
     )
     try:
-        answer.result_json = result_json(running.result())
+        answer.result_json = tool.result_json(running.result())
     except ToolFailed as failed:
         answer.failure.code = failed.code
         answer.failure.message = _text(failed.message)

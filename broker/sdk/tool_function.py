@@ -20,7 +20,7 @@ from broker.sdk.signature import (
     parameters_schema,
     result_schema,
 )
-from broker.sdk.values import Call
+from broker.sdk.values import Call, Change
 from broker.v1 import worker_pb2
 
 P = ParamSpec("P")
@@ -29,6 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 MESSAGE_CHARACTERS_MAX: Final = 1_000
 RESULT_BYTES_MAX: Final = 1024 * 1024
+PREVIEW_SUFFIX: Final = ".preview"
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 
 
@@ -60,7 +61,8 @@ class ToolFunction(Generic[P, R]):
         name: the tool's.
         parameters_schema: JSON Schema 2020-12 of its arguments.
         result_schema: of what it returns; None where it does not say.
-        previewer: set by `@tool.preview`; kept, not asked yet.
+        previewer: set by `@tool.preview`; asked before a call that waits for people, and again
+            before it runs.
         reconciler: set by `@tool.reconcile`; kept, not asked yet.
     """
 
@@ -70,7 +72,7 @@ class ToolFunction(Generic[P, R]):
         self.parameters_schema: Schema = parameters_schema(function)
         self.result_schema: Schema | None = result_schema(function)
         self.is_async = inspect.iscoroutinefunction(function)
-        self.previewer: Callable[..., Any] | None = None
+        self.previewer: PreviewFunction | None = None
         self.reconciler: Callable[..., Any] | None = None
         self._parameters: Parameters = parameters(function)
         self.__doc__ = function.__doc__
@@ -81,8 +83,18 @@ class ToolFunction(Generic[P, R]):
         return self.function(*args, **kwargs)
 
     def preview(self, function: F) -> F:
-        """Names the read-only function that says what a call would change."""
-        self.previewer = function
+        """Names the read-only function that says what a call would change, as a list of `Change`.
+
+        It takes what the tool takes, or `**others` for what it does not need, and says the same of
+        the same state of things: an approval is for exactly what it said.
+
+        Raises:
+            TypeError: the signature has no JSON Schema.
+            ValueError: there is one already.
+        """
+        if self.previewer is not None:
+            raise ValueError(f"There is a preview of {self.name} already.")
+        self.previewer = PreviewFunction(f"{self.name}{PREVIEW_SUFFIX}", function)
         return function
 
     def reconcile(self, function: F) -> F:
@@ -108,16 +120,59 @@ class ToolFunction(Generic[P, R]):
         inspect.signature(self.function).bind(**keywords)
         return lambda: self.function(**keywords)  # type: ignore[call-arg]  # bind has checked them
 
+    def result_json(self, result: object) -> bytes:
+        """What it returned, as JSON.
+
+        Raises:
+            TypeError, ValueError: as of the function of this name.
+        """
+        return result_json(result)
+
     def offer(self) -> worker_pb2.ToolOffer:
-        """What the worker tells the broker of it."""
-        result = self.result_schema
+        """What the worker tells the broker of it, and of its preview."""
+        parameters_json, returned_json = self.schemas_json()
+        told = self.previewer.schemas_json() if self.previewer is not None else (b"", b"")
         return worker_pb2.ToolOffer(
             name=self.name,
-            parameters_schema_json=to_json(self.parameters_schema, what=f"schema of {self.name}"),
-            result_schema_json=to_json(result, what=f"result schema of {self.name}")
-            if result is not None
-            else b"",
+            parameters_schema_json=parameters_json,
+            result_schema_json=returned_json,
+            preview_parameters_schema_json=told[0],
+            preview_result_schema_json=told[1],
         )
+
+    def schemas_json(self) -> tuple[bytes, bytes]:
+        """JSON Schemas of its arguments and of its result; the second empty where there is none."""
+        result = self.result_schema
+        return (
+            to_json(self.parameters_schema, what=f"schema of {self.name}"),
+            b"" if result is None else to_json(result, what=f"result schema of {self.name}"),
+        )
+
+
+class PreviewFunction(ToolFunction[..., Any]):
+    """A function that says what a call would change."""
+
+    def result_json(self, result: object) -> bytes:
+        """The lines of the preview, as JSON, without what a line does not say.
+
+        Raises:
+            TypeError: it is no list of `Change`, or what is in one is not JSON.
+        """
+        if not isinstance(result, list) or not all(isinstance(line, Change) for line in result):
+            raise TypeError(f"{self.name} returns a list of Change.")
+        return result_json([_line(line) for line in result])
+
+
+def _line(change: Change) -> dict[str, object]:
+    """One kind of value has `before` and `after`, even where one is None; the other is money."""
+    if change.before_minor is None and change.after_minor is None:
+        return {"label": change.label, "before": change.before, "after": change.after}
+    money = {
+        "before_minor": change.before_minor,
+        "after_minor": change.after_minor,
+        "currency": change.currency,
+    }
+    return {"label": change.label, **{k: v for k, v in money.items() if v is not None}}
 
 
 def result_json(result: object) -> bytes:

@@ -123,7 +123,12 @@ class Change:
     Attributes:
         label: for the reviewer, such as "left on the payment".
         before: the value now; `before_minor` where it is money in minor units.
-        after: the value then; `after_minor` likewise.
+        after: the value then; `after_minor` likewise. Texts, numbers, booleans or None; texts of at
+            most 300 characters.
+        currency: ISO 4217 code of the amounts, where it is not that of the call.
+
+    Raises:
+        ValueError: both a value and an amount.
     """
 
     label: str
@@ -131,3 +136,10 @@ class Change:
     after: Any = field(default=None, kw_only=True)
     before_minor: int | None = field(default=None, kw_only=True)
     after_minor: int | None = field(default=None, kw_only=True)
+    currency: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        is_value = (self.before, self.after) != (None, None)
+        is_money = (self.before_minor, self.after_minor, self.currency) != (None, None, None)
+        if is_value and is_money:
+            raise ValueError(f"{self.label}: a change is of a value or of an amount, not of both.")

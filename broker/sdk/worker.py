@@ -20,7 +20,7 @@ from broker.sdk.carrying import carry_out, not_started
 from broker.sdk.configuration import settings_from
 from broker.sdk.errors import CallerError, Unavailable
 from broker.sdk.patience import DRAIN_GRACE_S, DRAIN_S, FINISH_S, SETTLE_S
-from broker.sdk.tool_function import P, R, ToolFunction
+from broker.sdk.tool_function import PREVIEW_SUFFIX, P, R, ToolFunction
 from broker.sdk.worker_stream import WorkerStream
 from broker.v1 import worker_pb2
 
@@ -221,17 +221,24 @@ class Worker:
     def _objection(self, handover: worker_pb2.Handover) -> str:
         if self._is_closing:
             return "The worker is stopping."
-        if handover.tool not in self._tools:
+        if self._function(handover.tool) is None:
             return "The worker does not implement this tool."
         if self._attempts.running > self._slots:
             return "The worker has no free slot."
         return ""
 
+    def _function(self, tool: str) -> ToolFunction[..., Any] | None:
+        """What implements a tool, or the preview of one."""
+        if tool in self._tools:
+            return self._tools[tool]
+        of = self._tools.get(tool.removesuffix(PREVIEW_SUFFIX))
+        return of.previewer if of is not None else None
+
     async def _carry_out(self, handover: worker_pb2.Handover) -> None:
         assert self._threads is not None  # noqa: S101 - start has set it
-        answer = await carry_out(
-            self._tools[handover.tool], handover, now=self._now, threads=self._threads
-        )
+        function = self._function(handover.tool)
+        assert function is not None  # noqa: S101 - there was no objection
+        answer = await carry_out(function, handover, now=self._now, threads=self._threads)
         if self._attempts.end(answer) and self._stream is not None:
             self._stream.send(worker_pb2.ConnectRequest(answer=answer))
 

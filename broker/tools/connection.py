@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from broker.core.control import RegisteredTool
 from broker.core.credentials import Credential
 from broker.core.manifest import ToolManifest
+from broker.core.previews import previewed
 from broker.core.signatures import misfits
 from broker.ports import FrozenCall, NeverStarted, Outcome
 from broker.tools.worker_messages import Acknowledgement, Answer, Handover, ToolOffer
@@ -49,8 +51,17 @@ class Connection:
 
     @property
     def tools(self) -> frozenset[str]:
-        """Names of the tools that it offered."""
-        return frozenset(self.offers)
+        """Names of the tools that it offered, without their previews."""
+        return frozenset(map(previewed, self.offers))
+
+    def lacks_preview(self, tool: RegisteredTool | None) -> bool:
+        """Whether a manifest names a preview, and this worker of the tool does not offer it."""
+        return (
+            tool is not None
+            and tool.preview is not None
+            and tool.manifest.name in self.offers
+            and tool.preview.manifest.name not in self.offers
+        )
 
     def fits(self, manifest: ToolManifest) -> bool:
         """Whether what it offered is this revision of the tool; a manifest may have changed."""

@@ -15,6 +15,7 @@ from broker.core.audit import EntryDraft, EntryKind
 from broker.core.canonical import content_digest
 from broker.core.credentials import Credential
 from broker.core.inspection import plain
+from broker.core.previews import previewed
 from broker.core.unit import Unit
 from broker.ports import Clock, Failed, Lost, NeverStarted, Outcome, Store, Succeeded
 from broker.tools.worker_messages import Answer
@@ -48,7 +49,7 @@ async def keep_as_evidence(
         StoreUnavailable: ask again.
     """
     invocation = await store.find_invocation(answer.invocation)
-    if invocation is None or invocation.call.tool not in credential.tools:
+    if invocation is None or previewed(invocation.call.tool) not in credential.tools:
         _log.warning("answer_of_a_stranger", worker=worker, invocation=answer.invocation)
         return False
     entries = await store.entries(invocation.name)

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from broker.core import freezes
 from broker.core.control import Control
 from broker.core.credentials import Credential
-from broker.core.errors import IllegalTransition, NotPermitted, RunnerUnavailable
+from broker.core.errors import IllegalTransition, NoPreview, NotPermitted, RunnerUnavailable
 from broker.core.manifest import ToolManifest
+from broker.core.previews import previewed
 from broker.ports import (
     Clock,
     FrozenCall,
@@ -22,6 +23,7 @@ from broker.ports import (
     NeverStarted,
     Outcome,
     Store,
+    WorkerView,
 )
 from broker.tools.connection import Connection, Pending, WorkerSlot, misfits_of
 from broker.tools.evidence import keep_as_evidence
@@ -71,6 +73,22 @@ class WorkerHub:
         """Those that are open now, by name."""
         return tuple(self._connections[name] for name in sorted(self._connections))
 
+    def views(self) -> tuple[WorkerView, ...]:
+        """The same for operators."""
+        tools = self._control().tools
+        return tuple(
+            WorkerView(
+                name=c.name,
+                tools=tuple(sorted(c.tools)),
+                free=c.free,
+                slots=c.slots,
+                without_preview=tuple(
+                    name for name in sorted(c.tools) if c.lacks_preview(tools.get(name))
+                ),
+            )
+            for c in self.connections
+        )
+
     def connect(self, credential: Credential, offer: Offer) -> Connection:
         """Take a worker in.
 
@@ -91,7 +109,7 @@ class WorkerHub:
         connection = Connection(
             name=f"workers/{self._ids()}",
             credential=credential,
-            offers={t.name: t for t in offer.tools},
+            offers={t.name: t for tool in offer.tools for t in (tool, tool.preview) if t},
             slots=slots,
             hub=self,
             free=slots,
@@ -110,10 +128,12 @@ class WorkerHub:
         """Keep a place free at the worker of this tool that has the most; profiles mean nothing.
 
         Raises:
+            NoPreview: it is a preview, and whoever implements the tool does not offer it.
             RunnerUnavailable: nobody implements this revision of the tool, or nobody is free in
                 time.
         """
         del profile
+        self._check_preview(manifest)
         try:
             async with asyncio.timeout(wait_s):
                 while True:
@@ -227,6 +247,15 @@ class WorkerHub:
         chosen.free -= 1
         return WorkerSlot(connection=chosen)
 
+    def _check_preview(self, manifest: ToolManifest) -> None:
+        """Nobody waits for what none of a tool's workers has."""
+        tool = previewed(manifest.name)
+        able = [c for c in self._connections.values() if tool in c.offers]
+        if able and all(manifest.name not in c.offers for c in able):
+            raise NoPreview(
+                f"No worker of {tool} offers its preview.", metadata={"tool": manifest.name}
+            )
+
     def _findings(self, offer: Offer) -> list[str]:
         tools = self._control().tools
         findings: list[str] = []
@@ -234,8 +263,10 @@ class WorkerHub:
             registered = tools.get(tool.name)
             if registered is None:
                 findings.append(f"{tool.name}: no manifest is in force; `callbroker tools put`")
-            else:
-                findings += misfits_of(registered.manifest, tool)
+                continue
+            findings += misfits_of(registered.manifest, tool)
+            if tool.preview is not None and registered.preview is not None:
+                findings += misfits_of(registered.preview.manifest, tool.preview)
         return findings
 
 

@@ -12,11 +12,17 @@ SLOTS_MAX: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOffer:
-    """One implementation: JSON Schemas of its parameters and, where annotated, its result."""
+    """One implementation: JSON Schemas of its parameters and, where annotated, its result.
+
+    Attributes:
+        preview: what says what a call would change, under the name of the tool with
+            PREVIEW_SUFFIX; None where there is none.
+    """
 
     name: str
     parameters_schema: Mapping[str, JsonValue]
     result_schema: Mapping[str, JsonValue] | None = None
+    preview: "ToolOffer | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

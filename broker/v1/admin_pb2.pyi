@@ -280,6 +280,7 @@ class WorkerStatus(_message.Message):
     TOOLS_FIELD_NUMBER: _builtins.int
     FREE_FIELD_NUMBER: _builtins.int
     SLOTS_FIELD_NUMBER: _builtins.int
+    TOOLS_WITHOUT_PREVIEW_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"workers/{id}"."""
     free: _builtins.int
@@ -290,6 +291,10 @@ class WorkerStatus(_message.Message):
     def tools(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What it implements."""
 
+    @_builtins.property
+    def tools_without_preview(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those of its tools that it tells nothing of beforehand, though their manifests name a preview."""
+
     def __init__(
         self,
         *,
@@ -297,10 +302,11 @@ class WorkerStatus(_message.Message):
         tools: _abc.Iterable[_builtins.str] | None = ...,
         free: _builtins.int = ...,
         slots: _builtins.int = ...,
+        tools_without_preview: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["free", b"free", "name", b"name", "slots", b"slots", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["free", b"free", "name", b"name", "slots", b"slots", "tools", b"tools", "tools_without_preview", b"tools_without_preview"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

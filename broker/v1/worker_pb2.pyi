@@ -132,22 +132,32 @@ class ToolOffer(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PARAMETERS_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
     RESULT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
+    PREVIEW_PARAMETERS_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
+    PREVIEW_RESULT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The tool's name."""
     parameters_schema_json: _builtins.bytes
     """JSON Schema 2020-12 of the function's parameters, from its signature."""
     result_schema_json: _builtins.bytes
     """JSON Schema 2020-12 of what it returns, from its annotation; empty where it has none."""
+    preview_parameters_schema_json: _builtins.bytes
+    """Where there is a function that tells beforehand what a call would change: JSON Schema 2020-12
+    of its parameters. It is handed calls of "{name}.preview".
+    """
+    preview_result_schema_json: _builtins.bytes
+    """JSON Schema 2020-12 of what that returns; empty where it has none."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         parameters_schema_json: _builtins.bytes = ...,
         result_schema_json: _builtins.bytes = ...,
+        preview_parameters_schema_json: _builtins.bytes = ...,
+        preview_result_schema_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "parameters_schema_json", b"parameters_schema_json", "result_schema_json", b"result_schema_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "parameters_schema_json", b"parameters_schema_json", "preview_parameters_schema_json", b"preview_parameters_schema_json", "preview_result_schema_json", b"preview_result_schema_json", "result_schema_json", b"result_schema_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

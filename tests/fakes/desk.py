@@ -98,6 +98,8 @@ ORDER = {
 def document(**changes: Any) -> dict[str, Any]:
     """The refund manifest with some of its keys replaced; None takes a key out."""
     changed = {**copy.deepcopy(dict(REFUND)), **changes}
+    if changed["runner"] != "worker" or changed["behaviour"].get("read_only"):
+        changed["review"] = {k: v for k, v in changed["review"].items() if k != "preview"}
     return {key: value for key, value in changed.items() if value is not None}
 
 

@@ -222,7 +222,8 @@ def test_a_tool_is_still_a_function_and_keeps_its_companions() -> None:
     def found(call: Call) -> int | None:
         assert call
 
-    assert refund.previewer is changes
+    assert refund.previewer is not None
+    assert refund.previewer.function is changes
     assert refund.reconciler is found
     assert (refund.name, refund.__name__, refund.__doc__) == ("refund", "refund", "Returns money.")
     with pytest.raises(ValueError, match="already"):
