@@ -96,6 +96,20 @@ class SignIns:
             Unit(changes=(EndSignIn(digest=sign_in.digest),), entries=(entry,))
         )
 
+    async def has_stepped_up(self, sign_in: SignIn, hold: Hold) -> bool:
+        """Whether a step-up for exactly this hold as it is waits to be used."""
+        found = await self._store.find_step_up(sign_in.digest, hold.name)
+        return (
+            found is not None
+            and (found.etag, found.call_digest) == (hold.etag, hold.call_digest)
+            and self._clock() < found.expires_at
+        )
+
+    async def sweep(self) -> None:
+        """Erase what is over; a new sign-in does that, too."""
+        over = DropSignIns(expired_at=self._clock())
+        await self._store.commit(Unit(changes=(over,), entries=()))
+
     async def step_up(self, sign_in: SignIn, hold: Hold) -> None:
         """Record that this Person has just shown who they are, for this hold as it is."""
         now = self._clock()

@@ -12,7 +12,7 @@ from broker.core.control import ControlRows
 from broker.core.holds import Hold, Review
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.provenance.memory import Sighting
-from broker.core.sign_ins import SignIn
+from broker.core.sign_ins import SignIn, StepUp
 from broker.core.unit import Mandate, Unit
 
 NO_ELDERS: Final[Mapping[str, int]] = MappingProxyType({})
@@ -194,6 +194,10 @@ class Store(Protocol):
 
     async def find_sign_in(self, digest: bytes) -> SignIn | None:
         """A sign-in by its secret's digest, however old."""
+        ...
+
+    async def find_step_up(self, sign_in: bytes, hold: str) -> StepUp | None:
+        """What a sign-in has shown for a hold and not used, however old."""
         ...
 
     async def list_sign_ins(self) -> Sequence[SignIn]:

@@ -208,6 +208,11 @@ UNSIGNED_COUNT: Final = Statement(
 
 
 SIGN_IN: Final = Statement(sa.select(t.sign_ins).where(t.sign_ins.c.digest == bound("digest")))
+STEP_UP: Final = Statement(
+    sa.select(t.step_ups).where(
+        t.step_ups.c.sign_in == bound("of_sign_in"), t.step_ups.c.hold == bound("of_hold")
+    ),
+)
 SIGN_INS: Final = Statement(sa.select(t.sign_ins).order_by(t.sign_ins.c.created_at.desc()))
 
 

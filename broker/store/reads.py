@@ -12,7 +12,7 @@ from broker.core.control import ControlRow, ControlRows
 from broker.core.holds import Hold, Review
 from broker.core.lifecycle import InvocationState
 from broker.core.limits import PAGE_SIZE_MAX
-from broker.core.sign_ins import SignIn
+from broker.core.sign_ins import SignIn, StepUp
 from broker.core.unit import Mandate
 from broker.ports import (
     CounterAsked,
@@ -33,6 +33,7 @@ from broker.store.rows import (
     review_of,
     session_of,
     sign_in_of,
+    step_up_of,
     words_of,
 )
 from broker.store.sql import Database, Row
@@ -164,6 +165,12 @@ def find_sign_in(database: Database, digest: bytes) -> SignIn | None:
     """A sign-in, however old."""
     row = database.row(q.SIGN_IN, {"digest": digest})
     return None if row is None else sign_in_of(row)
+
+
+def find_step_up(database: Database, sign_in: bytes, hold: str) -> StepUp | None:
+    """An unused step-up, however old."""
+    row = database.row(q.STEP_UP, {"of_sign_in": sign_in, "of_hold": hold})
+    return None if row is None else step_up_of(row)
 
 
 def list_sign_ins(database: Database) -> Sequence[SignIn]:

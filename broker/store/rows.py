@@ -328,6 +328,18 @@ def step_up_row(value: StepUp) -> Row:
     }
 
 
+def step_up_of(row: Row) -> StepUp:
+    """The value of a row of `step_ups`."""
+    return StepUp(
+        sign_in=row["sign_in"],
+        hold=row["hold"],
+        etag=row["etag"],
+        call_digest=row["call_digest"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+    )
+
+
 def _asked(call: ToolCall, canonical: bytes) -> ToolCall:
     arguments = _decode(canonical.decode())
     return replace(

@@ -20,7 +20,7 @@ from broker.core.holds import Hold, Review
 from broker.core.labels import Labels
 from broker.core.recorded import RecordedDecision
 from broker.core.review_quality import HoldSeen
-from broker.core.sign_ins import SignIn
+from broker.core.sign_ins import SignIn, StepUp
 from broker.core.unit import Mandate, Unit
 from broker.ids import UuidFactory
 from broker.ports import (
@@ -242,6 +242,10 @@ class SqlStore:
     async def find_sign_in(self, digest: bytes) -> SignIn | None:
         """A sign-in by its secret's digest, however old."""
         return await self._readers.look(reads.find_sign_in, digest)
+
+    async def find_step_up(self, sign_in: bytes, hold: str) -> StepUp | None:
+        """What a sign-in has shown for a hold and not used, however old."""
+        return await self._readers.look(reads.find_step_up, sign_in, hold)
 
     async def list_sign_ins(self) -> Sequence[SignIn]:
         """All sign-ins, newest first."""

@@ -63,12 +63,14 @@ async def open_pages(web: Web, asked: Asked, *, groups: tuple[str, ...]) -> Open
     """
     addresses: list[Address] = []
     local, secret = _local(web, groups, now=asked.clock())
+    sign_ins = SignIns(store=asked.store, clock=asked.clock)
+    await sign_ins.sweep()
     parts = WebParts(
         views=asked.views,
         reviews=asked.reviews,
         handling=asked.handling,
         together=asked.together,
-        sign_ins=SignIns(store=asked.store, clock=asked.clock),
+        sign_ins=sign_ins,
         events=asked.events,
         clock=asked.clock,
         address=lambda: addresses[0],
