@@ -49,6 +49,10 @@ else:
         row = judged(*AGENTDOJO, preset="strict", adaptive=True)
         assert row["attack_block_pct"] >= 90, row["failures"]
 
+    def test_they_are_stopped_under_balanced_too() -> None:
+        row = judged(*AGENTDOJO, preset="balanced", adaptive=True)
+        assert row["attack_block_pct"] >= 90, row["failures"]
+
     @pytest.mark.parametrize("suite", ["injecagent", "asb"])
     def test_attacks_on_other_tools_are_stopped_too(suite: str) -> None:
         row = judged(suite, preset="balanced")
