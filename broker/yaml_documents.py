@@ -11,6 +11,7 @@ from collections.abc import Hashable
 from typing import Any, Final
 
 import yaml
+from yaml.composer import Composer
 
 from broker.core.arguments import JsonValue
 from broker.core.limits import INTEGER_MAX, MANIFEST_BYTES_MAX, SCHEMA_DEPTH_MAX
@@ -49,14 +50,21 @@ def read_yaml(text: bytes, *, bytes_max: int = MANIFEST_BYTES_MAX) -> JsonValue:
     return document
 
 
-class _JsonLoader(yaml.SafeLoader):
-    """The safe loader with JSON's types and no aliases (YAML 1.2's core schema, nearly)."""
+class _JsonLoader(Composer, yaml.CSafeLoader):
+    """The safe loader with JSON's types and no aliases (YAML 1.2's core schema, nearly).
+
+    Libyaml makes the events, which is most of the work; what is made of them is looked at here.
+    """
+
+    def __init__(self, text: str) -> None:
+        yaml.CSafeLoader.__init__(self, text)
+        Composer.__init__(self)
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        event: Any = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
             raise _problem("aliases are not taken: write it out", event)
         tag = getattr(event, "tag", None)
