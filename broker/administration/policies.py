@@ -186,11 +186,12 @@ class PolicyAdministration:
 
         return await self._switch(operator, choose, reason=why)
 
-    async def kept(self) -> tuple[KeptPolicy, ...]:
-        """Every policy that is or was in force, newest first."""
+    async def kept(self, *, policies_max: int | None = None) -> tuple[KeptPolicy, ...]:
+        """Policies that are or were in force, newest first; every one where no number is given."""
         active = self._changes.room.current().policy_revision
+        known = await self._changes.store.documents(POLICY)
         found = []
-        for revision, first_at in await self._changes.store.documents(POLICY):
+        for revision, first_at in known[:policies_max]:
             bundle = self._room.read(await self._kept(revision))
             found.append(
                 KeptPolicy(

@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 from rich.text import Text
 
 from broker.cli.screen import Around, beside, fold, ours, table, theirs
+from broker.core.explanation import Condition
 from broker.policy.cases.report import Failure, FamilyReport, Report
-from broker.policy.explaining.values import Condition
 
 _WIDTH_MAX = 110
 _INDENT = 5

@@ -12,6 +12,8 @@ from broker.cli.invocations import resolved
 from broker.cli.policy_candidate import candidate
 from broker.cli.recorded import asked_decision, decision_of, find_decision
 from broker.core.arguments import JsonValue
+from broker.core.explanation import Explanation
+from broker.core.explanation_reading import MalformedExplanation, read_explanation
 from broker.core.manifest import ToolManifest
 from broker.core.passing import money_in, passed
 from broker.core.recorded import RecordedDecision
@@ -19,8 +21,6 @@ from broker.core.text import visible
 from broker.policy.bundle import PolicyBundle
 from broker.policy.cases.tables import Case, TablesRefused, read_cases
 from broker.policy.explaining.explain import explain
-from broker.policy.explaining.reading import MalformedExplanation, read_explanation
-from broker.policy.explaining.values import Explanation
 from broker.v1 import admin_pb2
 
 _EXPLAIN_DEADLINE_S: Final = 60.0

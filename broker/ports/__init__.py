@@ -9,6 +9,7 @@ from collections.abc import Callable
 from broker.ports.browsing import (
     AgentSeen,
     Browsing,
+    DocumentSeen,
     LogHead,
     SessionQuery,
     SessionSeen,
@@ -72,6 +73,7 @@ __all__ = [
     "Counts",
     "DecisionPoint",
     "DecisionQuery",
+    "DocumentSeen",
     "Explainer",
     "Facts",
     "Failed",

@@ -52,6 +52,15 @@ class AgentSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentSeen:
+    """A document with its content; `at` is when it was first kept, POSIX seconds."""
+
+    digest: str
+    at: float
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogHead:
     """The newest signed head of the log.
 
@@ -89,6 +98,10 @@ class Browsing(Protocol):
 
     async def agents_seen(self, *, calls_max: int) -> Sequence[AgentSeen]:
         """The agents of the newest calls, by id."""
+        ...
+
+    async def documents_seen(self, kind: str, *, documents_max: int) -> Sequence[DocumentSeen]:
+        """The newest documents of a kind, newest first."""
         ...
 
     async def log_head(self) -> LogHead | None:

@@ -21,7 +21,7 @@ from broker.core.lifecycle import HoldState
 from broker.core.limits import PAGE_SIZE_MAX
 from broker.core.notes import MalformedNote, read, verifier_key
 from broker.core.review_quality import HoldSeen, ReviewSeen
-from broker.ports import AgentSeen, LogHead, SessionQuery, SessionSeen
+from broker.ports import AgentSeen, DocumentSeen, LogHead, SessionQuery, SessionSeen
 from broker.store import queries as q
 from broker.store import tables as t
 from broker.store.keys import signature_holds
@@ -85,6 +85,14 @@ def agents_seen(database: Database, calls_max: int) -> Sequence[AgentSeen]:
             last_at=time_of(row["last"]),
         )
         for row in database.rows(_AGENTS, {"limit": calls_max})
+    ]
+
+
+def documents_seen(database: Database, kind: str, documents_max: int) -> Sequence[DocumentSeen]:
+    """The newest documents of a kind."""
+    rows = database.rows(_DOCUMENTS, {"kind": kind, "limit": documents_max})
+    return [
+        DocumentSeen(digest=row["digest"], at=row["at"], body=bytes(row["body"])) for row in rows
     ]
 
 
@@ -206,6 +214,12 @@ _AGENTS: Final = Statement(
     )
     .group_by(_NEWEST_CALLS.c.agent)
     .order_by(_NEWEST_CALLS.c.agent),
+)
+_DOCUMENTS: Final = Statement(
+    sa.select(t.documents)
+    .where(t.documents.c.kind == bound("kind"))
+    .order_by(t.documents.c.at.desc(), t.documents.c.digest)
+    .limit(bound("limit")),
 )
 _HEAD: Final = Statement(
     sa.select(t.audit_checkpoints).order_by(t.audit_checkpoints.c.size.desc()).limit(1),

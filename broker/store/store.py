@@ -29,6 +29,7 @@ from broker.ports import (
     CounterAsked,
     Counts,
     DecisionQuery,
+    DocumentSeen,
     HoldHistoryQuery,
     HoldQuery,
     InvocationQuery,
@@ -322,6 +323,10 @@ class SqlStore:
     async def agents_seen(self, *, calls_max: int) -> Sequence[AgentSeen]:
         """The agents of the newest calls, by id."""
         return await self._readers.ask(browsing.agents_seen, calls_max)
+
+    async def documents_seen(self, kind: str, *, documents_max: int) -> Sequence[DocumentSeen]:
+        """The newest documents of a kind, newest first."""
+        return await self._readers.ask(browsing.documents_seen, kind, documents_max)
 
     async def log_head(self) -> LogHead | None:
         """The newest signed head."""

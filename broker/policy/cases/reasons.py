@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from broker.core.explanation import Condition
 from broker.policy.bundle import PolicyBundle
 from broker.policy.cases.running import Outcome
 from broker.policy.cases.tables import Case
 from broker.policy.explaining.asking import NotFollowed, asking
 from broker.policy.explaining.searching import followed
-from broker.policy.explaining.values import Condition
 
 
 def reasons(opa: Path, bundle: PolicyBundle, case: Case, outcome: Outcome) -> tuple[Condition, ...]:

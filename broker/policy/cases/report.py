@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from broker.core.arguments import JsonValue
+from broker.core.explanation import Condition
 from broker.policy.bundle import PolicyBundle
 from broker.policy.cases.coverage import Lines, lines_of
 from broker.policy.cases.judging import differences
 from broker.policy.cases.reasons import reasons
 from broker.policy.cases.running import Outcome, run
 from broker.policy.cases.tables import Case
-from broker.policy.explaining.values import Condition
 from broker.policy.syntax import declared_codes, trees
 
 REASONS_MAX: Final = 10

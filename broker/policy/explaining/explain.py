@@ -11,6 +11,15 @@ from typing import Final
 
 from broker.core.arguments import JsonValue
 from broker.core.decision import Effect, Opinion, Verdict
+from broker.core.explanation import (
+    Alternative,
+    Band,
+    Change,
+    Explanation,
+    Removal,
+    Scale,
+    Spoken,
+)
 from broker.policy.bundle import PolicyBundle
 from broker.policy.explaining.asking import Asked, NotFollowed, asking
 from broker.policy.explaining.following import Follower, Leaf
@@ -23,15 +32,6 @@ from broker.policy.explaining.searching import (
     followed,
     search,
     stopping,
-)
-from broker.policy.explaining.values import (
-    Alternative,
-    Band,
-    Change,
-    Explanation,
-    Removal,
-    Scale,
-    Spoken,
 )
 
 _REMOVALS_MAX: Final = 6

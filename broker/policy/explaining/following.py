@@ -11,6 +11,7 @@ from typing import Final
 
 from broker.core.arguments import JsonValue
 from broker.core.decision import Verdict
+from broker.core.explanation import Condition, Place
 from broker.policy.explaining.asking import Asked
 from broker.policy.explaining.meaning import Moment, one_line
 from broker.policy.explaining.steps import (
@@ -21,7 +22,6 @@ from broker.policy.explaining.steps import (
     path_of,
 )
 from broker.policy.explaining.syntax import Expression, Module, WrittenRule
-from broker.policy.explaining.values import Condition, Place
 
 _DEPTH_MAX: Final = 12
 _LEAVES_MAX: Final = 40

@@ -11,10 +11,10 @@ from typing import Final
 
 from broker.core.arguments import JsonValue
 from broker.core.decision import Effect
+from broker.core.explanation import Band, Scale
 from broker.policy.explaining.asking import Asked
 from broker.policy.explaining.meaning import Steps, pointer_at
 from broker.policy.explaining.otherwise import Proposal, with_value
-from broker.policy.explaining.values import Band, Scale
 
 INTEGER_MAX: Final = 2**53 - 1
 _POINTS_MAX: Final = 160

@@ -5,7 +5,14 @@ import dataclasses
 from broker.core.holds import ReviewEffect
 from broker.core.labels import BEST, WORST, Labels
 from broker.core.lifecycle import HoldState, InvocationState
-from broker.core.unit import AddHold, AddInvocation, AddReview, AddSighting, CountHistory
+from broker.core.unit import (
+    AddDocument,
+    AddHold,
+    AddInvocation,
+    AddReview,
+    AddSighting,
+    CountHistory,
+)
 from broker.ids import UuidFactory
 from broker.ports import HoldHistoryQuery, SessionQuery
 from broker.store import SqlStore
@@ -119,3 +126,17 @@ async def test_the_log_is_paged_newest_first_and_its_head_is_signed(store: SqlSt
     assert (head.size, head.is_signed) == (before + 3, True)
     assert head.note.startswith(f"{head.origin}\n{head.size}\n{head.root}\n")
     assert head.key.startswith(head.origin)
+
+
+async def test_documents_of_a_kind_are_read_with_what_is_in_them(store: SqlStore):
+    for number in range(3):
+        made = AddDocument(
+            digest=f"sha256:{number}", kind="tool", at=NOW + number, body=b"%d" % number
+        )
+        other = AddDocument(digest=f"sha256:p{number}", kind="policy", at=NOW, body=b"p")
+        await store.commit(unit(made, other))
+    found = await store.documents_seen("tool", documents_max=2)
+    assert [(one.digest, one.at, one.body) for one in found] == [
+        ("sha256:2", NOW + 2, b"2"),
+        ("sha256:1", NOW + 1, b"1"),
+    ]

@@ -7,14 +7,10 @@ from datetime import UTC
 import pytest
 from rich.text import Text
 
-from broker.cli.explain_picture import explanation_picture, whereto
+from broker.cli.explain_picture import explanation_picture
 from broker.cli.screen import Around
 from broker.core.decision import Effect, HoldTerms, Verdict
-from broker.core.passing import Passed
-from broker.core.question_schema import EXAMPLE
-from broker.policy.cases.patches import merge_patch
-from broker.policy.explaining.reading import read_explanation
-from broker.policy.explaining.values import (
+from broker.core.explanation import (
     Alternative,
     Band,
     Change,
@@ -25,6 +21,11 @@ from broker.policy.explaining.values import (
     Scale,
     Spoken,
 )
+from broker.core.explanation_reading import read_explanation
+from broker.core.explanation_words import whereto
+from broker.core.passing import Passed
+from broker.core.question_schema import EXAMPLE
+from broker.policy.cases.patches import merge_patch
 from broker.v1 import admin_pb2, types_pb2
 
 FILE = "broker/rules/refunds/refunds.rego"

@@ -6,11 +6,11 @@ import json
 import pytest
 
 from broker.core.decision import Effect
+from broker.core.explanation import Band, Change
 from broker.core.question_schema import EXAMPLE
 from broker.policy.cases.patches import merge_patch
 from broker.policy.explaining.asking import asking
 from broker.policy.explaining.explain import explain
-from broker.policy.explaining.values import Band, Change
 from tests.fakes.policy_trees import ALLOW_ALL, bundle_of, family, opa
 
 REFUNDS = """

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from broker.core.decision import STAGE_POLICY, Effect, Verdict
-from broker.core.passing import Passed
-from broker.policy.explaining.values import (
+from broker.core.explanation import (
     Alternative,
     Band,
     Change,
@@ -16,6 +15,7 @@ from broker.policy.explaining.values import (
     Scale,
     Spoken,
 )
+from broker.core.passing import Passed
 
 
 class MalformedExplanation(ValueError):
