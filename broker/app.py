@@ -21,6 +21,7 @@ from broker.administration.directory import DirectoryAdministration
 from broker.administration.explaining import ExplainingAdministration
 from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
+from broker.administration.looking import Looking
 from broker.administration.observing import ObservingAdministration
 from broker.administration.overview import About, Overview
 from broker.administration.policies import PolicyAdministration
@@ -49,12 +50,15 @@ from broker.policy.explaining.explainer import OpaExplainer
 from broker.policy.room import OpaRoom
 from broker.ports import Clock
 from broker.refusals import Refusals
+from broker.reviews.browsing import Browse
+from broker.reviews.stories import Stories
 from broker.rpc.server import RpcServer, UseCases
 from broker.sandbox_nodes.runner import SandboxRunner
 from broker.store import SqlStore, load_or_create
 from broker.tools.runners import Runners
 from broker.tools.worker import WorkerHub
 from broker.web.opening import Asked, OpenPages, open_pages
+from broker.web.records import Records
 
 _log = structlog.get_logger(__name__)
 
@@ -272,7 +276,7 @@ class Application:
             reflects=self.settings.reflection,
         )
         if self.settings.web.listen:
-            await self._serve_pages(parts, mediating)
+            await self._serve_pages(parts, mediating, administration)
         self.port = self._rpc.bind(self.settings.listen, tls_of(self.settings))
         await self._rpc.start()
         self._closing.push_async_callback(self._rpc.stop, grace_s=1.0)
@@ -282,12 +286,15 @@ class Application:
         self._closing.push_async_callback(_end, swept)
         _log.info("broker_started", address=self.address, broker=parts.mediation.owner)
 
-    async def _serve_pages(self, parts: "_Parts", mediating: Mediation) -> None:
+    async def _serve_pages(
+        self, parts: "_Parts", mediating: Mediation, administration: Administration
+    ) -> None:
         asked = Asked(
             views=mediating.views,
             reviews=mediating.reviews,
             handling=mediating.handling,
             together=mediating.together,
+            records=_records(parts, administration),
             store=parts.store,
             events=parts.mediation.events,
             clock=self._clock,
@@ -306,6 +313,26 @@ class _Parts:
     policies: OpaRoom
     workers: WorkerHub
     sandboxes: SandboxRunner
+
+
+def _records(parts: "_Parts", administration: Administration) -> Records:
+    """What pages read besides what waits."""
+    store, control = parts.store, parts.mediation.room.current
+    return Records(
+        browse=Browse(
+            store=store, browsing=store, control=control, clock=administration.changes.clock
+        ),
+        stories=Stories(store=store, browsing=store, control=control),
+        looking=Looking(
+            changes=administration.changes,
+            policies=administration.policies,
+            shadow=administration.shadow,
+            recorded=administration.recorded,
+            explaining=administration.explaining,
+            browsing=store,
+            about=administration.overview.about,
+        ),
+    )
 
 
 async def _say_library(policies: PolicyAdministration) -> None:

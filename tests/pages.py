@@ -10,11 +10,19 @@ from typing import Any
 
 import httpx2
 
+from broker.administration.looking import Looking
 from broker.core.holds import Hold, Reviewer
+from broker.ports import Explainer
+from broker.reviews.browsing import Browse
+from broker.reviews.stories import Stories
 from broker.sign_ins import SignIns
 from broker.web.application import application
 from broker.web.parts import Address, LocalLink, WebParts
+from broker.web.records import Records
 from tests.fakes.decision_point import hold, opinion
+from tests.fakes.explainer import FakeExplainer
+from tests.fakes.policy_room import FakePolicyRoom
+from tests.offices import administration
 from tests.world import World, reviewer, world
 
 ORIGIN = "http://review.test"
@@ -53,7 +61,9 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def site(path: Path, *, take_back_s: float = 0.0, **given: Any) -> AsyncGenerator[Site]:
+async def site(
+    path: Path, *, take_back_s: float = 0.0, explainer: Explainer | None = None, **given: Any
+) -> AsyncGenerator[Site]:
     """Pages over a broker whose customer may refund their own orders."""
     async with world(path) as w:
         parts = WebParts(
@@ -61,6 +71,7 @@ async def site(path: Path, *, take_back_s: float = 0.0, **given: Any) -> AsyncGe
             reviews=w.reviews,
             handling=w.handling,
             together=w.together,
+            records=records(w, explainer or FakeExplainer()),
             sign_ins=SignIns(store=w.store, clock=w.clock),
             events=w.events,
             clock=w.clock,
@@ -76,6 +87,31 @@ async def site(path: Path, *, take_back_s: float = 0.0, **given: Any) -> AsyncGe
             **given,
         )
         yield Site(world=w, parts=parts, app=application(parts))
+
+
+def records(w: World, explainer: Explainer) -> Records:
+    """What pages read besides what waits."""
+    offices = administration(
+        w.store,
+        w.room,
+        FakePolicyRoom(),
+        clock=w.clock,
+        explainer=explainer,
+    )
+    control = w.room.current
+    return Records(
+        browse=Browse(store=w.store, browsing=w.store, control=control, clock=w.clock),
+        stories=Stories(store=w.store, browsing=w.store, control=control),
+        looking=Looking(
+            changes=offices.changes,
+            policies=offices.policies,
+            shadow=offices.shadow,
+            recorded=offices.recorded,
+            explaining=offices.explaining,
+            browsing=w.store,
+            about=offices.overview.about,
+        ),
+    )
 
 
 def fields(page: str) -> dict[str, str]:

@@ -95,7 +95,7 @@ class Overview:
         self._policies = policies
         self._audit_log = audit_log
         self._workers = workers
-        self._about = about
+        self.about = about
         self._shadow = shadow
         self._libraries = libraries
         self._sandbox_nodes = sandbox_nodes
@@ -106,7 +106,7 @@ class Overview:
         control = self._changes.room.current()
         now = self._changes.clock()
         return Status(
-            about=self._about,
+            about=self.about,
             control_revision=control.revision,
             policy_revision=control.policy_revision,
             policy_ready=self._policy_is_ready(control.policy_revision),

@@ -17,6 +17,7 @@ from broker.web.application import application
 from broker.web.listener import Listener
 from broker.web.oidc import Provider, Terms
 from broker.web.parts import Address, LocalLink, WebParts
+from broker.web.records import Records
 from broker.web.security import origin_of
 
 LINK_LIFE_S = 600.0
@@ -31,6 +32,7 @@ class Asked:
     reviews: Reviews
     handling: Handling
     together: Together
+    records: Records
     store: Store
     events: Events
     clock: Clock
@@ -70,6 +72,7 @@ async def open_pages(web: Web, asked: Asked, *, groups: tuple[str, ...]) -> Open
         reviews=asked.reviews,
         handling=asked.handling,
         together=asked.together,
+        records=asked.records,
         sign_ins=sign_ins,
         events=asked.events,
         clock=asked.clock,

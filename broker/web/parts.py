@@ -11,6 +11,7 @@ from broker.sign_ins import SignIns
 from broker.web.journeys import Journeys
 from broker.web.oidc import Provider
 from broker.web.rates import Rates
+from broker.web.records import Records
 from broker.web.streams import Streams
 
 
@@ -47,6 +48,7 @@ class WebParts:
     reviews: Reviews
     handling: Handling
     together: Together
+    records: Records
     sign_ins: SignIns
     events: Events
     clock: Clock
