@@ -5,14 +5,14 @@ a text stands in quotation marks that nothing inside it can close.
 """
 
 import itertools
-import json
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from rich.text import Text
 
 from broker.cli.files import named_file
+from broker.cli.hold_changes import narrowed_lines, preview_lines, take_back_line, taken_line
 from broker.cli.json_output import enum_word
 from broker.cli.names import short
 from broker.cli.observed import observed_lines
@@ -26,8 +26,9 @@ from broker.cli.screen import (
     state,
     theirs,
 )
+from broker.cli.shown_values import MONEY, quoted, value
 from broker.cli.times import clock, epoch, length
-from broker.core.text import visible, visible_value
+from broker.core.text import visible
 from broker.v1.review_pb2 import EarlierCall, Hold, HoldArgument, HoldRequirement, LookedUp, Review
 from broker.v1.types_pb2 import Effect, Invocation
 
@@ -35,9 +36,9 @@ DIGEST_DIGITS: Final = 8
 _INDENT: Final = 9
 _SEPARATED: Final = 2
 _PICTURE_WIDTH_MAX: Final = 100
-# One word that can only be a name, number or address.
-_PLAIN: Final = re.compile(r"[A-Za-z0-9@#+_.:/-]{1,80}")
-_MONEY: Final = re.compile(r"([A-Z]{3}) (-?[0-9]+(?:\.[0-9]+)?)")
+# A pointer that means nothing to a shell.
+_BARE_POINTER: Final = re.compile(r"(?:/[A-Za-z0-9_.-]+)+")
+_SUSPECT: Final = frozenset({"untrusted_result", "lookalike", "unseen"})
 
 
 def hold_picture(hold: Hold, shown: Around) -> list[Text]:
@@ -50,19 +51,28 @@ def hold_picture(hold: Hold, shown: Around) -> list[Text]:
     lines += _many("Words", [quoted(words) for words in hold.words], width)
     lines += _stopped(hold.requirements, width)
     lines += _many("Observed", observed_lines(hold.observed), width)
+    lines += _many("Narrowed", narrowed_lines(hold), width)
     lines += _arguments(hold.arguments, width)
+    lines += _many("Preview", preview_lines(hold), width)
     lines += _many("Files", [named_file(file) for file in hold.files], width)
     lines += _before(hold, shown, width)
+    lines += _many("Taken", taken_line(hold, shown), width)
     lines += _many("Review", _reviews(hold, shown), width)
+    lines += _many("Runs", take_back_line(hold, shown), width)
     lines += labelled("Binds", _binds(hold), indent=_INDENT, width=width)
-    if hold.state == Hold.STATE_PENDING and hold.eligible:
-        name, etag = short(hold.name), visible(hold.etag)
-        # A line each, to be copied whole, and never folded: half a command is another one.
-        lines.append(ours(f"callbroker holds approve {name} --etag {etag}", "bold"))
-        lines.append(
-            ours(f'callbroker holds reject {name} --etag {etag} --reason "..."', "bold"),
-        )
-    return lines
+    return lines + _commands(hold)
+
+
+def _commands(hold: Hold) -> list[Text]:
+    """A line each, to be copied whole, and never folded: half a command is another one."""
+    if hold.state != Hold.STATE_PENDING or not hold.eligible:
+        return []
+    shown = f"{short(hold.name)} --etag {visible(hold.etag)}"
+    lines = [f"approve {shown}", f'reject {shown} --reason "..."']
+    if hold.narrowing:
+        bare = next((p for p in sorted(hold.narrowing) if _BARE_POINTER.fullmatch(p)), "POINTER")
+        lines.append(f"narrow {shown} --less {bare}=...")
+    return [ours(f"callbroker holds {line}", "bold") for line in lines]
 
 
 def headline(hold: Hold, shown: Around) -> Text:
@@ -81,23 +91,6 @@ def headline(hold: Hold, shown: Around) -> Text:
 def digest(text: str) -> str:
     """The first digits of a digest."""
     return text.removeprefix("sha256:")[:DIGEST_DIGITS]
-
-
-def value(text: str, rendered: str = "") -> Text:
-    """One JSON value for people: money as such, a bare word bare, any other text in its quotes."""
-    if rendered:
-        return shown_before(rendered)
-    if not text:
-        return ours("")
-    parsed = _parsed(text)
-    if isinstance(parsed, str) and _PLAIN.fullmatch(parsed) and not _is_json(parsed):
-        return ours(parsed)
-    return ours(visible_value(parsed))
-
-
-def quoted(text: str) -> Text:
-    """Somebody's words in quotation marks."""
-    return ours(visible_value(text))
 
 
 def _until(at: float, shown: Around) -> str:
@@ -122,17 +115,29 @@ def _stopped(requirements: Sequence[HoldRequirement], width: int) -> list[Text]:
 
 
 def _arguments(arguments: Sequence[HoldArgument], width: int) -> list[Text]:
-    rows = [[ours("Argument", "bold"), ours("Value", "bold"), ours("Looked up", "bold")]]
+    heads = ("Argument", "Value", "Looked up", "Where it came from")
+    rows = [[ours(head, "bold") for head in heads]]
     for argument in arguments:
         names = _fact_names(argument.looked_up)
-        currency = _MONEY.fullmatch(argument.rendered)
+        currency = MONEY.fullmatch(argument.rendered)
         facts = [
             _looked_up(fact, name, currency[1] if currency else "")
             for fact, name in zip(argument.looked_up, names, strict=True)
         ]
         pointer = theirs(argument.pointer)
-        rows.append([pointer, value(argument.value_json, argument.rendered), _listed(facts)])
+        said = value(argument.value_json, argument.rendered)
+        rows.append([pointer, said, _listed(facts), _came_from(argument)])
+    if not any(argument.provenance for argument in arguments):  # nobody looked, or it is erased
+        rows = [row[:-1] for row in rows]
     return columns(rows, width=width)
+
+
+def _came_from(argument: HoldArgument) -> Text:
+    """In policy's words; then the tools, facts and directories that have it."""
+    source = argument.provenance
+    named = dict.fromkeys(origin.tool or origin.name for origin in argument.origins)
+    told = theirs(source, "yellow" if source in _SUSPECT else "")
+    return told + ours("  ") + theirs(", ".join(named)) if named else told
 
 
 def _fact_names(facts: Sequence[LookedUp]) -> list[str]:
@@ -143,7 +148,7 @@ def _fact_names(facts: Sequence[LookedUp]) -> list[str]:
 
 
 def _looked_up(fact: LookedUp, name: str, currency: str) -> Text:
-    money = _MONEY.fullmatch(fact.rendered)
+    money = MONEY.fullmatch(fact.rendered)
     if money is None:
         return theirs(name) + ours(" ") + value(fact.value_json, fact.rendered)
     # The currency is told once, by the amount that it stands beside; another one is told again.
@@ -217,23 +222,8 @@ def _binds(hold: Hold) -> Text:
         "tool": digest(hold.tool_revision),
         "policy": digest(hold.policy_revision),
         "facts": digest(hold.facts_digest),
+        "preview": digest(hold.preview.digest),
         "etag": hold.etag,
     }
     gap = " " * _SEPARATED
     return ours(gap).join([ours(f"{name} ") + theirs(one) for name, one in bound.items() if one])
-
-
-def _is_json(text: str) -> bool:
-    """Whether a bare word would be read as a number, a truth or null."""
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

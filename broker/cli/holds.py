@@ -1,15 +1,17 @@
 """`callbroker holds`: a reviewer looks at exactly what will happen, and says yes or no to that."""
 
-from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from broker.cli.connection import Line, reviewing
-from broker.cli.hold_picture import headline, hold_picture
+from broker.cli.connection import reviewing
+from broker.cli.hold_acts import give_back, narrow, second, take, take_back_approval
+from broker.cli.hold_answers import Etag, Name, all_holds, resolved, tell
+from broker.cli.hold_changes import taken_line
+from broker.cli.hold_picture import hold_picture
 from broker.cli.json_output import enum_word, plain, print_json
-from broker.cli.names import resolve, short
+from broker.cli.names import short
 from broker.cli.options import AsJson, group
 from broker.cli.screen import (
     Around,
@@ -22,20 +24,12 @@ from broker.cli.screen import (
     table,
     theirs,
 )
+from broker.cli.shown_values import MONEY
 from broker.cli.times import epoch, length
 from broker.v1 import review_pb2
 from broker.v1.review_pb2 import Hold
-from broker.v1.review_pb2_grpc import ReviewServiceStub
-from broker.v1.types_pb2 import Invocation
-
-PAGE_SIZE: Final = 50
 
 app = group("Calls that wait for a person.")
-
-Name = Annotated[
-    str, typer.Argument(metavar="HOLD", help="As `holds list` prints it, or the full name.")
-]
-Etag = Annotated[str, typer.Option(help="As `holds show` prints it: you decide what you saw.")]
 
 
 @app.command("list", epilog="Example: callbroker holds list --mine")
@@ -47,7 +41,7 @@ def list_holds(
 ) -> None:
     """What waits, oldest first."""
     with reviewing() as line:
-        holds = list(_all(line, include_decided=decided, only_eligible=mine))
+        holds = list(all_holds(line, include_decided=decided, only_eligible=mine))
     if as_json:
         print_json({"holds": [plain(hold) for hold in holds]})
         return
@@ -69,7 +63,7 @@ def show(name: Name, *, as_json: AsJson = False) -> None:
     Ends with the lines that approve and reject it.
     """
     with reviewing() as line:
-        request = review_pb2.GetHoldRequest(name=_resolved(line, name))
+        request = review_pb2.GetHoldRequest(name=resolved(line, name))
         hold = line.ask(line.stub.GetHold, request).hold
     if as_json:
         print_json(plain(hold))
@@ -77,12 +71,18 @@ def show(name: Name, *, as_json: AsJson = False) -> None:
         say(*hold_picture(hold, around()))
 
 
-@app.command(epilog="Example: callbroker holds approve h-3fa9c2d1 --etag 3")
+@app.command(epilog="Example: callbroker holds approve h-3fa9c2d1 --etag 3 --take-back 10")
 def approve(
     name: Name,
     *,
     etag: Etag,
     reason: Annotated[str, typer.Option(help="For the record.")] = "",
+    take_back: Annotated[
+        int,
+        typer.Option(
+            min=0, max=60, metavar="SECONDS", help="It does not run before, and can be taken back."
+        ),
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Say yes to exactly the call that was shown.
@@ -91,10 +91,10 @@ def approve(
     """
     with reviewing() as line:
         request = review_pb2.ApproveHoldRequest(
-            name=_resolved(line, name), etag=etag, reason=reason
+            name=resolved(line, name), etag=etag, reason=reason, take_back_s=take_back
         )
         hold = line.ask(line.stub.ApproveHold, request).hold
-    _tell(hold, as_json=as_json)
+    tell(hold, as_json=as_json)
 
 
 @app.command(
@@ -112,9 +112,22 @@ def reject(
     One is enough: nothing runs, and the agent's model is told that it is not to ask again.
     """
     with reviewing() as line:
-        request = review_pb2.RejectHoldRequest(name=_resolved(line, name), etag=etag, reason=reason)
+        request = review_pb2.RejectHoldRequest(name=resolved(line, name), etag=etag, reason=reason)
         hold = line.ask(line.stub.RejectHold, request).hold
-    _tell(hold, as_json=as_json)
+    tell(hold, as_json=as_json)
+
+
+app.command(epilog="Example: callbroker holds take h-3fa9c2d1")(take)
+app.command("give-back", epilog="Example: callbroker holds give-back h-3fa9c2d1")(give_back)
+app.command("take-back", epilog="Example: callbroker holds take-back h-3fa9c2d1 --etag 4")(
+    take_back_approval
+)
+app.command(epilog='Example: callbroker holds second h-3fa9c2d1 --etag 3 --reason "Unusual."')(
+    second
+)
+app.command(
+    epilog="Example: callbroker holds narrow h-3fa9c2d1 --etag 3 --less /amount_minor=4000"
+)(narrow)
 
 
 def list_picture(holds: list[Hold], shown: Around, *, width: int) -> list[Text]:
@@ -123,14 +136,18 @@ def list_picture(holds: list[Hold], shown: Around, *, width: int) -> list[Text]:
         [
             ours(short(hold.name), "bold"),
             _where(hold, shown),
+            ours(
+                length(shown.now - epoch(hold.create_time)) if hold.HasField("create_time") else ""
+            ),
+            _amount(hold),
             theirs(hold.principal),
             shown_before(hold.summary),
             ours(" ").join([theirs(r.code) for r in hold.requirements]),
-            ours("" if hold.eligible or hold.state != Hold.STATE_PENDING else "not yours"),
+            _whose(hold, shown),
         ]
         for hold in holds
     ]
-    headers = ("Hold", "Time left", "For", "What would happen", "Stopped by", "")
+    headers = ("Hold", "Time left", "Age", "Amount", "For", "What would happen", "Stopped by", "")
     return table(headers, rows, width=width)
 
 
@@ -141,56 +158,18 @@ def _where(hold: Hold, shown: Around) -> Text:
     return state(enum_word(Hold.State.DESCRIPTOR, hold.state))
 
 
+def _amount(hold: Hold) -> Text:
+    """The first argument that is money."""
+    rendered = (argument.rendered for argument in hold.arguments)
+    return shown_before(next((one for one in rendered if MONEY.fullmatch(one)), ""))
+
+
+def _whose(hold: Hold, shown: Around) -> Text:
+    """Who is at it, or that it is none of this reviewer's."""
+    if hold.state == Hold.STATE_PENDING and not hold.eligible:
+        return ours("not yours")
+    return ours("taken by ") + theirs(hold.taken_by) if taken_line(hold, shown) else ours("")
+
+
 def _count(waiting: int) -> str:
     return "1 call waits for a person" if waiting == 1 else f"{waiting} calls wait for a person"
-
-
-def _tell(hold: Hold, *, as_json: bool) -> None:
-    """What the say led to; a hold that it made void is a no."""
-    if as_json:
-        print_json(plain(hold))
-    else:
-        say(*(Text.assemble(*parts) for parts in _outcome(hold, around())))
-    if hold.state in {Hold.STATE_VOID, Hold.STATE_EXPIRED, Hold.STATE_WITHDRAWN}:
-        raise typer.Exit(1)
-
-
-def _outcome(hold: Hold, shown: Around) -> Iterator[list[Text]]:
-    head = [ours(short(hold.name), "bold"), ours(" is "), headline(hold, shown)]
-    match hold.state:
-        case Hold.STATE_PENDING:
-            missing = [
-                f"{r.approvals_required - r.approvals_given} more of {' or '.join(r.reviewers)}"
-                for r in hold.requirements
-                if r.approvals_given < r.approvals_required
-            ]
-            yield [*head, ours("; needed: "), theirs(", ".join(missing))]
-        case Hold.STATE_VOID:
-            yield [*head, ours(".")]
-            yield [ours("What was shown had changed. A new hold or a denial took its place.")]
-        case _:
-            yield [*head, ours(".")]
-    if hold.invocation_state == Invocation.STATE_RUNNING:
-        yield [ours(f"Follow it: callbroker invocations show {short(hold.invocation)}")]
-
-
-def _resolved(line: Line[ReviewServiceStub], name: str) -> str:
-    return resolve("holds", name, (hold.name for hold in _all(line, include_decided=True)))
-
-
-def _all(
-    line: Line[ReviewServiceStub], *, include_decided: bool = False, only_eligible: bool = False
-) -> Iterator[Hold]:
-    token = ""
-    while True:
-        request = review_pb2.ListHoldsRequest(
-            include_decided=include_decided,
-            only_eligible=only_eligible,
-            page_size=PAGE_SIZE,
-            page_token=token,
-        )
-        page = line.ask(line.stub.ListHolds, request)
-        yield from page.holds
-        token = page.next_page_token
-        if not token:
-            return

@@ -47,6 +47,7 @@ def hold_out(view: HoldView) -> review_pb2.Hold:
         narrows=hold.narrows,
         asked_arguments_json=view.invocation.asked.canonical if view.invocation.asked else b"",
         alike=hold.alike,
+        narrowing=view.narrowing,
     )
 
 

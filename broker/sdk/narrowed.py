@@ -8,6 +8,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
+def differences(asked: Mapping[str, Any], ran: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Each place where something else stands: its JSON Pointer, what was asked and what ran.
+
+    A list that lost elements is one such place, as a whole.
+    """
+    return _differences("", asked, ran)
+
+
 def difference(asked: Mapping[str, Any], ran: Mapping[str, Any]) -> str:
     """What is there instead of what: `/amount_minor 4000 instead of 5500`.
 
@@ -20,7 +28,7 @@ def difference(asked: Mapping[str, Any], ran: Mapping[str, Any]) -> str:
     """
     return ", ".join(
         f"{pointer} {_json(now)} instead of {_json(before)}"
-        for pointer, before, now in _differences("", asked, ran)
+        for pointer, before, now in differences(asked, ran)
     )
 
 

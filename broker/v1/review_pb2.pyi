@@ -370,6 +370,26 @@ class Hold(_message.Message):
     STATE_VOID: Hold.State.ValueType  # 7
     """What was shown has changed; a new hold or a denial took its place."""
 
+    @_typing.final
+    class NarrowingEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     INVOCATION_FIELD_NUMBER: _builtins.int
     SESSION_FIELD_NUMBER: _builtins.int
@@ -404,6 +424,7 @@ class Hold(_message.Message):
     NARROWS_FIELD_NUMBER: _builtins.int
     ASKED_ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
     ALIKE_FIELD_NUMBER: _builtins.int
+    NARROWING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"holds/{uuid}"."""
     invocation: _builtins.str
@@ -498,6 +519,12 @@ class Hold(_message.Message):
     def preview(self) -> Global___HoldPreview:
         """Where the tool has one."""
 
+    @_builtins.property
+    def narrowing(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """How a reviewer may make an argument less ("smaller", "subset"), by its JSON Pointer; whole lists
+        as well, which are no leaves.
+        """
+
     def __init__(
         self,
         *,
@@ -535,10 +562,11 @@ class Hold(_message.Message):
         narrows: _builtins.str = ...,
         asked_arguments_json: _builtins.bytes = ...,
         alike: _builtins.str = ...,
+        narrowing: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decide_by_time", b"decide_by_time", "preview", b"preview", "run_by_time", b"run_by_time", "run_from_time", b"run_from_time", "taken_until_time", b"taken_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "alike", b"alike", "arguments", b"arguments", "arguments_json", b"arguments_json", "asked_arguments_json", b"asked_arguments_json", "call_digest", b"call_digest", "create_time", b"create_time", "decide_by_time", b"decide_by_time", "earlier", b"earlier", "eligible", b"eligible", "etag", b"etag", "facts_digest", b"facts_digest", "files", b"files", "ineligible_reason", b"ineligible_reason", "invocation", b"invocation", "invocation_state", b"invocation_state", "name", b"name", "narrows", b"narrows", "observed", b"observed", "policy_revision", b"policy_revision", "preview", b"preview", "principal", b"principal", "requirements", b"requirements", "reviews", b"reviews", "run_by_time", b"run_by_time", "run_from_time", b"run_from_time", "session", b"session", "state", b"state", "summary", b"summary", "taken_by", b"taken_by", "taken_until_time", b"taken_until_time", "tool", b"tool", "tool_revision", b"tool_revision", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "alike", b"alike", "arguments", b"arguments", "arguments_json", b"arguments_json", "asked_arguments_json", b"asked_arguments_json", "call_digest", b"call_digest", "create_time", b"create_time", "decide_by_time", b"decide_by_time", "earlier", b"earlier", "eligible", b"eligible", "etag", b"etag", "facts_digest", b"facts_digest", "files", b"files", "ineligible_reason", b"ineligible_reason", "invocation", b"invocation", "invocation_state", b"invocation_state", "name", b"name", "narrowing", b"narrowing", "narrows", b"narrows", "observed", b"observed", "policy_revision", b"policy_revision", "preview", b"preview", "principal", b"principal", "requirements", b"requirements", "reviews", b"reviews", "run_by_time", b"run_by_time", "run_from_time", b"run_from_time", "session", b"session", "state", b"state", "summary", b"summary", "taken_by", b"taken_by", "taken_until_time", b"taken_until_time", "tool", b"tool", "tool_revision", b"tool_revision", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -82,3 +82,18 @@ def the_hold(**changed: Any) -> Hold:
         "invocation_state": Invocation.STATE_HELD,
     }
     return Hold(**(fields | changed))
+
+
+def narrowed_hold() -> Hold:
+    """The same after a reviewer made it less: EUR 40.00 waits for a yes to exactly that."""
+    arguments = list(the_hold().arguments)
+    arguments[1].value_json, arguments[1].rendered = "4000", "EUR 40.00"
+    return the_hold(
+        name="holds/01a1fbe2-37cb-7569-8b4b-71d84fa9c2d2",
+        etag="1",
+        arguments=arguments,
+        arguments_json=b'{"amount_minor":4000,"order_id":"O-1001"}',
+        asked_arguments_json=b'{"amount_minor":5500,"order_id":"O-1001"}',
+        narrows=HOLD_NAME,
+        narrowing={"/amount_minor": "smaller"},
+    )

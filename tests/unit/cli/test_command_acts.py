@@ -9,7 +9,7 @@ from broker.v1 import admin_pb2, review_pb2, types_pb2
 from broker.v1.review_pb2 import Hold, HoldRequirement
 from tests.fakes.admin_server import FakeServices, Refusal
 from tests.unit.cli.conftest import Run
-from tests.unit.cli.holds_for_tests import HOLD_NAME, the_hold
+from tests.unit.cli.holds_for_tests import AROUND, HOLD_NAME, ZONE, at, narrowed_hold, the_hold
 
 
 def test_a_short_name_is_looked_for_page_by_page(run: Run, services: FakeServices) -> None:
@@ -247,3 +247,106 @@ def test_a_project_never_writes_over_what_is_there(run: Run, here: Path) -> None
     assert ran.code == ExitCode.USAGE
     assert (here / "worker.py").read_text() == "mine"
     assert [path.name for path in here.iterdir()] == ["worker.py"]
+
+
+TAKEN = {"taken_by": "lead-2", "taken_until_time": at(14, 44)}
+
+
+def test_a_hold_is_taken_and_given_back(
+    run: Run, services: FakeServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.cli.environment.now", lambda: AROUND.now)
+    monkeypatch.setattr("broker.cli.environment.local_zone", lambda: ZONE)
+    services.answers["TakeHold"] = review_pb2.TakeHoldResponse(hold=the_hold(**TAKEN, etag="4"))
+    services.answers["GiveBackHold"] = review_pb2.GiveBackHoldResponse(hold=the_hold(etag="5"))
+    taken = run("holds", "take", HOLD_NAME)
+    assert taken.out.splitlines() == [
+        "h-3fa9c2d1 is PENDING, expires 18:20 (3 h 41 min); needed: 1 more of support-leads;"
+        " etag 4",
+        "Taken by lead-2 until 14:44 (5 min); nobody else approves it meanwhile",
+    ]
+    assert services.request("TakeHold").name == HOLD_NAME
+    given = run("holds", "give-back", HOLD_NAME, "--json")
+    assert json.loads(given.out)["etag"] == "5"
+
+
+def test_an_approval_that_can_be_taken_back_says_how(
+    run: Run, services: FakeServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.cli.environment.now", lambda: AROUND.now)
+    monkeypatch.setattr("broker.cli.environment.local_zone", lambda: ZONE)
+    runs_from = at(14, 39)
+    runs_from.seconds += 10
+    services.answers["ApproveHold"] = review_pb2.ApproveHoldResponse(
+        hold=the_hold(
+            state=Hold.STATE_APPROVED, run_by_time=at(15, 0), run_from_time=runs_from, etag="4"
+        )
+    )
+    ran = run("holds", "approve", HOLD_NAME, "--etag", "3", "--take-back", "10")
+    assert services.request("ApproveHold").take_back_s == 10
+    assert ran.out.splitlines() == [
+        "h-3fa9c2d1 is APPROVED, to run by 15:00 (21 min).",
+        "It runs in 10 s; until then the approval can be taken back:",
+        "callbroker holds take-back h-3fa9c2d1 --etag 4",
+    ]
+    services.answers["TakeBackApproval"] = review_pb2.TakeBackApprovalResponse(hold=the_hold())
+    assert run("holds", "take-back", HOLD_NAME, "--etag", "4").code == ExitCode.OK
+    assert services.request("TakeBackApproval").etag == "4"
+
+
+@pytest.mark.parametrize("seconds", ["-1", "61", "x"])
+def test_an_approval_is_not_taken_back_after_more_than_a_minute(run: Run, seconds: str) -> None:
+    ran = run("holds", "approve", HOLD_NAME, "--etag", "3", "--take-back", seconds)
+    assert ran.code == ExitCode.USAGE
+
+
+def test_a_second_reviewer_is_asked_for(run: Run, services: FakeServices) -> None:
+    services.answers["AskSecondReview"] = review_pb2.AskSecondReviewResponse(hold=the_hold())
+    ran = run("holds", "second", HOLD_NAME, "--etag", "3", "--reason", "Unusual.")
+    assert ran.code == ExitCode.OK
+    request = services.request("AskSecondReview")
+    assert (request.etag, request.reason) == ("3", "Unusual.")
+
+
+def test_what_is_made_less_is_shown_as_it_waits_now(run: Run, services: FakeServices) -> None:
+    services.answers["NarrowHold"] = review_pb2.NarrowHoldResponse(hold=narrowed_hold())
+    ran = run(
+        "holds", "narrow", HOLD_NAME, "--etag", "3",
+        "--less", "/amount_minor=4000", "--less", '/to=["a=b@c.example"]',
+    )  # fmt: skip
+    request = services.request("NarrowHold")
+    assert dict(request.changes_json) == {
+        "/amount_minor": "4000",
+        "/to": '["a=b@c.example"]',
+    }
+    assert "Narrowed /amount_minor EUR 40.00 instead of EUR 55.00" in ran.out
+    assert "callbroker holds approve h-4fa9c2d2 --etag 1" in ran.out
+
+
+@pytest.mark.parametrize(
+    "less",
+    [("/amount_minor",), ("/amount_minor=",), ("/amount_minor=4,0",), ("/a=1", "/a=2")],
+)
+def test_what_is_no_change_is_not_sent(
+    run: Run, services: FakeServices, less: tuple[str, ...]
+) -> None:
+    given = [word for one in less for word in ("--less", one)]
+    ran = run("holds", "narrow", HOLD_NAME, "--etag", "3", *given)
+    assert ran.code == ExitCode.USAGE
+    assert not services.asked
+
+
+def test_a_list_tells_amount_age_and_who_is_at_it(
+    run: Run, services: FakeServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.cli.environment.now", lambda: AROUND.now)
+    services.answers["ListHolds"] = review_pb2.ListHoldsResponse(
+        holds=[the_hold(**TAKEN, create_time=at(14, 20))]
+    )
+    head, row, *_ = run("holds", "list").out.splitlines()
+    assert head.split() == [
+        "Hold", "Time", "left", "Age", "Amount", "For", "What", "would", "happen", "Stopped", "by",
+    ]  # fmt: skip
+    assert "19 min" in row
+    assert "EUR 55.00 " in row
+    assert row.endswith("taken by lead-2")

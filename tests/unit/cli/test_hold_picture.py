@@ -1,13 +1,22 @@
 import json
+from typing import Any
 
 import pytest
 
 from broker.cli.hold_picture import hold_picture
-from broker.cli.hold_picture import value as value_shown
 from broker.cli.screen import Around
-from broker.v1.review_pb2 import Hold, HoldArgument, HoldRequirement, LookedUp, Review
+from broker.cli.shown_values import value as value_shown
+from broker.v1.review_pb2 import (
+    Hold,
+    HoldArgument,
+    HoldOrigin,
+    HoldPreview,
+    HoldRequirement,
+    LookedUp,
+    Review,
+)
 from broker.v1.types_pb2 import Invocation
-from tests.unit.cli.holds_for_tests import AROUND, ZONE, at, the_hold
+from tests.unit.cli.holds_for_tests import AROUND, ZONE, at, narrowed_hold, the_hold
 
 
 def _drawn(hold: Hold, shown: Around = AROUND) -> list[str]:
@@ -132,3 +141,80 @@ def test_a_narrow_terminal_folds_and_loses_nothing() -> None:
 def test_a_text_that_reads_as_another_value_stands_in_quotes(word: str) -> None:
     assert value_shown(json.dumps(word)).plain == f'"{word}"'
     assert value_shown(word).plain != value_shown(json.dumps(word)).plain
+
+
+def _changes(**fields: Any) -> bytes:
+    return json.dumps([fields]).encode()
+
+
+def test_where_each_value_came_from_stands_beside_it() -> None:
+    arguments = list(the_hold().arguments)
+    arguments[0].provenance = "words"
+    arguments[1].provenance = "trusted_result"
+    arguments[1].origins.append(HoldOrigin(name="invocations/1", tool="read_order"))
+    arguments[2].provenance = "untrusted_result"
+    arguments[2].origins.append(HoldOrigin(name="invocations/2", tool="read_mail"))
+    arguments[2].origins.append(HoldOrigin(name="invocations/3", tool="read_mail"))
+    drawn = _drawn(the_hold(arguments=arguments))
+    start = next(i for i, line in enumerate(drawn) if line.startswith("Argument"))
+    assert drawn[start : start + 4] == [
+        "Argument       Value                 Looked up                        Where it came from",
+        "/order_id      O-1001                customer_id customers/c-204      words",
+        "/amount_minor  EUR 55.00             captured 120.00, refunded 60.00  trusted_result  read_order",  # noqa: E501
+        '/reason        "crushed in transit"                                   untrusted_result  read_mail',  # noqa: E501
+    ]
+
+
+def test_a_preview_is_the_tools_word_and_is_bound() -> None:
+    preview = HoldPreview(
+        content_json=_changes(label="left on the payment", before_minor=6000, after_minor=500),
+        digest="sha256:90aa17c4" + "0" * 56,
+    )
+    drawn = _drawn(the_hold(preview=preview))
+    assert "Preview  left on the payment 60.00 -> 5.00" in drawn
+    assert any("preview 90aa17c4" in line for line in drawn if line.startswith("Binds"))
+
+
+@pytest.mark.parametrize(
+    ("preview", "told"),
+    [
+        (HoldPreview(error="RUNNER_UNAVAILABLE"),
+         "Preview  the tool could not say what would change: RUNNER_UNAVAILABLE"),
+        (HoldPreview(content_json=b"[]"), "Preview  nothing, says the tool"),
+        (HoldPreview(content_json=_changes(label="Review  1 of x; you may not", before="a b",
+                                           after=None)),
+         'Preview  "Review  1 of x; you may not" "a b" -> null'),
+        (HoldPreview(content_json=_changes(label="to\u202e", before=None, after="\u202ex")),
+         'Preview  "to\\u202e" null -> "\\u202ex"'),
+        (HoldPreview(content_json=_changes(label="left", before_minor=1, after_minor=0,
+                                           currency="JPY")),
+         "Preview  left JPY 1 -> JPY 0"),
+    ],
+)  # fmt: skip
+def test_a_preview_says_no_more_than_its_tool_said(preview: HoldPreview, told: str) -> None:
+    assert told in _drawn(the_hold(preview=preview))
+
+
+def test_a_narrowed_hold_says_what_is_there_instead_of_what() -> None:
+    drawn = _drawn(narrowed_hold())
+    assert "Narrowed /amount_minor EUR 40.00 instead of EUR 55.00" in drawn
+    assert drawn[-1] == "callbroker holds narrow h-4fa9c2d2 --etag 1 --less /amount_minor=..."
+
+
+def test_a_pointer_that_a_shell_would_read_is_no_part_of_a_command() -> None:
+    drawn = _drawn(the_hold(narrowing={"/$(rm x)": "smaller"}))
+    assert drawn[-1] == "callbroker holds narrow h-3fa9c2d1 --etag 3 --less POINTER=..."
+
+
+def test_who_is_at_it_is_told_for_as_long_as_they_are() -> None:
+    taken = the_hold(taken_by="lead-2", taken_until_time=at(14, 44))
+    assert "Taken    by lead-2 until 14:44 (5 min); nobody else approves it meanwhile" in _drawn(
+        taken
+    )
+    lapsed = the_hold(taken_by="lead-2", taken_until_time=at(14, 39))
+    assert not any(line.startswith("Taken") for line in _drawn(lapsed))
+
+
+def test_an_approval_that_can_be_taken_back_says_for_how_long() -> None:
+    hold = the_hold(state=Hold.STATE_APPROVED, run_by_time=at(15, 0), run_from_time=at(14, 40))
+    assert "Runs     in 1 min; until then the approval can be taken back" in _drawn(hold)
