@@ -5,16 +5,19 @@ them only while it is the revision that the hold is for.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from broker.core import limits
+from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact, named_in
 from broker.core.calls import Invocation
 from broker.core.control import Control
 from broker.core.errors import NotFound
 from broker.core.holds import Hold, Review, Reviewer, ineligible
-from broker.core.manifest import ToolManifest
+from broker.core.manifest import ToolManifest, reached
+from broker.core.pointers import Missing
 from broker.core.review_view import ArgumentView, Recorded, argument_views, recorded_of
+from broker.core.summary import leaves
 from broker.events import Events
 from broker.ports import HoldQuery, InvocationQuery, Store
 from broker.reviews.docket import NO_HOLD
@@ -25,12 +28,17 @@ ORIGINS_MAX = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierView:
-    """A call that the session made before."""
+    """A call that the session made before.
+
+    Attributes:
+        is_untrusted: whether it brought what strangers may have written.
+    """
 
     at: float
     tool: str
     effect: str
     invocation: str
+    is_untrusted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +56,9 @@ class HoldView:
 
     Attributes:
         origins: calls of the session whose results have values of this one, by name.
+        targets: pointers to who or what it reaches; every leaf where the manifest is another by
+            now, so that none of them is cut.
+        narrowing: how a reviewer may make an argument less, by its pointer; whole lists as well.
     """
 
     hold: Hold
@@ -60,6 +71,8 @@ class HoldView:
     origins: Mapping[str, Invocation]
     eligible: bool
     ineligible_reason: str
+    targets: frozenset[str] = frozenset()
+    narrowing: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +118,18 @@ class HoldViews:
         ]
         return sorted(rows, key=lambda row: row.hold.decide_by)
 
+    async def row(self, reviewer: Reviewer, name: str) -> QueueRow:
+        """One hold as a list of what waits tells of it, whatever its state.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        found = await self._store.find_hold(name)
+        if found is None:
+            raise NotFound(NO_HOLD)
+        hold, reviews = found
+        return QueueRow(hold=hold, reviews=reviews, ineligible_reason=ineligible(hold, reviewer))
+
     async def show(self, reviewer: Reviewer, name: str) -> HoldView:
         """One hold.
 
@@ -141,6 +166,7 @@ class HoldViews:
         if invocation is None:
             raise NotFound(NO_HOLD)
         session = await self._store.find_session(hold.session)
+        manifest = self._manifest(hold)
         recorded = recorded_of(await self._store.contents(hold.invocation))
         why = ineligible(hold, reviewer)
         return HoldView(
@@ -148,12 +174,9 @@ class HoldViews:
             reviews=reviews,
             invocation=invocation,
             words=session.words if session else (),
-            arguments=argument_views(
-                self._manifest(hold),
-                invocation.call.arguments,
-                recorded,
-                session,
-            ),
+            arguments=argument_views(manifest, invocation.call.arguments, recorded, session),
+            targets=_targets(manifest, invocation.call.arguments),
+            narrowing=_narrowing(manifest, invocation.call.arguments),
             origins=await self._origins(recorded),
             files=await self._files(hold, invocation),
             earlier=await self._earlier(invocation),
@@ -200,6 +223,32 @@ class HoldViews:
                 tool=i.call.tool,
                 effect=i.decision.effect.name if i.decision else "",
                 invocation=i.name,
+                is_untrusted=i.result is not None and self._is_untrusted(i.call.tool),
             )
             for i in reversed(found)
         )
+
+    def _is_untrusted(self, name: str) -> bool:
+        """Whether strangers may have written what a tool returns; of a tool that is gone, yes."""
+        tool = self._control().tools.get(name)
+        return tool is None or tool.output.trust == "untrusted"
+
+
+def _targets(manifest: ToolManifest | None, arguments: Mapping[str, JsonValue]) -> frozenset[str]:
+    """Each leaf at or below a target."""
+    every = frozenset(pointer for pointer, _ in leaves(arguments))
+    if manifest is None:
+        return every
+    named = reached(manifest, arguments)
+    return frozenset(
+        leaf for leaf in every if any(leaf == one or leaf.startswith(f"{one}/") for one in named)
+    )
+
+
+def _narrowing(manifest: ToolManifest | None, arguments: Mapping[str, JsonValue]) -> dict[str, str]:
+    found = manifest.review.narrowing if manifest else {}
+    return {
+        str(pointer): how
+        for pointer, how in found.items()
+        if not isinstance(pointer.resolve(dict(arguments)), Missing)
+    }

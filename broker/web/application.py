@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from broker.web import holds, queue, signing_in, step_up
+from broker.web import alike, holds, queue, signing_in, step_up
 from broker.web.pages import STATIC, Pages
 from broker.web.parts import WebParts
 from broker.web.security import Guard
@@ -25,6 +25,7 @@ def application(parts: WebParts) -> Starlette:
         *signing_in.routes(parts, pages),
         *queue.routes(parts, pages),
         *holds.routes(parts, pages),
+        *alike.routes(parts, pages),
         *step_up.routes(parts, pages),
         Mount("/static", StaticFiles(directory=STATIC), name="static"),
     ]

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse
 from broker.core.sign_ins import SignIn
 from broker.core.text import visible, visible_value
 from broker.ports import Clock
+from broker.web.marking import marked
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 STATIC: Final = Path(__file__).parent / "static"
@@ -38,6 +39,8 @@ class Pages:
             short=short,
             digest=digest,
             instant=instant,
+            time_of_day=time_of_day,
+            marked=marked,
             lasting=lasting,
         )
 
@@ -80,6 +83,11 @@ def digest(text: str) -> str:
 def instant(at: float) -> str:
     """UTC, to the second (RFC 3339)."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def time_of_day(at: float) -> str:
+    """The time of day, UTC, to the minute."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M UTC")
 
 
 def lasting(seconds: float) -> str:
