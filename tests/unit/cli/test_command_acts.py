@@ -3,13 +3,16 @@ from pathlib import Path
 
 import grpc
 import pytest
+from rich.text import Text
 
 from broker.cli.failures import ExitCode
+from broker.cli.hold_answers import outcome_lines
+from broker.cli.holds import list_picture
 from broker.v1 import admin_pb2, review_pb2, types_pb2
 from broker.v1.review_pb2 import Hold, HoldRequirement
 from tests.fakes.admin_server import FakeServices, Refusal
 from tests.unit.cli.conftest import Run
-from tests.unit.cli.holds_for_tests import AROUND, HOLD_NAME, ZONE, at, narrowed_hold, the_hold
+from tests.unit.cli.holds_for_tests import AROUND, HOLD_NAME, at, narrowed_hold, the_hold
 
 
 def test_a_short_name_is_looked_for_page_by_page(run: Run, services: FakeServices) -> None:
@@ -252,43 +255,41 @@ def test_a_project_never_writes_over_what_is_there(run: Run, here: Path) -> None
 TAKEN = {"taken_by": "lead-2", "taken_until_time": at(14, 44)}
 
 
-def test_a_hold_is_taken_and_given_back(
-    run: Run, services: FakeServices, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("broker.cli.environment.now", lambda: AROUND.now)
-    monkeypatch.setattr("broker.cli.environment.local_zone", lambda: ZONE)
-    services.answers["TakeHold"] = review_pb2.TakeHoldResponse(hold=the_hold(**TAKEN, etag="4"))
+def _told(hold: Hold) -> list[str]:
+    return [Text.assemble(*parts).plain for parts in outcome_lines(hold, AROUND)]
+
+
+def test_a_hold_is_taken_and_given_back(run: Run, services: FakeServices) -> None:
+    services.answers["TakeHold"] = review_pb2.TakeHoldResponse(hold=the_hold(etag="4"))
     services.answers["GiveBackHold"] = review_pb2.GiveBackHoldResponse(hold=the_hold(etag="5"))
-    taken = run("holds", "take", HOLD_NAME)
-    assert taken.out.splitlines() == [
-        "h-3fa9c2d1 is PENDING, expires 18:20 (3 h 41 min); needed: 1 more of support-leads;"
-        " etag 4",
-        "Taken by lead-2 until 14:44 (5 min); nobody else approves it meanwhile",
-    ]
+    assert "; etag 4" in run("holds", "take", HOLD_NAME).out
     assert services.request("TakeHold").name == HOLD_NAME
     given = run("holds", "give-back", HOLD_NAME, "--json")
     assert json.loads(given.out)["etag"] == "5"
 
 
-def test_an_approval_that_can_be_taken_back_says_how(
-    run: Run, services: FakeServices, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("broker.cli.environment.now", lambda: AROUND.now)
-    monkeypatch.setattr("broker.cli.environment.local_zone", lambda: ZONE)
+def test_who_has_taken_it_is_told_and_what_deciding_needs() -> None:
+    needed = "needed: 1 more of support-leads; etag 4"
+    assert _told(the_hold(**TAKEN, etag="4")) == [
+        f"h-3fa9c2d1 is PENDING, expires 18:20 (3 h 41 min); {needed}",
+        "Taken by lead-2 until 14:44 (5 min); nobody else approves it meanwhile",
+    ]
+
+
+def test_an_approval_that_can_be_taken_back_says_how(run: Run, services: FakeServices) -> None:
     runs_from = at(14, 39)
     runs_from.seconds += 10
-    services.answers["ApproveHold"] = review_pb2.ApproveHoldResponse(
-        hold=the_hold(
-            state=Hold.STATE_APPROVED, run_by_time=at(15, 0), run_from_time=runs_from, etag="4"
-        )
+    approved = the_hold(
+        state=Hold.STATE_APPROVED, run_by_time=at(15, 0), run_from_time=runs_from, etag="4"
     )
-    ran = run("holds", "approve", HOLD_NAME, "--etag", "3", "--take-back", "10")
-    assert services.request("ApproveHold").take_back_s == 10
-    assert ran.out.splitlines() == [
+    assert _told(approved) == [
         "h-3fa9c2d1 is APPROVED, to run by 15:00 (21 min).",
         "It runs in 10 s; until then the approval can be taken back:",
         "callbroker holds take-back h-3fa9c2d1 --etag 4",
     ]
+    services.answers["ApproveHold"] = review_pb2.ApproveHoldResponse(hold=approved)
+    run("holds", "approve", HOLD_NAME, "--etag", "3", "--take-back", "10")
+    assert services.request("ApproveHold").take_back_s == 10
     services.answers["TakeBackApproval"] = review_pb2.TakeBackApprovalResponse(hold=the_hold())
     assert run("holds", "take-back", HOLD_NAME, "--etag", "4").code == ExitCode.OK
     assert services.request("TakeBackApproval").etag == "4"
@@ -336,14 +337,9 @@ def test_what_is_no_change_is_not_sent(
     assert not services.asked
 
 
-def test_a_list_tells_amount_age_and_who_is_at_it(
-    run: Run, services: FakeServices, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("broker.cli.environment.now", lambda: AROUND.now)
-    services.answers["ListHolds"] = review_pb2.ListHoldsResponse(
-        holds=[the_hold(**TAKEN, create_time=at(14, 20))]
-    )
-    head, row, *_ = run("holds", "list").out.splitlines()
+def test_a_list_tells_amount_age_and_who_is_at_it() -> None:
+    holds = [the_hold(**TAKEN, create_time=at(14, 20))]
+    head, row, *_ = (line.plain.rstrip() for line in list_picture(holds, AROUND, width=1_000))
     assert head.split() == [
         "Hold", "Time", "left", "Age", "Amount", "For", "What", "would", "happen", "Stopped", "by",
     ]  # fmt: skip
