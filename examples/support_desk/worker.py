@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import TypedDict
 
-from broker.sdk import Call, ToolFailed, Worker
+from broker.sdk import Call, Change, ToolFailed, Worker
 from examples.support_desk.records import Records
 
 worker = Worker()
@@ -138,6 +138,29 @@ def refund(
         "SELECT id FROM refunds WHERE invocation = :invocation", invocation=call.invocation
     )
     return {"refund_id": row["id"]}
+
+
+@refund.preview
+def left_on_the_payment(*, order_id: str, amount_minor: int, **_: object) -> list[Change]:
+    """What a reviewer is told before they let money go."""
+    found = shop.rows(
+        """SELECT p.currency, p.captured_minor
+                  - (SELECT COALESCE(SUM(amount_minor), 0) FROM refunds WHERE order_id = o.id)
+                    AS left_minor
+             FROM orders o JOIN payments p ON p.order_id = o.id WHERE o.id = :order_id""",
+        order_id=order_id,
+    )
+    if not found:
+        raise ToolFailed("ORDER_UNKNOWN", "There is no such order.")
+    left = found[0]["left_minor"]
+    return [
+        Change(
+            "left on the payment",
+            before_minor=left,
+            after_minor=left - amount_minor,
+            currency=found[0]["currency"],
+        )
+    ]
 
 
 @worker.tool("read_order")

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import json
 import os
 import re
 import signal
@@ -91,7 +92,9 @@ def test_an_approved_refund_is_paid_once_and_ctrl_c_stops_everything(tmp_path):
     with desk_process(state) as (process, said):
         with sqlite3.connect(state / "shop.db") as shop:
             before = shop.execute(_REFUNDED, ("O-1001",)).fetchone()[0]
-        _approve(state, said, "EUR 55.00")
+        shown = _approve(state, said, "EUR 55.00")
+        left = {"after_minor": 500, "before_minor": 6_000, "currency": "EUR"}
+        assert json.loads(shown.preview.content_json) == [{"label": "left on the payment", **left}]
         _until(lambda: _refunded(state, "O-1001") != before, "the refund was not paid")
         assert _refunded(state, "O-1001") == before + 5_500
         process.send_signal(signal.SIGINT)
@@ -157,8 +160,11 @@ def _refunded(state: Path, order_id: str) -> int:
         return shop.execute(_REFUNDED, (order_id,)).fetchone()[0]
 
 
-def _approve(state: Path, said: str, about: str) -> None:
-    """What `callbroker holds approve` does, with the reviewer's token that lies ready."""
+def _approve(state: Path, said: str, about: str) -> review_pb2.Hold:
+    """What `callbroker holds approve` does, with the reviewer's token that lies ready.
+
+    Returns the hold as it was shown.
+    """
     address = re.search(r"Broker\s+(127\.0\.0\.1:\d+)", said)[1]
     token = (state / "state" / "tokens" / "reviewer").read_text().strip()
     metadata = (("authorization", f"Bearer {token}"),)
@@ -171,6 +177,7 @@ def _approve(state: Path, said: str, about: str) -> None:
             metadata=metadata,
             timeout=10,
         )
+        return hold
 
 
 def _processes_of(directory: Path) -> list[str]:
