@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, StorageState
 from tests.browser.chromium import running_chromium
 from tests.browser.desk import Desk, running_desk
 from tests.browser.mail_server import MailServer, serving_mail
+from tests.browser.office import Office, open_office
 from tests.browser.oidc_provider import OidcProvider, serving_oidc
 from tests.browser.visiting import Visitor
 from tests.browser.webhook_receiver import WebhookReceiver, receiving_webhooks
@@ -49,6 +50,13 @@ def oidc_provider() -> Iterator[OidcProvider]:
     """An OpenID Connect provider; tests put their own users and clients into it."""
     with serving_oidc() as provider:
         yield provider
+
+
+@pytest.fixture(scope="module")
+def office(oidc_provider: OidcProvider) -> Iterator[Office]:
+    """A broker whose reviewers sign in at the provider; with an empty queue before each test."""
+    with open_office(oidc_provider) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -42,10 +42,11 @@ class Loop:
         return self
 
     def __exit__(self, *error: object) -> None:
+        # In its own thread to the last: whoever leaves may have another loop running in theirs.
+        self.run(self._loop.shutdown_asyncgens())
+        self.run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, within_s: float = START_S) -> T:

@@ -1,0 +1,317 @@
+"""A support desk whose reviewers sign in at a provider: a whole broker, and everybody around it.
+
+Everything is real: the broker with its OPA and store, the desk's own worker as a process, the
+provider. What is not the desk's own is one rule, which marks very large refunds as high, and the
+clock, which a test may move ahead. Each test brings customers of its own, so that no limit counts
+what another test did, and leaves an empty queue.
+"""
+
+import contextlib
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import structlog
+from playwright.sync_api import Page, StorageState
+
+from broker import bootstrap, config
+from broker.app import Application
+from broker.log import configure
+from broker.sdk import SyncBroker, SyncHeld, SyncSession, connect_sync
+from broker.tools.registry import read_manifests
+from broker.yaml_documents import read_yaml
+from examples.support_desk import agents, records
+from examples.support_desk.operating import Operator
+from tests.browser.oidc_provider import OidcProvider
+from tests.browser.visiting import Visitor
+from tests.e2e.guarded_shop import MovableClock
+from tests.replay.running import Loop, until
+
+ROOT = Path(__file__).resolve().parents[2]
+DESK = ROOT / "examples" / "support_desk"
+LEADS = "support-leads"
+PEOPLE = {
+    "lead-1": [LEADS],
+    "lead-2": [LEADS],
+    "clerk-1": ["warehouse"],
+    "visitor-1": ["lunch"],
+}
+"""Who is in which of the provider's groups; `lunch` is none of the broker's."""
+
+STEP_UP_OVER_MINOR = 20_000
+HIGH = f"""# METADATA
+# title: High
+# description: Whoever lets very much money go shows anew who they are.
+# schemas:
+#   - input: schema.input
+#   - input.call.arguments: schema.tools.refund.arguments
+package broker.rules.high
+
+verdicts contains {{
+	"effect": "HOLD",
+	"code": "REFUND_IS_HIGH",
+	"message": "A very large refund takes a fresh sign-in.",
+	"hold": {{"reviewers": ["{LEADS}"], "step_up": true}},
+}} if {{
+	input.call.tool == "refund"
+	input.call.arguments.amount_minor > {STEP_UP_OVER_MINOR}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """Somebody whose orders the agent may refund.
+
+    Attributes:
+        orders: names of theirs, each paid with EUR 500.00.
+    """
+
+    name: str
+    mail: str
+    orders: Sequence[str]
+
+
+@dataclass(slots=True, kw_only=True)
+class Office:
+    """The broker, and everybody around it.
+
+    Attributes:
+        clock: the broker's; a test that moves it uses an office of its own.
+    """
+
+    application: Application
+    loop: Loop
+    clock: MovableClock
+    operator: Operator
+    agent: SyncBroker
+    shop: records.Records
+    provider: OidcProvider
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(5001))
+    _signed_in: dict[str, StorageState] = field(default_factory=dict)
+
+    @property
+    def base_url(self) -> str:
+        """Where the pages are, without a slash at the end."""
+        assert self.application.pages is not None
+        return self.application.pages.url
+
+    def sign_in(self, page: Page, name: str) -> None:
+        """From the pages' own door by way of the provider, and back to the queue."""
+        page.goto("/sign-in")
+        page.get_by_role("link", name="Sign in at").click()
+        self.provider.sign_in(page, name)
+
+    def state(self, visitor: Visitor, name: str = "lead-1") -> StorageState:
+        """What a browser of somebody who is signed in keeps; they sign in where they are not."""
+        visitor.base_url = self.base_url
+        if name not in self._signed_in:
+            with visitor.page() as page:
+                self.sign_in(page, name)
+                page.wait_for_url(f"{self.base_url}/")
+                state = page.context.storage_state()
+            # At the provider they are strangers again: what a test needs there it does itself.
+            own = [one for one in state["cookies"] if one["domain"] == "127.0.0.1"]
+            self._signed_in[name] = {"cookies": own, "origins": []}
+        return self._signed_in[name]
+
+    @contextlib.contextmanager
+    def reviewing(self, visitor: Visitor, name: str = "lead-1", **look: Any) -> Iterator[Page]:
+        """A page of somebody who is signed in."""
+        state = self.state(visitor, name)
+        with visitor.page(state=state, **look) as page:
+            yield page
+
+    def customer(self, orders: int = 1) -> Customer:
+        """Somebody new, with orders."""
+        number = next(self._numbers)
+        name, mail = f"customers/c-{number}", f"c-{number}@example.com"
+        made = [f"O-{next(self._numbers)}" for _ in range(orders)]
+        self.shop.write(
+            "INSERT INTO customers (id, mail, since) VALUES (:name, :mail, '2025-01-01T00:00:00Z')",
+            name=name,
+            mail=mail,
+        )
+        for order in made:
+            self.shop.write(
+                """INSERT INTO orders (id, customer_id, status, address, placed_at)
+                   VALUES (:order, :name, 'placed', 'Mill Lane 1', '2026-01-01T00:00:00Z')""",
+                """INSERT INTO payments (order_id, method, currency, captured_minor)
+                   VALUES (:order, 'card ending 0017', 'EUR', 50000)""",
+                order=order,
+                name=name,
+            )
+        return Customer(name=name, mail=mail, orders=made)
+
+    @contextlib.contextmanager
+    def session(self, customer: Customer | None = None, *, words: str = "") -> Iterator["Asking"]:
+        """The agent at work for somebody; what then still waits is withdrawn."""
+        customer = customer or self.customer()
+        mandate = self.agent.create_mandate(
+            principal=customer.name,
+            groups=agents.GROUPS,
+            agent=agents.AGENT,
+            words=words or f"Please refund order {customer.orders[0]}.",
+            scopes=agents.SCOPES,
+            context="mediated",
+        )
+        with self.agent.open_session(mandate) as opened:
+            yield Asking(office=self, session=opened, customer=customer)
+
+    def refunded(self, order: str) -> list[int]:
+        """What really went back, in cents."""
+        found = self.shop.rows(
+            "SELECT amount_minor FROM refunds WHERE order_id = :order ORDER BY id", order=order
+        )
+        return [int(row["amount_minor"]) for row in found]
+
+    def hold_of(self, held: SyncHeld) -> str:
+        """`holds/{uuid}` of what waits now, which a page has below its address."""
+        return self.operator.hold(held.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """The agent in one session."""
+
+    office: Office
+    session: SyncSession
+    customer: Customer
+
+    def hold(self, tool: str, **arguments: Any) -> SyncHeld:
+        """Ask for what a person decides."""
+        outcome = self.session.invoke(tool, arguments)
+        assert isinstance(outcome, SyncHeld), outcome
+        return outcome
+
+    def refund(self, amount_minor: int = 5500, *, order: str = "", **more: Any) -> SyncHeld:
+        """A refund that waits, of the customer's first order where left out."""
+        return self.hold(
+            "refund",
+            order_id=order or self.customer.orders[0],
+            amount_minor=amount_minor,
+            currency="EUR",
+            **more,
+        )
+
+
+@contextlib.contextmanager
+def open_office(provider: OidcProvider, *, take_back_s: float = 10.0) -> Iterator[Office]:
+    """Start everything, and stop all of it on leaving."""
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="office-")))
+        shop = records.Records(path=directory / "shop.db")
+        records.create(shop.path)
+        _introduce(provider)
+        stack.callback(structlog.configure, **structlog.get_config())
+        configure(level="error")
+        settings = _settings(directory, provider, take_back_s)
+        # In a thread: a browser may have its own event loop running in this one.
+        with ThreadPoolExecutor(1) as aside:
+            token = aside.submit(bootstrap.operator_token, settings).result()
+        loop = stack.enter_context(Loop())
+        clock = MovableClock()
+        application = Application(settings, clock=clock)
+        loop.run(application.start())
+        stack.callback(lambda: loop.run(application.stop()))
+        operator = stack.enter_context(Operator(application.address, token))
+        tokens = _provide(operator, directory)
+        stack.enter_context(_working(application.address, tokens["worker"], shop.path))
+        until(lambda: operator.workers() > 0, "no worker")
+        agent = stack.enter_context(
+            connect_sync(
+                application.address, host_token=tokens["host"], agent_token=tokens["agent"]
+            )
+        )
+        yield Office(
+            application=application,
+            loop=loop,
+            clock=clock,
+            operator=operator,
+            agent=agent,
+            shop=shop,
+            provider=provider,
+        )
+
+
+def _introduce(provider: OidcProvider) -> None:
+    provider.put_client("http://127.0.0.1/sign-in/return")
+    for name, groups in PEOPLE.items():
+        provider.put_user(name, groups=groups)
+
+
+def _settings(directory: Path, provider: OidcProvider, take_back_s: float) -> config.Settings:
+    secret = directory / "client-secret"
+    secret.write_text(provider.client_secret, encoding="utf-8")
+    return config.Settings(
+        listen="127.0.0.1:0",
+        state=directory / "state",
+        database=f"sqlite:///{directory}/state/callbroker.db",
+        sources={"shop": config.Source(url=f"sqlite:///{directory}/shop.db")},
+        log_level="error",
+        web=config.Web(
+            listen="127.0.0.1:0",
+            take_back_s=take_back_s,
+            oidc=config.Oidc(
+                issuer=provider.issuer,
+                client_id=provider.client_id,
+                client_secret_file=secret,
+                groups={LEADS: (LEADS,), "warehouse": ("warehouse",)},
+            ),
+        ),
+    )
+
+
+def _provide(operator: Operator, directory: Path) -> Mapping[str, str]:
+    """What is in force: the desk's tools and rules, and ours; who may what; everybody's token."""
+    manifests = [document for _, document in read_manifests(DESK / "tools")]
+    operator.put_tools(manifests)
+    known = read_yaml((DESK / "directory.yaml").read_bytes())
+    operator.put_directory(cast("Mapping[str, Any]", known))
+    policies = directory / "policies"
+    shutil.copytree(DESK / "policies", policies)
+    ours = policies / "broker" / "rules" / "high"
+    ours.mkdir()
+    (ours / "high.rego").write_text(HIGH, encoding="utf-8")
+    operator.activate_policy(policies)
+    for scope in agents.SCOPES:
+        operator.grant("groups/customers", scope)
+        operator.grant(agents.AGENT, scope)
+    return {
+        "host": operator.create_token("host", "hosts/shop-front"),
+        "agent": operator.create_token("agent", agents.AGENT, person="support-engineer"),
+        "worker": operator.create_token(
+            "worker", "workers/shop", tools=[str(one["name"]) for one in manifests]
+        ),
+    }
+
+
+@contextlib.contextmanager
+def _working(address: str, token: str, shop: Path) -> Iterator[None]:
+    """The desk's own worker."""
+    environment = {
+        **os.environ,
+        "CALLBROKER_ADDRESS": address,
+        "CALLBROKER_WORKER_TOKEN": token,
+        "SUPPORT_DESK_SHOP": str(shop),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "examples.support_desk.worker"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    ) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
