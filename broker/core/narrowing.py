@@ -37,20 +37,21 @@ def narrow(
     if not changes:
         raise MalformedRequest("Say what is to be less.")
     narrowed = dict(arguments)
+    pointers = {text: _parsed(text) for text in changes}
     for text, value in changes.items():
-        try:
-            pointer = Pointer.parse(text)
-        except ValueError:
-            raise _refused(text, "This is no JSON Pointer.") from None
+        pointer = pointers[text]
+        if any(_is_below(pointer, other) for other in pointers.values()):
+            raise _refused(text, "This is within something else that is to be less.")
         how = manifest.review.narrowing.get(pointer)
         if how is None:
             raise _refused(text, "The tool does not say that this may be less.")
         before = pointer.resolve(narrowed)
         if isinstance(before, Missing) or not pointer.tokens:
             raise _refused(text, "The call has no such argument.")
-        if not (_is_smaller(before, value) if how == SMALLER else _is_part(before, value)):
+        less = _smaller(before, value) if how == SMALLER else _part(before, value)
+        if less is None:
             raise _refused(text, _WHY[how])
-        narrowed = _put(narrowed, pointer.tokens, value)
+        narrowed = _put(narrowed, pointer.tokens, less)
     return narrowed
 
 
@@ -60,24 +61,48 @@ _WHY: Final = {
 }
 
 
+def _parsed(text: str) -> Pointer:
+    try:
+        return Pointer.parse(text)
+    except ValueError:
+        raise _refused(text, "This is no JSON Pointer.") from None
+
+
+def _is_below(pointer: Pointer, other: Pointer) -> bool:
+    """Whether one is within the other: which element it then names would depend on the order."""
+    depth = len(other.tokens)
+    return depth < len(pointer.tokens) and pointer.tokens[:depth] == other.tokens
+
+
 def _refused(pointer: str, message: str) -> MalformedRequest:
     return MalformedRequest(message, metadata={"field": "changes", "pointer": pointer})
 
 
-def _is_smaller(before: JsonValue, after: JsonValue) -> bool:
+def _smaller(before: JsonValue, after: JsonValue) -> int | None:
+    """The smaller number; None where it is none."""
     if isinstance(before, bool) or isinstance(after, bool):
-        return False
-    return isinstance(before, int) and isinstance(after, int) and 0 <= after < before
+        return None
+    if isinstance(before, int) and isinstance(after, int) and 0 <= after < before:
+        return after
+    return None
 
 
-def _is_part(before: JsonValue, after: JsonValue) -> bool:
-    """Whether `after` is `before` with some elements left out."""
+def _part(before: JsonValue, after: JsonValue) -> list[JsonValue] | None:
+    """Those elements of `before`, as they were asked, that `after` keeps; None where it is none."""
     if not isinstance(before, list) or not isinstance(after, list):
-        return False
+        return None
+    if not 0 < len(after) < len(before):
+        return None
+    kept: list[JsonValue] = []
     rest = iter(before)
-    return 0 < len(after) < len(before) and all(
-        any(_same(one, left) for left in rest) for one in after
-    )
+    for one in after:
+        for left in rest:
+            if _same(one, left):
+                kept.append(left)
+                break
+        else:
+            return None
+    return kept
 
 
 def _same(one: JsonValue, other: JsonValue) -> bool:
