@@ -27,7 +27,6 @@ from broker.enforcer.recording import Recording, record_narrowed
 from broker.ports import Store
 from broker.sessions import OPEN
 
-NARROWED = "NARROWED"
 _MESSAGE = "A reviewer made this call smaller; it waits for a yes to exactly that."
 _CHANGED = "The hold has changed since it was shown. Look at it again."
 
@@ -137,7 +136,7 @@ def _needed_before(requirements: Sequence[Requirement]) -> tuple[Verdict, ...]:
         Verdict(
             effect=Effect.HOLD,
             stage=STAGE_SETTLE,
-            code=NARROWED,
+            code="NARROWED",
             message=_MESSAGE,
             terms=terms,
         )

@@ -1,7 +1,7 @@
-"""`callbroker status` names each sandbox node, and why one is away."""
+"""`callbroker status` names each sandbox node, why one is away, and what workers lack."""
 
 from broker.cli.status import status_picture
-from broker.v1.admin_pb2 import GetStatusResponse, SandboxNodeStatus
+from broker.v1.admin_pb2 import GetStatusResponse, SandboxNodeStatus, WorkerStatus
 from tests.unit.cli.holds_for_tests import AROUND
 
 THERE = SandboxNodeStatus(
@@ -11,7 +11,10 @@ AWAY = SandboxNodeStatus(address="unix:/run/b.sock", problem="The engine\x1b[2J 
 
 
 def drawn(*nodes: SandboxNodeStatus) -> str:
-    told = GetStatusResponse(broker="brokers/b", sandbox_nodes=nodes)
+    return text(GetStatusResponse(broker="brokers/b", sandbox_nodes=nodes))
+
+
+def text(told: GetStatusResponse) -> str:
     return "\n".join(line.plain for line in status_picture(told, "127.0.0.1:7400", AROUND))
 
 
@@ -28,3 +31,11 @@ def test_what_a_node_says_cannot_act_on_a_terminal():
 def test_a_broker_with_nodes_and_no_worker_can_carry_calls_out():
     assert "nothing can be carried out" in drawn()
     assert "nothing can be carried out" not in drawn(THERE)
+
+
+def test_a_worker_that_leaves_reviewers_without_a_preview_is_named():
+    worker = WorkerStatus(
+        name="workers/w1", tools=["pay", "refund"], free=1, slots=2, tools_without_preview=["pay"]
+    )
+    told = text(GetStatusResponse(workers=[worker]))
+    assert "w1 pay, refund (1 of 2 slots free), no preview of pay" in told

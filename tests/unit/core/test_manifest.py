@@ -264,3 +264,16 @@ def test_warnings_name_what_is_worth_a_second_look():
     assert "/result: undeclared" in told
     assert "/targets: undeclared" in told
     assert "/facts/order/absent" in told
+
+
+def test_a_preview_is_of_a_worker_and_of_what_changes_something():
+    review = {"preview": {"deadline_s": 2}}
+    assert "only workers tell" in refusal({**sandboxed(), "review": review})
+    read_only = {"read_only": True, "destructive": False, "open_world": False}
+    assert "changes nothing" in refusal({**document(behaviour=read_only), "review": review})
+    assert "/review/preview" in refusal({**document(), "review": {"preview": {"deadline_s": 11}}})
+
+
+def test_no_tool_is_named_as_a_preview_is():
+    assert refusal(document(name="refund.preview")).startswith("/name: choose another name")
+    assert parse(document(name="preview")).name == "preview"

@@ -1,6 +1,7 @@
 """A worker's function gets what it takes, and what becomes of it is told as it was."""
 
 import asyncio
+import json
 import threading
 from dataclasses import dataclass
 from datetime import UTC
@@ -228,6 +229,60 @@ def test_a_tool_is_still_a_function_and_keeps_its_companions() -> None:
     assert (refund.name, refund.__name__, refund.__doc__) == ("refund", "refund", "Returns money.")
     with pytest.raises(ValueError, match="already"):
         worker.tool("refund")(found)
+
+
+async def test_a_preview_is_offered_with_its_tool_and_carried_out_by_its_own_name(
+    server: BrokerServer, worker: Worker
+) -> None:
+    @worker.tool("refund")
+    def refund(order_id: str, amount_minor: int) -> str:
+        pytest.fail(f"it refunded {amount_minor} of {order_id}")
+
+    @refund.preview
+    def changes(call: Call, *, amount_minor: int, **_: object) -> list[Change]:
+        return [
+            Change("left", before_minor=100, after_minor=100 - amount_minor, currency="EUR"),
+            Change("tool", before=None, after=call.tool),
+        ]
+
+    offer = refund.offer()
+    assert json.loads(offer.preview_parameters_schema_json)["required"] == ["amount_minor"]
+    assert json.loads(offer.preview_result_schema_json)["type"] == "array"
+    arguments = '{"order_id":"O-1","amount_minor":30}'
+    answer = await carried(server, worker, handover("refund.preview", arguments))
+    assert json.loads(answer.result_json) == [
+        {"label": "left", "before_minor": 100, "after_minor": 70, "currency": "EUR"},
+        {"label": "tool", "before": None, "after": "refund.preview"},
+    ]
+
+
+@pytest.mark.parametrize("told", [None, "text", [1], [{"label": "x"}], Change("alone")])
+async def test_a_preview_that_is_no_list_of_changes_says_nothing(
+    server: BrokerServer, worker: Worker, told: object
+) -> None:
+    @worker.tool("refund")
+    def refund(order_id: str) -> str:
+        return order_id
+
+    @refund.preview
+    async def changes(order_id: str) -> Any:
+        assert order_id
+        return told
+
+    answer = await carried(server, worker, handover("refund.preview", '{"order_id":"O-1"}'))
+    assert "list of Change" in answer.unknown
+
+
+def test_a_tool_has_one_preview_and_a_change_one_kind_of_value() -> None:
+    @Worker().tool("refund")
+    def refund(order_id: str) -> str:
+        return order_id
+
+    refund.preview(refund.function)
+    with pytest.raises(ValueError, match="already"):
+        refund.preview(refund.function)
+    with pytest.raises(ValueError, match="not of both"):
+        Change("left", before="much", after_minor=1)
 
 
 def test_a_failures_code_is_a_code() -> None:
