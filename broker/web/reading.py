@@ -35,6 +35,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9@_+.:/-]{0,79}")
 _JSON_WORDS: Final = frozenset({"true", "false", "null"})
 _MONEY: Final = re.compile(r"[A-Z]{3} -?[0-9]+(?:\.[0-9]+)?")
 _MINOR: Final = "_minor"
+_ELEMENT: Final = re.compile(r"(/[a-z][a-z0-9_]{0,40})/([0-9]{1,6})")
 _NAME: Final = re.compile(r"/[a-z][a-z0-9_]{0,40}")
 _SOURCES: Final = {
     "words": "the user's words",
@@ -42,10 +43,10 @@ _SOURCES: Final = {
     "directory": "the directory",
     "trusted_result": "a result",
     "untrusted_result": "an untrusted result",
-    "weak": "too short to tell",
+    "weak": "too short to trace",
     "lookalike": "looks like a known value, and is not",
-    "unseen": "nowhere seen: the agent's own",
-    "": "not traced",
+    "unseen": "seen nowhere: the agent's own",
+    "": "nobody looked",
 }
 _UNTRUSTED: Final = frozenset({"untrusted_result", "lookalike"})
 
@@ -225,6 +226,14 @@ def name_of(pointer: str, *, rendered: str = "") -> str:
     return plain[1:].replace("_", " ") if plain != pointer else pointer
 
 
+def _element_name(view: HoldView, pointer: str) -> str:
+    """`to #1` of `/to/0`, where that is an element of a list; else empty."""
+    match = _ELEMENT.fullmatch(pointer)
+    if match is None or not isinstance(view.invocation.call.arguments.get(match[1][1:]), list):
+        return ""
+    return f"{name_of(match[1])} #{int(match[2]) + 1}"
+
+
 def _text(value: str, *, key: str) -> Told:
     return _cut(fenced(value), value, key=key, is_fenced=True)
 
@@ -253,7 +262,7 @@ def _line(view: HoldView, one: ArgumentView, key: str, asked: dict[str, JsonValu
         was = _was(view, one, asked[one.pointer], key=f"a{key}")
     calls = [view.origins[name] for name in one.origins if name in view.origins]
     return Line(
-        label=name_of(one.pointer, rendered=one.rendered),
+        label=_element_name(view, one.pointer) or name_of(one.pointer, rendered=one.rendered),
         pointer=one.pointer,
         value=told(value, key="" if is_target else key, rendered=one.rendered),
         was=was,

@@ -85,6 +85,12 @@
     });
   }
 
+  // Times are told in UTC; here they are told in the reader's own zone, and in UTC to the pointer.
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    if (!Number.isNaN(at.valueOf())) time.textContent = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  }
+
   for (const shown of document.querySelectorAll("[data-countdown]")) {
     const until = performance.now() + Number(shown.dataset.countdown) * 1000;
     const tick = () => {
