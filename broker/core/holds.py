@@ -8,12 +8,18 @@ Reviews after a resolution are kept and change nothing.
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from broker.core.calls import Agent, Person, Principal
 from broker.core.decision import Discharge, HoldTerms
 from broker.core.lifecycle import HoldState
 from broker.core.limits import HOLD_WITHIN_S_MAX
 from broker.core.previews import Preview
+
+TAKEN_S: Final = 300.0
+"""For how long a hold that somebody takes is theirs to approve; taking it again renews that."""
+
+_TAKEN_S_MAX: Final = 2 * TAKEN_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,11 +139,14 @@ def ineligible(hold: Hold, reviewer: Reviewer) -> str:
 
 
 def taken_from(hold: Hold, reviewer: Reviewer, *, now: float) -> str:
-    """Who else has taken this hold just now, by name; empty where nobody has."""
+    """Who else has taken this hold just now, by name; empty where nobody has.
+
+    What ends later than any taking can was taken before a clock was set back, and counts no more.
+    """
     other = hold.taken_by
-    if other is None or now >= hold.taken_until or other.person == reviewer.person:
+    if other is None or other.person == reviewer.person:
         return ""
-    return other.name
+    return other.name if 0 < hold.taken_until - now <= _TAKEN_S_MAX else ""
 
 
 def tally(hold: Hold, reviews: Sequence[Review]) -> Resolution:

@@ -13,15 +13,23 @@ from broker.core.audit import EntryKind
 from broker.core.calls import Invocation
 from broker.core.decision import HoldTerms
 from broker.core.errors import IllegalTransition, MalformedRequest
-from broker.core.holds import Hold, Requirement, Reviewer, decide_within_s, run_within_s
+from broker.core.holds import (
+    TAKEN_S,
+    Hold,
+    Requirement,
+    Review,
+    Reviewer,
+    decide_within_s,
+    run_within_s,
+)
 from broker.core.inspection import plain
+from broker.core.lifecycle import HoldState
 from broker.core.limits import TOOL_MESSAGE_CHARACTERS_MAX
 from broker.core.unit import MoveHold
 from broker.own_work import OwnWork
-from broker.reviews.docket import Docket
+from broker.reviews.docket import ONCE, Docket
 from broker.reviews.showing import HoldView, HoldViews
 
-TAKEN_S: Final = 300.0
 SECOND_REVIEW: Final = "SECOND_REVIEW"
 
 
@@ -50,18 +58,19 @@ class Handling:
         self._own = own
 
     async def take(self, reviewer: Reviewer, name: str) -> HoldView:
-        """Say that one is at it, for TAKEN_S from now.
+        """Say that one is at it, for TAKEN_S from now; again: for as long from then.
 
         Raises:
             NotFound: there is none of this name.
             NotPermitted: this reviewer may not decide on it.
-            IllegalTransition: it was decided, or somebody else has taken it.
+            IllegalTransition: it was decided, somebody else has taken it, or this Person has said
+                yes already and only keeps the others from it.
         """
         await self._own.run(self._take(reviewer, name))
         return await self._views.show(reviewer, name)
 
     async def give_back(self, reviewer: Reviewer, name: str) -> HoldView:
-        """Say that one is at it no more. What one has not taken is left as it is.
+        """Say that one is at it no more. What one has not taken, or what was decided, stays.
 
         Raises:
             NotFound: there is none of this name.
@@ -113,21 +122,23 @@ class Handling:
         return await self._views.show(reviewer, await self._own.run(work))
 
     async def _take(self, reviewer: Reviewer, name: str) -> None:
-        hold, now = await self._free(reviewer, name)
-        taken = replace(hold, taken_by=reviewer, taken_until=now + TAKEN_S, etag=hold.etag + 1)
+        hold, reviews, now = await self._free(reviewer, name)
+        if any(r.counted and r.reviewer.person == reviewer.person for r in reviews):
+            raise IllegalTransition(ONCE)
+        until = min(now + TAKEN_S, hold.decide_by)
+        taken = replace(hold, taken_by=reviewer, taken_until=until, etag=hold.etag + 1)
         await self._moved(hold, taken, reviewer, now, effect="TAKE")
 
     async def _give_back(self, reviewer: Reviewer, name: str) -> None:
         hold, _ = await self._docket.find(name)
-        now = self._docket.clock()
-        if hold.taken_by is None or hold.taken_by.person != reviewer.person:
+        is_theirs = hold.taken_by is not None and hold.taken_by.person == reviewer.person
+        if hold.state is not HoldState.PENDING or not is_theirs:
             return
-        self._docket.check_pending(hold, at=now)
         given = replace(hold, taken_by=None, taken_until=0.0, etag=hold.etag + 1)
-        await self._moved(hold, given, reviewer, now, effect="RETURN")
+        await self._moved(hold, given, reviewer, self._docket.clock(), effect="RETURN")
 
     async def _ask_second(self, reviewer: Reviewer, name: str, *, etag: int, reason: str) -> None:
-        hold, now = await self._free(reviewer, name)
+        hold, _, now = await self._free(reviewer, name)
         self._docket.check_shown(hold, etag=etag)
         if any(r.code == SECOND_REVIEW for r in hold.requirements):
             raise IllegalTransition("A second reviewer was asked for already.")
@@ -158,19 +169,19 @@ class Handling:
         changes: Mapping[str, JsonValue],
         reason: str,
     ) -> str:
-        hold, _ = await self._free(reviewer, name)
+        hold, _, _ = await self._free(reviewer, name)
         self._docket.check_shown(hold, etag=etag)
         held = await self._docket.invocation_of(hold)
         return await self._narrow_call(reviewer, hold, held, changes, reason=reason)
 
-    async def _free(self, reviewer: Reviewer, name: str) -> tuple[Hold, float]:
-        """The hold, which is this Person's to act on now."""
-        hold, _ = await self._docket.find(name)
+    async def _free(self, reviewer: Reviewer, name: str) -> tuple[Hold, tuple[Review, ...], float]:
+        """The hold, which is this Person's to act on now, what was said of it, and when now is."""
+        hold, reviews = await self._docket.find(name)
         now = self._docket.clock()
         self._docket.check_theirs(hold, reviewer)
         self._docket.check_pending(hold, at=now)
         self._docket.check_free(hold, reviewer, at=now)
-        return hold, now
+        return hold, reviews, now
 
     async def _moved(
         self,
