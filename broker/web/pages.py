@@ -4,13 +4,17 @@ Whatever an agent, a tool or a stranger wrote goes through `shown` (core.text) o
 template, which escapes it again for HTML. No template marks anything as safe.
 """
 
+import functools
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from broker.core.sign_ins import SignIn
 from broker.core.text import visible, visible_value
@@ -33,6 +37,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._environment.tests["plain"] = is_plain
         self._environment.filters.update(
             shown=visible,
             shown_value=visible_value,
@@ -41,6 +46,7 @@ class Pages:
             instant=instant,
             time_of_day=time_of_day,
             marked=marked,
+            asset=asset,
             lasting=lasting,
         )
 
@@ -67,6 +73,32 @@ class Pages:
     ) -> HTMLResponse:
         """What went wrong, and where to go on."""
         return self.page(request, "problem.html", sign_in=sign_in, status=status, message=message)
+
+
+class Assets(StaticFiles):
+    """Scripts and style sheets; one that is asked for by its digest never changes."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file, which a browser may keep where its address names what is in it."""
+        response = await super().get_response(path, scope)
+        digest = scope["query_string"].decode("latin-1").removeprefix("v=")
+        if digest and asset(path).endswith(f"?v={digest}"):
+            response.headers["cache-control"] = "private, max-age=31536000, immutable"
+        return response
+
+
+@functools.cache
+def asset(name: str) -> str:
+    """The address of a file of ours, with the first digits of its digest; none where it is none."""
+    path = STATIC / name
+    if not path.is_file():
+        return f"/static/{name}"
+    return f"/static/{name}?v={hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text can be shown as it is, so that there is nothing in it to make visible."""
+    return text.isascii() and text.isprintable() and "\\" not in text
 
 
 def short(name: str) -> str:
