@@ -91,12 +91,15 @@ class Previewed:
 async def previewed(path: Path, **manifest: Any) -> AsyncGenerator[Previewed]:
     """A broker whose policy holds every refund, and lets every preview be asked."""
     async with world(path) as w:
-        await w.put_tool({**REFUND, "review": REVIEW, **manifest})
-        p = Previewed(world=w)
-        w.runner.effect = p.carry_out
-        w.policy.answer = lambda question: opinion(
-            p.preview_verdict
-            if question["call"]["tool"].endswith(PREVIEW_SUFFIX)
-            else hold("LARGE")
-        )
-        yield p
+        yield await telling(w, **manifest)
+
+
+async def telling(w: World, **manifest: Any) -> Previewed:
+    """The same of a world that there is."""
+    await w.put_tool({**REFUND, "review": REVIEW, **manifest})
+    p = Previewed(world=w)
+    w.runner.effect = p.carry_out
+    w.policy.answer = lambda question: opinion(
+        p.preview_verdict if question["call"]["tool"].endswith(PREVIEW_SUFFIX) else hold("LARGE")
+    )
+    return p

@@ -226,6 +226,7 @@ class HoldViews:
                 is_untrusted=i.result is not None and self._is_untrusted(i.call.tool),
             )
             for i in reversed(found)
+            if not i.is_preview  # the broker's own doing, and not the agent's
         )
 
     def _is_untrusted(self, name: str) -> bool:

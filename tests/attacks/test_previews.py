@@ -16,7 +16,8 @@ from broker.core.screening import visible_reasons
 from broker.ports import Failed
 from tests.attacks.worker_hub import WORKER, answer, hub_world, next_call, offer
 from tests.fakes.decision_point import allow, deny, hold, opinion
-from tests.previewed import LEAD, REVIEW, previewed
+from tests.pages import site
+from tests.previewed import LEAD, REVIEW, previewed, telling
 from tests.world import REFUND
 
 ARGUMENTS = b'{"order_id":"O-1001","amount_minor":1000,"currency":"EUR"}'
@@ -45,14 +46,15 @@ async def test_an_agent_cannot_have_a_preview_by_its_name(tmp_path: Path):
         caller = await p.world.caller()
         held = await p.world.refund(caller)
         name = (await p.world.store.find_hold(held.hold))[0].preview.invocation
-        arguments = {"order_id": {"$result": name, "at": "/0/label"}}
+        handle = {"$result": name, "pointer": "/0/label"}
+        arguments = {"order_id": handle, "amount_minor": 1, "currency": "EUR"}
         by_handle = await p.world.enforcer.invoke(
             caller,
             request_id="by-handle",
             tool="refund",
             arguments_json=json.dumps(arguments).encode(),
         )
-        assert by_handle.state is InvocationState.DENIED
+        assert (by_handle.state, by_handle.code) == (InvocationState.DENIED, "RESULT_UNKNOWN")
         with pytest.raises(RequestIdReused):
             await p.world.enforcer.invoke(
                 caller, request_id=name, tool="refund.preview", arguments_json=ARGUMENTS
@@ -186,6 +188,34 @@ async def test_a_worker_that_offers_no_preview_is_not_waited_for(tmp_path: Path)
         one = (await w.store.find_hold(held.hold))[0]
         assert one.preview.error == "NO_PREVIEW"
         assert [v.without_preview for v in hub.views()] == [("refund",)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(1)>',
+        "{{ 7 * 7 }}",
+        "6\u202e00.06\u2069",
+        "5\u200b0\x1b[2J",
+    ],
+)
+async def test_what_a_tool_tells_beforehand_is_only_ever_text_on_the_page(
+    tmp_path: Path, text: str
+):
+    """Have a stranger's words in a record, and so in a preview, act on the reviewer's page."""
+    async with site(tmp_path) as s:
+        p = await telling(s.world)
+        p.says({"label": text, "before": text, "after": 1})
+        one = await p.held()
+        browser = await s.signed_in()
+        async with browser:
+            page = (await browser.get(f"/{one.name}")).text
+        assert "What changes" in page
+        assert "<script>alert" not in page
+        assert "<img src=x" not in page
+        assert not {"\u202e", "\u2069", "\u200b", "\x1b"} & set(page)
+        assert ">49<" not in page
 
 
 def test_no_tool_is_named_like_the_preview_of_another():

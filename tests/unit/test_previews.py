@@ -193,6 +193,15 @@ async def test_a_preview_interrupted_by_a_crash_asks_nobody_to_look(tmp_path):
         await task
 
 
+async def test_what_the_agent_did_before_has_no_preview_in_it(tmp_path):
+    async with previewed(tmp_path) as p:
+        caller = await p.world.caller()
+        await p.world.refund(caller)
+        later = await p.world.refund(caller, order_id="O-1002")
+        shown = await p.world.views.show(LEAD, later.hold)
+        assert [(e.tool, e.effect) for e in shown.earlier] == [("refund", "HOLD")]
+
+
 async def test_lists_name_no_preview_as_a_tool(tmp_path):
     async with previewed(tmp_path) as p:
         tools = p.world.enforcer.list_tools(await p.world.caller())
