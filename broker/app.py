@@ -45,6 +45,8 @@ from broker.named_in_settings import (
     terms_of,
     tls_of,
 )
+from broker.notices import open_channels
+from broker.notifying import Notifying, Teller
 from broker.own_work import OwnWork
 from broker.policy.explaining.explainer import OpaExplainer
 from broker.policy.room import OpaRoom
@@ -122,12 +124,15 @@ class Application:
     async def _start(self) -> None:
         parts = await self._open()
         mediating = mediation(parts.mediation)
-        administration = self._administration(parts, mediating)
+        notifying = self._notifying(parts)
+        administration = self._administration(parts, mediating, notifying)
         await self._recover(parts, mediating)
         await administration.policies.start()
         await _say_library(administration.policies)
         self._begin_shadow(mediating, administration)
         await self._serve(parts, mediating, administration)
+        told = asyncio.get_running_loop().create_task(notifying.run())
+        self._closing.push_async_callback(_end, told)
 
     async def _open(self) -> "_Parts":
         """Adapters, each closed again at the end."""
@@ -173,7 +178,26 @@ class Application:
             sandboxes=sandboxes,
         )
 
-    def _administration(self, parts: "_Parts", mediation: Mediation) -> Administration:
+    def _notifying(self, parts: "_Parts") -> Notifying:
+        """Whom the settings name; nobody is told before the door is open, nor after it is shut."""
+        tellers = [
+            Teller(
+                channel=channel,
+                store=parts.store,
+                notices=parts.store,
+                events=parts.mediation.events,
+                clock=self._clock,
+                address=lambda: self.pages.url if self.pages else self.settings.web.url.rstrip("/"),
+            )
+            for channel in open_channels(self.settings.notify, clock=self._clock)
+        ]
+        notifying = Notifying(tellers)
+        self._closing.push_async_callback(notifying.close)
+        return notifying
+
+    def _administration(
+        self, parts: "_Parts", mediation: Mediation, notifying: Notifying
+    ) -> Administration:
         store, mediating = parts.store, parts.mediation
         changes = ControlChanges(
             store=store,
@@ -219,6 +243,7 @@ class Application:
                 shadow=shadow.report,
                 libraries=policies.libraries,
                 sandbox_nodes=parts.sandboxes.status,
+                channels=notifying.views,
                 about=About(
                     broker=mediating.owner,
                     version=__version__,
@@ -322,7 +347,7 @@ def _records(parts: "_Parts", administration: Administration) -> Records:
         browse=Browse(
             store=store, browsing=store, control=control, clock=administration.changes.clock
         ),
-        stories=Stories(store=store, browsing=store, control=control),
+        stories=Stories(store=store, control=control),
         looking=Looking(
             changes=administration.changes,
             policies=administration.policies,

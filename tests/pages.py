@@ -101,7 +101,7 @@ def records(w: World, explainer: Explainer) -> Records:
     control = w.room.current
     return Records(
         browse=Browse(store=w.store, browsing=w.store, control=control, clock=w.clock),
-        stories=Stories(store=w.store, browsing=w.store, control=control),
+        stories=Stories(store=w.store, control=control),
         looking=Looking(
             changes=offices.changes,
             policies=offices.policies,

@@ -6,7 +6,7 @@ moment has words for is not left out: it is in `details`, as JSON.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from broker.core.arguments import JsonValue
@@ -61,6 +61,53 @@ class Moment:
     sequence: int
     contents_digest: str
     is_erased: bool
+
+
+ASKED: Final = "call.asked"
+PREVIEWED: Final = "call.previewed"
+"""Moments that no entry of this call tells of: its record does, and its hold's."""
+
+
+def asked(at: float, agent: str) -> Moment:
+    """That an agent asked for it."""
+    return _plain(at, ASKED, "Asked for", agent)
+
+
+def previewed(at: float, preview: str, error: str) -> Moment:
+    """That the tool was asked what would change; `preview` is the invocation that asked."""
+    title = f"The tool {'could not say' if error else 'said'} what would change"
+    details: list[tuple[str, JsonValue]] = [("preview", preview)] if preview else []
+    if error:
+        details.append(("code", error))
+    return replace(_plain(at, PREVIEWED, title, "broker"), details=tuple(details))
+
+
+def placed(told: Iterable[Moment], others: Iterable[Moment]) -> tuple[Moment, ...]:
+    """The others each before the first of the told that is no earlier; the told stay in order."""
+    story = list(told)
+    for other in others:
+        at = next((n for n, one in enumerate(story) if one.at >= other.at), len(story))
+        story.insert(at, other)
+    return tuple(story)
+
+
+def _plain(at: float, kind: str, title: str, actor: str) -> Moment:
+    return Moment(
+        at=at,
+        kind=kind,
+        title=title,
+        tone="",
+        actor=actor,
+        verdicts=(),
+        said=(),
+        details=(),
+        hold="",
+        entry="",
+        instance="",
+        sequence=0,
+        contents_digest="",
+        is_erased=False,
+    )
 
 
 Body = Mapping[str, Any]

@@ -4,7 +4,7 @@ What is erased is said to be erased. Everything is what the log and the records 
 decided, asked of a tool, or looked up anew.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from broker.core import limits
@@ -13,13 +13,12 @@ from broker.core.canonical import canonical_bytes
 from broker.core.control import Control
 from broker.core.errors import NotFound
 from broker.core.holds import Hold, Review
-from broker.core.labels import Labels
 from broker.core.manifest import ToolManifest
 from broker.core.previews import PREVIEW_SUFFIX
 from broker.core.review_view import ArgumentView, Recorded, argument_views, recorded_of
-from broker.core.story import Moment, moments
+from broker.core.story import Moment, asked, moments, placed, previewed
 from broker.core.summary import leaves
-from broker.ports import Browsing, HoldHistoryQuery, Store
+from broker.ports import HoldHistoryQuery, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +41,7 @@ class Story:
         arguments: each leaf of what runs, or ran, with where it came from.
         narrowed: what was asked for, where that differs.
         holds: oldest first, with what was said of each.
-        released: the labels of what went to the model; None where nothing did.
+        is_untrusted: whether strangers may have written what the tool answered.
         is_ours: whether it is a call that the broker made itself, for a preview.
         is_erased: whether what it was decided on is erased.
     """
@@ -54,7 +53,7 @@ class Story:
     narrowed: tuple[Narrowed, ...]
     holds: tuple[tuple[Hold, tuple[Review, ...]], ...]
     moments: tuple[Moment, ...]
-    released: Labels | None
+    is_untrusted: bool
     is_ours: bool
     is_erased: bool
 
@@ -62,9 +61,8 @@ class Story:
 class Stories:
     """Calls as people read them."""
 
-    def __init__(self, *, store: Store, browsing: Browsing, control: Callable[[], Control]) -> None:
+    def __init__(self, *, store: Store, control: Callable[[], Control]) -> None:
         self._store = store
-        self._browsing = browsing
         self._control = control
 
     async def tell(self, name: str) -> Story:
@@ -82,7 +80,6 @@ class Stories:
         summary = contents.get("summary", "")
         query = HoldHistoryQuery(invocation=name, page_size=limits.PAGE_SIZE)
         holds = await self._store.hold_history(query)
-        released = await self._browsing.released(invocation.session)
         return Story(
             invocation=invocation,
             session=session,
@@ -90,8 +87,8 @@ class Stories:
             arguments=self._arguments(invocation, session, recorded_of(contents)),
             narrowed=narrowed(invocation),
             holds=tuple(reversed(holds)),
-            moments=told,
-            released=released.get(name),
+            moments=placed(told, _unlogged(invocation, holds)),
+            is_untrusted=_is_untrusted(told),
             is_ours=is_ours(invocation.call.tool),
             is_erased=any(moment.is_erased for moment in told),
         )
@@ -110,6 +107,23 @@ class Stories:
         return tool.manifest
 
 
+def _unlogged(
+    invocation: Invocation, holds: Iterable[tuple[Hold, tuple[Review, ...]]]
+) -> Iterator[Moment]:
+    """What the records of the call tell besides its entries, the latest first."""
+    for hold, _ in holds:
+        if hold.preview is not None:
+            preview = hold.preview
+            yield previewed(preview.at, preview.invocation, preview.error)
+    yield asked(invocation.created_at, invocation.agent)
+
+
+def _is_untrusted(told: Iterable[Moment]) -> bool:
+    """As its end was recorded; what says nothing of that is not to be believed."""
+    said = [value for one in told for name, value in one.details if name == "output trust"]
+    return not said or said[-1] != "trusted"
+
+
 def is_ours(tool: str) -> bool:
     """Whether calls of this tool are the broker's own; no agent can make one."""
     return tool.endswith(PREVIEW_SUFFIX)
@@ -119,10 +133,10 @@ def narrowed(invocation: Invocation) -> tuple[Narrowed, ...]:
     """Each leaf that differs between what was asked and what runs, in order."""
     if invocation.asked is None:
         return ()
-    asked = {at: canonical_bytes(v).decode() for at, v in leaves(invocation.asked.arguments)}
-    released = {at: canonical_bytes(v).decode() for at, v in leaves(invocation.call.arguments)}
+    before = {at: canonical_bytes(v).decode() for at, v in leaves(invocation.asked.arguments)}
+    after = {at: canonical_bytes(v).decode() for at, v in leaves(invocation.call.arguments)}
     return tuple(
-        Narrowed(pointer=at, asked_json=asked.get(at, ""), released_json=released.get(at, ""))
-        for at in dict.fromkeys([*asked, *released])
-        if asked.get(at) != released.get(at)
+        Narrowed(pointer=at, asked_json=before.get(at, ""), released_json=after.get(at, ""))
+        for at in dict.fromkeys([*before, *after])
+        if before.get(at) != after.get(at)
     )

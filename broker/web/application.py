@@ -7,11 +7,23 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from broker.web import alike, holds, queue, signing_in, step_up
-from broker.web.pages import STATIC, Pages
+from broker.web import (
+    agents,
+    alike,
+    audit,
+    history,
+    holds,
+    invocations,
+    quality,
+    queue,
+    revisions,
+    sessions,
+    signing_in,
+    step_up,
+)
+from broker.web.pages import STATIC, Assets, Pages
 from broker.web.parts import WebParts
 from broker.web.security import Guard
 
@@ -27,7 +39,14 @@ def application(parts: WebParts) -> Starlette:
         *holds.routes(parts, pages),
         *alike.routes(parts, pages),
         *step_up.routes(parts, pages),
-        Mount("/static", StaticFiles(directory=STATIC), name="static"),
+        *history.routes(parts, pages),
+        *invocations.routes(parts, pages),
+        *sessions.routes(parts, pages),
+        *agents.routes(parts, pages),
+        *revisions.routes(parts, pages),
+        *audit.routes(parts, pages),
+        *quality.routes(parts, pages),
+        Mount("/static", Assets(directory=STATIC), name="static"),
     ]
 
     async def missing(request: Request, error: Exception) -> Response:

@@ -37,7 +37,7 @@ _MONEY: Final = re.compile(r"[A-Z]{3} -?[0-9]+(?:\.[0-9]+)?")
 _MINOR: Final = "_minor"
 _ELEMENT: Final = re.compile(r"(/[a-z][a-z0-9_]{0,40})/([0-9]{1,6})")
 _NAME: Final = re.compile(r"/[a-z][a-z0-9_]{0,40}")
-_SOURCES: Final = {
+SOURCES: Final = {
     "words": "the user's words",
     "fact": "looked up",
     "directory": "the directory",
@@ -48,7 +48,7 @@ _SOURCES: Final = {
     "unseen": "seen nowhere: the agent's own",
     "": "nobody looked",
 }
-_UNTRUSTED: Final = frozenset({"untrusted_result", "lookalike"})
+UNTRUSTED: Final = frozenset({"untrusted_result", "lookalike"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +161,7 @@ def read(view: HoldView) -> Reading:
     )
     words = tuple(_text(one, key=f"w{at}") for at, one in enumerate(view.words))
     changes = tuple(
-        _change(one, f"p{at}")
+        change_told(one, f"p{at}")
         for at, one in enumerate(changes_of(hold.preview) if hold.preview else ())
     )
     told = [*_all_told(lines), *words, *(t for c in changes for t in (c.before, c.after))]
@@ -276,7 +276,7 @@ def _line(view: HoldView, one: ArgumentView, key: str, asked: dict[str, JsonValu
             for at, fact in enumerate(one.looked_up)
         ),
         source=_source(one, calls),
-        is_untrusted=one.provenance in _UNTRUSTED,
+        is_untrusted=one.provenance in UNTRUSTED,
         origins=tuple(_from(call, value) for call in calls),
         others=tuple(visible(name) for name in one.origins if not name.startswith("invocations/")),
     )
@@ -300,7 +300,7 @@ def _taken_away(view: HoldView, asked: dict[str, JsonValue]) -> tuple[tuple[str,
 def _source(one: ArgumentView, calls: Sequence[Invocation]) -> str:
     if calls and one.provenance in {"trusted_result", "untrusted_result"}:
         return "result of"
-    return _SOURCES.get(one.provenance, visible(one.provenance))
+    return SOURCES.get(one.provenance, visible(one.provenance))
 
 
 def _from(call: Invocation, value: JsonValue) -> From:
@@ -326,7 +326,8 @@ def _fact_name(reference: str, *, is_money: bool) -> str:
     return name_of(pointer.removesuffix(_MINOR) if is_money else pointer)
 
 
-def _change(one: ChangeShown, key: str) -> Change:
+def change_told(one: ChangeShown, key: str) -> Change:
+    """A line of a preview; what is long in it is opened under names that begin with the key."""
     currency: JsonValue = one.currency
 
     def side(value: JsonValue, at: str) -> Told:
