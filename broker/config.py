@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 from broker.core.addresses import is_loopback
 from broker.core.limits import EXCLUSIVE_WAIT_S, HOLD_DECIDE_WITHIN_S, HOLD_RUN_WITHIN_S
+from broker.notify_settings import Notify, require_distinct
 
 CONFIG_NAME = "callbroker.toml"
 UNIX = "unix:"
@@ -297,6 +298,11 @@ class Settings(BaseSettings):
         description="Terms of holds that the broker itself opens.",
     )
     web: Web = Field(default_factory=Web, description="The review pages.")
+    notify: tuple[Notify, ...] = Field(
+        default=(),
+        max_length=20,
+        description="Whom to tell of holds, and how; each a section `[[notify]]`.",
+    )
     sandboxes: Sandboxes = Field(
         default_factory=Sandboxes,
         description="Where tools of `runner: sandbox` run.",
@@ -328,6 +334,7 @@ class Settings(BaseSettings):
                 f"listen = {self.listen!r} is reachable from elsewhere and needs "
                 "tls_certificate_file and tls_key_file",
             )
+        require_distinct(self.notify)
         return self
 
     @classmethod
@@ -414,6 +421,7 @@ def _anchored(settings: Settings, directory: Path) -> Settings:
                     "oidc": _anchored_oidc(settings.web.oidc, at),
                 },
             ),
+            "notify": tuple(channel.anchored(at) for channel in settings.notify),
             "sandboxes": settings.sandboxes.model_copy(
                 update={
                     "nodes": tuple(_anchored_node(n, directory) for n in settings.sandboxes.nodes),

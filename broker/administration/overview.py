@@ -20,6 +20,7 @@ from broker.core.limits import PAGE_SIZE
 from broker.core.observing import Observation
 from broker.events import RESYNC, Events
 from broker.ports import AuditLog, Counts, InvocationQuery, Policies, SandboxNodeView, WorkerView
+from broker.ports.notifying import ChannelView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,7 @@ class Status:
     observations: tuple[Observation, ...] = ()
     shadow: ShadowReport | None = None
     libraries: Libraries | None = None
+    channels: tuple[ChannelView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,10 @@ class InvocationView:
     decided_in_s: float
 
 
+async def _no_channels() -> tuple[ChannelView, ...]:
+    return ()
+
+
 class Overview:
     """Reads; nothing here has an effect."""
 
@@ -88,6 +94,7 @@ class Overview:
         shadow: Callable[[], Awaitable[ShadowReport | None]],
         libraries: Callable[[], Awaitable[Libraries]],
         sandbox_nodes: Callable[[], Sequence[SandboxNodeView]] = tuple,
+        channels: Callable[[], Awaitable[tuple[ChannelView, ...]]] = _no_channels,
     ) -> None:
         self._changes = changes
         self._store = changes.store
@@ -99,6 +106,7 @@ class Overview:
         self._shadow = shadow
         self._libraries = libraries
         self._sandbox_nodes = sandbox_nodes
+        self._channels = channels
 
     async def status(self) -> Status:
         """How the broker is."""
@@ -119,6 +127,7 @@ class Overview:
             observations=tuple(o for o in control.observations if o.is_in_force(now=now)),
             shadow=await self._shadow(),
             libraries=await self._libraries(),
+            channels=await self._channels(),
         )
 
     async def invocations(self, query: InvocationQuery) -> tuple[InvocationView, ...]:

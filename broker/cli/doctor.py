@@ -1,5 +1,6 @@
 """`callbroker doctor`: whether this machine can decide calls and hold hostile tools."""
 
+import asyncio
 import dataclasses
 from typing import Annotated
 
@@ -10,6 +11,8 @@ from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.json_output import print_json
 from broker.cli.options import AsJson, group
 from broker.cli.screen import COLUMN_MIN, around, fold, ours, say, theirs
+from broker.config import ConfigurationRefused, config_path, load
+from broker.notices import check_channel
 from broker.policy import opa_binary
 from sandboxes.doctor import Finding, Level, findings, worst
 
@@ -51,7 +54,7 @@ def doctor(
         from sandboxes.doctor_facts import look  # noqa: PLC0415 - only this needs the engine's package
     except ModuleNotFoundError as missing:
         raise CommandFailed(_MISSING, exit_code=ExitCode.USAGE) from missing
-    found = (*findings(look(engine)), _opa())
+    found = (*findings(look(engine)), _opa(), *_channels())
     level = worst(found)
     if as_json:
         told = [dataclasses.asdict(finding) for finding in found]
@@ -81,6 +84,28 @@ def picture(found: tuple[Finding, ...], width: int) -> list[Text]:
     counts = {level: sum(each.level is level for each in found) for level in reversed(order)}
     lines.append(ours(", ".join(f"{count} {level}" for level, count in counts.items())))
     return lines
+
+
+def _channels() -> tuple[Finding, ...]:
+    """Who is told of holds: where this is a broker's machine, from its settings."""
+    if config_path() is None:
+        return ()
+    try:
+        notify = load().notify
+    except ConfigurationRefused:
+        return ()  # `serve` does not start, and says why
+    found = []
+    for channel in notify:
+        problem = asyncio.run(check_channel(channel))
+        part = f"notify {channel.name}"
+        if problem:
+            mend = "callbroker config show"
+            level = Level.WARNING
+            found.append(Finding(level=level, part=part, said=problem, mend=mend))
+        else:
+            said = f"{channel.kind}: its files are there, and it may be spoken to"
+            found.append(Finding(level=Level.OK, part=part, said=said))
+    return tuple(found)
 
 
 def _opa() -> Finding:

@@ -13,7 +13,13 @@ from broker.cli.options import AsJson, group
 from broker.cli.screen import Around, around, labelled, ours, say, theirs
 from broker.cli.times import epoch, length
 from broker.cli.trial_picture import observation_line, shadow_line
-from broker.v1.admin_pb2 import GetStatusRequest, GetStatusResponse, SandboxNodeStatus, WorkerStatus
+from broker.v1.admin_pb2 import (
+    ChannelStatus,
+    GetStatusRequest,
+    GetStatusResponse,
+    SandboxNodeStatus,
+    WorkerStatus,
+)
 
 _INDENT = 9
 
@@ -45,6 +51,7 @@ def status_picture(told: GetStatusResponse, address: str, shown: Around) -> list
         ("Known", _known(told, shown)),
         ("Workers", _workers(told)),
         *[("Sandbox" if n == 0 else "", _node(s)) for n, s in enumerate(told.sandbox_nodes)],
+        *[("Told" if n == 0 else "", _channel(c, shown)) for n, c in enumerate(told.channels)],
         ("Calls", _calls(told)),
         ("Log", theirs(_log(told))),
         ("Store", theirs(f"{told.store}, control revision {told.control_revision}")),
@@ -130,6 +137,19 @@ def _node(node: SandboxNodeStatus) -> Text:
         + ours("ready", "green")
         + theirs(f", {node.warm} warm, room for {node.room} more; {profiles}")
     )
+
+
+def _channel(channel: ChannelStatus, shown: Around) -> Text:
+    """A line for each: whoever is not told of a hold does not decide on it."""
+    told = theirs(f"{channel.name} ({channel.kind}) to {channel.target}, {channel.sent} told")
+    if channel.due:
+        late = length(shown.now - epoch(channel.oldest_due_time))
+        told += ours(f", {channel.due} due for {late}", "yellow")
+    if channel.given_up:
+        told += ours(f", {channel.given_up} given up", "bold red")
+    if channel.problem:
+        told += ours(", last: ", "yellow") + theirs(channel.problem)
+    return told
 
 
 def _calls(told: GetStatusResponse) -> Text:

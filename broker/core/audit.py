@@ -61,6 +61,7 @@ class EntryKind(enum.StrEnum):
     DIRECTORY_DELETED = "directory.deleted"
     CREDENTIAL_CREATED = "credential.created"
     CREDENTIAL_REVOKED = "credential.revoked"
+    NOTICES_GIVEN_UP = "notices.given_up"
     AUDIT_EXPORTED = "audit.exported"
 
 

@@ -14,6 +14,7 @@ from broker.core.audit import EntryDraft
 from broker.core.calls import Invocation, Person, Session
 from broker.core.holds import Hold, Review
 from broker.core.labels import Labels
+from broker.core.notices import AddNotices, DropNotices, MoveNotices
 from broker.core.provenance.memory import MEMORY_BYTES_MAX
 from broker.core.sign_ins import (
     AddSignIn,
@@ -369,6 +370,9 @@ Change = (
     | DropSignIns
     | AddStepUp
     | SpendStepUp
+    | AddNotices
+    | MoveNotices
+    | DropNotices
 )
 
 

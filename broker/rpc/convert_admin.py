@@ -13,6 +13,7 @@ from broker.core.limits import NAME_CHARACTERS_MAX
 from broker.core.manifest import ToolManifest
 from broker.core.scopes import Grant
 from broker.ports import InvocationQuery, Library
+from broker.ports.notifying import ChannelView
 from broker.rpc.convert import (
     malformed,
     scope_out,
@@ -68,6 +69,22 @@ def status_out(status: Status) -> admin_pb2.GetStatusResponse:
         shadow=shadow_out(status.shadow),
         library=library_out(status.libraries.in_force if status.libraries else None),
         shipped_library=library_out(status.libraries.shipped if status.libraries else None),
+        channels=[channel_out(channel) for channel in status.channels],
+    )
+
+
+def channel_out(channel: ChannelView) -> admin_pb2.ChannelStatus:
+    """How telling of holds goes."""
+    tally = channel.tally
+    return admin_pb2.ChannelStatus(
+        name=channel.name,
+        kind=channel.kind,
+        target=channel.target,
+        due=tally.due,
+        oldest_due_time=timestamp(tally.oldest_due_at) if tally.due else None,
+        sent=tally.sent,
+        given_up=tally.dead,
+        problem=channel.problem,
     )
 
 

@@ -46,6 +46,7 @@ from broker.core.unit import (
     UncountReviews,
 )
 from broker.store import statements as s
+from broker.store.notices import NOTICES
 from broker.store.remembering import add_sighting, require_memory
 from broker.store.rows import (
     artefact_row,
@@ -378,4 +379,5 @@ _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     AddSighting: add_sighting,
     RequireMemory: require_memory,
     **SIGNING_IN,
+    **NOTICES,
 }

@@ -18,6 +18,7 @@ from broker.core.control import ControlRows
 from broker.core.errors import StoreUnavailable
 from broker.core.holds import Hold, Review
 from broker.core.labels import Labels
+from broker.core.notices import NoticeEvent
 from broker.core.recorded import RecordedDecision
 from broker.core.review_quality import HoldSeen
 from broker.core.sign_ins import SignIn, StepUp
@@ -39,8 +40,9 @@ from broker.ports import (
     SessionQuery,
     SessionSeen,
 )
+from broker.ports.notifying import NoticeSeen, NoticeTally
 from broker.ports.storage import NO_ELDERS
-from broker.store import browsing, decisions, export, reads, schema, sqlite
+from broker.store import browsing, decisions, export, notices, reads, schema, sqlite
 from broker.store.heads import Heads
 from broker.store.keys import AuditKeys
 from broker.store.log import Log
@@ -52,7 +54,7 @@ CLOSE_DEADLINE_S: Final = 30.0
 
 
 class SqlStore:
-    """Implements `ports.Store`, `.AuditLog`, `.RecordedDecisions` and `.Browsing`."""
+    """Implements `ports.Store`, `.AuditLog`, `.RecordedDecisions`, `.Browsing` and `.Notices`."""
 
     def __init__(
         self,
@@ -337,6 +339,49 @@ class SqlStore:
     ) -> Sequence[Mapping[str, JsonValue]]:
         """A page of the log, newest first, without contents. See `ports.Browsing`."""
         return await self._readers.ask(browsing.log_entries, before, page_size)
+
+    async def holds_untold(
+        self,
+        channel: str,
+        event: NoticeEvent,
+        *,
+        since: float,
+        is_pending: bool,
+        after: str,
+        page_size: int,
+    ) -> Sequence[Hold]:
+        """A page of holds of which the channel has no notice of this kind, oldest first."""
+        return await self._readers.ask(
+            notices.holds_untold,
+            channel,
+            event,
+            since=since,
+            is_pending=is_pending,
+            after=after,
+            page_size=page_size,
+        )
+
+    async def newest_hold_told(self, channel: str, event: NoticeEvent) -> float:
+        """When the newest hold of which the channel has such a notice was opened; 0 for none."""
+        return await self._readers.ask(notices.newest_hold_told, channel, event)
+
+    async def notices_due(
+        self, channel: str, *, now: float, notices_max: int
+    ) -> Sequence[NoticeSeen]:
+        """What is due, in order; of one call only the first."""
+        return await self._readers.ask(notices.notices_due, channel, now, notices_max)
+
+    async def notices_come_about(self, channel: str, *, notices_max: int) -> Sequence[int]:
+        """Numbers of notices that waited for a call to end, which it has."""
+        return await self._readers.ask(notices.notices_come_about, channel, notices_max)
+
+    async def next_notice_due(self, channel: str) -> float | None:
+        """When the next one is due."""
+        return await self._readers.ask(notices.next_notice_due, channel)
+
+    async def notice_tally(self, channel: str, *, now: float) -> NoticeTally:
+        """How many there are."""
+        return await self._readers.ask(notices.notice_tally, channel, now)
 
     async def counts(self) -> Counts:
         """What waits and how long the log is."""

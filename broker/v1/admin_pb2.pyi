@@ -107,6 +107,7 @@ class GetStatusResponse(_message.Message):
     SHADOW_FIELD_NUMBER: _builtins.int
     LIBRARY_FIELD_NUMBER: _builtins.int
     SHIPPED_LIBRARY_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
     broker: _builtins.str
     """This instance."""
     version: _builtins.str
@@ -167,6 +168,10 @@ class GetStatusResponse(_message.Message):
     def shipped_library(self) -> Global___Library:
         """The one that this release ships, with which the next policy is built."""
 
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelStatus]:
+        """Whom the settings have told of holds, and how that goes."""
+
     def __init__(
         self,
         *,
@@ -191,14 +196,67 @@ class GetStatusResponse(_message.Message):
         shadow: _observing_pb2.Shadow | None = ...,
         library: Global___Library | None = ...,
         shipped_library: Global___Library | None = ...,
+        channels: _abc.Iterable[Global___ChannelStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["library", b"library", "shadow", b"shadow", "shipped_library", b"shipped_library", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "audit_entries_signed", b"audit_entries_signed", "broker", b"broker", "control_revision", b"control_revision", "directories", b"directories", "freezes", b"freezes", "holds_pending", b"holds_pending", "invocations_running", b"invocations_running", "invocations_unknown", b"invocations_unknown", "library", b"library", "observations", b"observations", "policy_ready", b"policy_ready", "policy_revision", b"policy_revision", "sandbox_nodes", b"sandbox_nodes", "shadow", b"shadow", "shipped_library", b"shipped_library", "start_time", b"start_time", "store", b"store", "tools", b"tools", "version", b"version", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "audit_entries_signed", b"audit_entries_signed", "broker", b"broker", "channels", b"channels", "control_revision", b"control_revision", "directories", b"directories", "freezes", b"freezes", "holds_pending", b"holds_pending", "invocations_running", b"invocations_running", "invocations_unknown", b"invocations_unknown", "library", b"library", "observations", b"observations", "policy_ready", b"policy_ready", "policy_revision", b"policy_revision", "sandbox_nodes", b"sandbox_nodes", "shadow", b"shadow", "shipped_library", b"shipped_library", "start_time", b"start_time", "store", b"store", "tools", b"tools", "version", b"version", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class ChannelStatus(_message.Message):
+    """A channel over which holds are told of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    DUE_FIELD_NUMBER: _builtins.int
+    OLDEST_DUE_TIME_FIELD_NUMBER: _builtins.int
+    SENT_FIELD_NUMBER: _builtins.int
+    GIVEN_UP_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Of the settings."""
+    kind: _builtins.str
+    """"webhook", "mail" or "agent_webhook"."""
+    target: _builtins.str
+    """Where to, without secrets."""
+    due: _builtins.int
+    """Notices that are yet to be told."""
+    sent: _builtins.int
+    """Notices of the last 30 days that were told."""
+    given_up: _builtins.int
+    """Notices of the last 30 days that were given up."""
+    problem: _builtins.str
+    """Why the last attempt failed; empty where it worked, or there was none."""
+    @_builtins.property
+    def oldest_due_time(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest of those came to be; left out where there is none."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        target: _builtins.str = ...,
+        due: _builtins.int = ...,
+        oldest_due_time: _timestamp_pb2.Timestamp | None = ...,
+        sent: _builtins.int = ...,
+        given_up: _builtins.int = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_due_time", b"oldest_due_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due", b"due", "given_up", b"given_up", "kind", b"kind", "name", b"name", "oldest_due_time", b"oldest_due_time", "problem", b"problem", "sent", b"sent", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChannelStatus: _TypeAlias = ChannelStatus  # noqa: Y015
 
 @_typing.final
 class Library(_message.Message):
