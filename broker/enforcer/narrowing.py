@@ -28,6 +28,7 @@ from broker.ports import Store
 from broker.sessions import OPEN
 
 _MESSAGE = "A reviewer made this call smaller; it waits for a yes to exactly that."
+_OTHER_TOOL = "The tool has changed since the call was held."
 _CHANGED = "The hold has changed since it was shown. Look at it again."
 
 
@@ -89,7 +90,7 @@ class Narrowing:
             raise IllegalTransition("The session is over.")
         tool = self.decider.control().tools.get(hold.tool)
         if tool is None or tool.manifest.revision != hold.tool_revision:
-            raise IllegalTransition("The tool has changed since the call was held.")
+            raise IllegalTransition(_OTHER_TOOL)
         narrowed = Narrowed(
             reviewer=reviewer,
             hold=hold,
@@ -112,6 +113,9 @@ class Narrowing:
             )
             if not isinstance(considered.plan, Suspend):
                 raise IllegalTransition(_why(considered))
+            revision = considered.tool.manifest.revision if considered.tool else ""
+            if revision != narrowed.hold.tool_revision:
+                raise IllegalTransition(_OTHER_TOOL)  # another word on what is less
             if must_be_asked(considered):
                 preview = preview or await self.previewing.ask(
                     narrowed.call, caller, of=narrowed.held.name
