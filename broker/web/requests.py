@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import quote
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
@@ -14,11 +15,14 @@ from broker.web.pages import Pages
 from broker.web.parts import WebParts
 from broker.web.streams import BoundedStream
 
+_log = structlog.get_logger(__name__)
+
 Handler = Callable[[Request], Awaitable[Response]]
 Page = Callable[[Request, SignIn], Awaitable[Response]]
 
 SIGN_IN: Final = "/sign-in"
 NOT_SIGNED_IN: Final = "You are not signed in, or no longer."
+DEFECT: Final = 500
 STATUSES: Final = {
     "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403,
@@ -85,9 +89,10 @@ def for_reviewers(parts: WebParts, pages: Pages, page: Page) -> Handler:
         try:
             answer = await page(request, sign_in)
         except BrokerError as error:
-            return pages.problem(
-                request, str(error), status=STATUSES.get(error.code, 500), sign_in=sign_in
-            )
+            status = STATUSES.get(error.code, DEFECT)
+            if status == DEFECT:  # its sentence is bland: what happened is for the log
+                _log.error("page_failed", path=request.url.path, exc_info=error)
+            return pages.problem(request, str(error), status=status, sign_in=sign_in)
         if isinstance(answer, StreamingResponse):
             return BoundedStream(
                 answer,
