@@ -173,6 +173,10 @@ class Office:
         )
         return [int(row["amount_minor"]) for row in found]
 
+    def state_of(self, held: SyncHeld) -> str:
+        """The state of a call, as the agent itself learns it."""
+        return self.agent.invocation(held.name).state
+
     def hold_of(self, held: SyncHeld) -> str:
         """`holds/{uuid}` of what waits now, which a page has below its address."""
         return self.operator.hold(held.name)
@@ -204,7 +208,7 @@ class Asking:
 
 
 @contextlib.contextmanager
-def open_office(provider: OidcProvider, *, take_back_s: float = 10.0) -> Iterator[Office]:
+def open_office(provider: OidcProvider, *, take_back_s: float = 5.0) -> Iterator[Office]:
     """Start everything, and stop all of it on leaving."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="office-")))
