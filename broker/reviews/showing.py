@@ -175,8 +175,8 @@ class HoldViews:
             invocation=invocation,
             words=session.words if session else (),
             arguments=argument_views(manifest, invocation.call.arguments, recorded, session),
-            targets=_targets(manifest, invocation.call.arguments),
-            narrowing=_narrowing(manifest, invocation.call.arguments),
+            targets=targets_of(manifest, invocation.call.arguments),
+            narrowing=less_of(manifest, invocation.call.arguments),
             origins=await self._origins(recorded),
             files=await self._files(hold, invocation),
             earlier=await self._earlier(invocation),
@@ -235,7 +235,7 @@ class HoldViews:
         return tool is None or tool.output.trust == "untrusted"
 
 
-def _targets(manifest: ToolManifest | None, arguments: Mapping[str, JsonValue]) -> frozenset[str]:
+def targets_of(manifest: ToolManifest | None, arguments: Mapping[str, JsonValue]) -> frozenset[str]:
     """Each leaf at or below a target."""
     every = frozenset(pointer for pointer, _ in leaves(arguments))
     if manifest is None:
@@ -246,7 +246,8 @@ def _targets(manifest: ToolManifest | None, arguments: Mapping[str, JsonValue]) 
     )
 
 
-def _narrowing(manifest: ToolManifest | None, arguments: Mapping[str, JsonValue]) -> dict[str, str]:
+def less_of(manifest: ToolManifest | None, arguments: Mapping[str, JsonValue]) -> dict[str, str]:
+    """How what is there may be made less, by its pointer; nothing where nobody can say."""
     found = manifest.review.narrowing if manifest else {}
     return {
         str(pointer): how
