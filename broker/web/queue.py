@@ -134,19 +134,21 @@ class _Queue:
     async def live(self, request: Request, sign_in: SignIn) -> Response:
         """Names of holds that have moved; what is new of them is asked for, and checked, anew."""
         del request
-        return StreamingResponse(self._names(sign_in), media_type="text/event-stream")
+        return StreamingResponse(moved(self._parts, sign_in), media_type="text/event-stream")
 
-    async def _names(self, sign_in: SignIn) -> AsyncIterator[str]:
-        with self._parts.events.subscribe("hold") as changes:
-            yield ": open\n\n"
-            while True:
-                name = await changes.next(LIVE_RECHECK_S)
-                if name is None:
-                    if not await self._parts.sign_ins.recheck(sign_in):
-                        return
-                    yield ": still here\n\n"
-                else:
-                    yield f"event: hold\ndata: {name}\n\n"
+
+async def moved(parts: WebParts, sign_in: SignIn) -> AsyncIterator[str]:
+    """Server-sent events that name each hold that opens or changes, while the sign-in is good."""
+    with parts.events.subscribe("hold") as changes:
+        yield ": open\n\n"
+        while True:
+            name = await changes.next(LIVE_RECHECK_S)
+            if name is not None:
+                yield f"event: hold\ndata: {name}\n\n"
+            elif await parts.sign_ins.recheck(sign_in):
+                yield ": still here\n\n"
+            else:
+                return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
