@@ -21,7 +21,7 @@ from tests.world import NOW
 
 PAGES = Pages(clock=lambda: NOW)
 TEXTS = st.text(
-    st.one_of(st.characters(), st.sampled_from("┊\\\u202e\u200baа1 \n#./")), max_size=12
+    st.one_of(st.characters(), st.sampled_from("┊\\\u202e\u200ba\u04301 \n#./")), max_size=12
 )
 SCALARS = st.one_of(
     st.none(),
