@@ -19,7 +19,7 @@ _TEXTS: Final = ("message", "reason", "evidence")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictTold:
-    """One stage's answer."""
+    """One stage's answer; `is_lifted`: it was a hold that an approval lifted."""
 
     effect: str
     stage: str
@@ -27,6 +27,7 @@ class VerdictTold:
     code: str
     message: str
     is_enforced: bool
+    is_lifted: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +244,7 @@ def _verdict(item: Mapping[str, Any]) -> VerdictTold:
         code=str(item.get("code", "")),
         message=str(item.get("message", "")),
         is_enforced=item.get("enforced") is not False,
+        is_lifted=item.get("effect") == "ALLOW" and "hold" in item,
     )
 
 

@@ -26,7 +26,6 @@ from broker.ports import (
     SessionSeen,
     Store,
 )
-from broker.reviews.stories import is_ours
 
 HOLDS_COUNTED_MAX: Final = 20_000
 QUALITY_KEPT_S: Final = 15.0
@@ -191,7 +190,7 @@ def _seen(call: Invocation, released: Mapping[str, Labels], turn: str) -> CallSe
         invocation=call,
         released=released.get(call.name),
         is_turn=call.name == turn,
-        is_ours=is_ours(call.call.tool),
+        is_ours=call.is_preview,
     )
 
 

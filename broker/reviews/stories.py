@@ -14,7 +14,6 @@ from broker.core.control import Control
 from broker.core.errors import NotFound
 from broker.core.holds import Hold, Review
 from broker.core.manifest import ToolManifest
-from broker.core.previews import PREVIEW_SUFFIX
 from broker.core.review_view import ArgumentView, Recorded, argument_views, recorded_of
 from broker.core.story import Moment, asked, moments, placed, previewed
 from broker.core.summary import leaves
@@ -89,7 +88,7 @@ class Stories:
             holds=tuple(reversed(holds)),
             moments=placed(told, _unlogged(invocation, holds)),
             is_untrusted=_is_untrusted(told),
-            is_ours=is_ours(invocation.call.tool),
+            is_ours=invocation.is_preview,
             is_erased=any(moment.is_erased for moment in told),
         )
 
@@ -122,11 +121,6 @@ def _is_untrusted(told: Iterable[Moment]) -> bool:
     """As its end was recorded; what says nothing of that is not to be believed."""
     said = [value for one in told for name, value in one.details if name == "output trust"]
     return not said or said[-1] != "trusted"
-
-
-def is_ours(tool: str) -> bool:
-    """Whether calls of this tool are the broker's own; no agent can make one."""
-    return tool.endswith(PREVIEW_SUFFIX)
 
 
 def narrowed(invocation: Invocation) -> tuple[Narrowed, ...]:
