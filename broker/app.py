@@ -27,6 +27,7 @@ from broker.administration.overview import About, Overview
 from broker.administration.policies import PolicyAdministration
 from broker.administration.recorded import RecordedAdministration
 from broker.administration.shadow import ShadowAdministration
+from broker.administration.sign_ins import SignInAdministration
 from broker.administration.tools import ToolAdministration
 from broker.config import Settings
 from broker.control_room import ControlRoom
@@ -56,6 +57,7 @@ from broker.reviews.browsing import Browse
 from broker.reviews.stories import Stories
 from broker.rpc.server import RpcServer, UseCases
 from broker.sandbox_nodes.runner import SandboxRunner
+from broker.sign_ins import SignIns
 from broker.store import SqlStore, load_or_create
 from broker.tools.runners import Runners
 from broker.tools.worker import WorkerHub
@@ -234,6 +236,7 @@ class Application:
                 explainer=OpaExplainer(opa=opa_of(self.settings)),
             ),
             credentials=CredentialAdministration(changes=changes),
+            sign_ins=SignInAdministration(sign_ins=SignIns(store=store, clock=self._clock)),
             overview=Overview(
                 changes=changes,
                 events=mediating.events,

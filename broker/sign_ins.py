@@ -7,6 +7,7 @@ page: nothing here reads credentials.
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -89,9 +90,23 @@ class SignIns:
         found = await self._store.find_sign_in(sign_in.digest)
         return found is not None and self._clock() < min(found.expires_at, found.idle_expires_at)
 
-    async def end(self, sign_in: SignIn, *, actor: str = "") -> None:
-        """End it, for its browser and for good."""
-        entry = _entry(EntryKind.SIGN_IN_ENDED, sign_in, at=self._clock(), actor=actor)
+    async def good(self) -> Sequence[SignIn]:
+        """Those that are good now, newest first."""
+        now = self._clock()
+        found = await self._store.list_sign_ins()
+        return [one for one in found if now < min(one.expires_at, one.idle_expires_at)]
+
+    async def end(self, sign_in: SignIn, *, actor: str = "", reason: str = "") -> None:
+        """End it, for its browser and for good.
+
+        Args:
+            sign_in: which one.
+            actor: who does so; its own Person unless said.
+            reason: why, where somebody else does.
+        """
+        entry = _entry(
+            EntryKind.SIGN_IN_ENDED, sign_in, at=self._clock(), actor=actor, reason=reason
+        )
         await self._store.commit(
             Unit(changes=(EndSignIn(digest=sign_in.digest),), entries=(entry,))
         )
@@ -128,16 +143,19 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def _entry(kind: EntryKind, sign_in: SignIn, *, at: float, actor: str = "") -> EntryDraft:
+def _entry(
+    kind: EntryKind, sign_in: SignIn, *, at: float, actor: str = "", reason: str = ""
+) -> EntryDraft:
     who = sign_in.reviewer
     return EntryDraft(
         kind=kind,
         at=at,
         actor=actor or who.name,
         body={
-            "sign_in": sign_in.digest.hex()[:16],
+            "sign_in": sign_in.name,
             "person": str(who.person),
             "groups": list(who.groups),
             "how": sign_in.how,
+            **({"reason": reason} if reason else {}),
         },
     )

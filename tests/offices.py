@@ -12,6 +12,7 @@ from broker.administration.overview import About, Overview
 from broker.administration.policies import PolicyAdministration
 from broker.administration.recorded import RecordedAdministration
 from broker.administration.shadow import ShadowAdministration
+from broker.administration.sign_ins import SignInAdministration
 from broker.administration.tools import ToolAdministration
 from broker.control_room import ControlRoom
 from broker.core.credentials import Credential, CredentialClass
@@ -19,6 +20,7 @@ from broker.core.shadowing import Tally
 from broker.events import Events
 from broker.ids import UuidFactory
 from broker.ports import Clock, Explainer, PolicyRoom
+from broker.sign_ins import SignIns
 from broker.store import SqlStore
 from tests.fakes.explainer import FakeExplainer
 from tests.world import credential
@@ -62,6 +64,7 @@ def administration(
             changes=changes, recorded=recorded, explainer=explainer or FakeExplainer()
         ),
         credentials=CredentialAdministration(changes=changes),
+        sign_ins=SignInAdministration(sign_ins=SignIns(store=store, clock=clock)),
         overview=Overview(
             changes=changes,
             events=events or Events(),

@@ -16,6 +16,7 @@ from broker.administration.overview import Overview
 from broker.administration.policies import PolicyAdministration
 from broker.administration.recorded import RecordedAdministration
 from broker.administration.shadow import ShadowAdministration
+from broker.administration.sign_ins import SignInAdministration
 from broker.administration.tools import ToolAdministration
 
 
@@ -32,6 +33,7 @@ class Administration:
     shadow: ShadowAdministration
     directory: DirectoryAdministration
     credentials: CredentialAdministration
+    sign_ins: SignInAdministration
     overview: Overview
     recorded: RecordedAdministration
     explaining: ExplainingAdministration

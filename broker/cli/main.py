@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "directory": ("directory", "People and places that are known: put, list, remove."),
     "access": ("access", "Who may do what, through which agent, and why."),
     "token": ("token", "Credentials: make, list, revoke."),
+    "sign-ins": ("sign_ins", "Who is signed in at the review page: list, revoke."),
     "freeze": ("freeze", "Stop a tool, agent, principal, session or everything at once."),
     "unfreeze": ("unfreeze", "Lift a freeze."),
     "freezes": ("freezes", "The freezes in force."),

@@ -33,6 +33,11 @@ class SignIn:
     expires_at: float
     idle_expires_at: float
 
+    @property
+    def name(self) -> str:
+        """As operators and the log name it; the secret does not follow from it."""
+        return f"sign-ins/{self.digest.hex()[:16]}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepUp:

@@ -13,6 +13,7 @@ from broker.enforcer.recovery import Recovery
 from broker.rpc.admin_directory import DirectoryMethods
 from broker.rpc.admin_observing import ObservingMethods
 from broker.rpc.admin_recorded import RecordedMethods
+from broker.rpc.admin_sign_ins import SignInMethods
 from broker.rpc.convert import instant, require_text, scope_in, seconds
 from broker.rpc.convert_admin import (
     access_out,
@@ -39,7 +40,11 @@ _INVOCATIONS = "invocations"
 
 
 class AdminServicer(
-    DirectoryMethods, ObservingMethods, RecordedMethods, admin_pb2_grpc.AdminServiceServicer
+    DirectoryMethods,
+    ObservingMethods,
+    RecordedMethods,
+    SignInMethods,
+    admin_pb2_grpc.AdminServiceServicer,
 ):
     """Asks `Administration` on behalf of an operator or auditor."""
 
@@ -50,6 +55,7 @@ class AdminServicer(
         self._freezes = administration.freezes
         self._directory = administration.directory
         self._credentials = administration.credentials
+        self._sign_ins = administration.sign_ins
         self._overview = administration.overview
         self._observing = administration.observing
         self._shadow = administration.shadow

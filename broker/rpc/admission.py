@@ -37,6 +37,7 @@ _AUDITORS_TOO: Final = frozenset(
         "ListDirectories",
         "ListDirectoryEntries",
         "ListCredentials",
+        "ListSignIns",
         "ListInvocations",
         "TailInvocations",
         "ShowInvocation",

@@ -5,6 +5,7 @@ import warnings
 
 from broker.v1 import admin_pb2 as broker_dot_v1_dot_admin__pb2
 from broker.v1 import observing_pb2 as broker_dot_v1_dot_observing__pb2
+from broker.v1 import signing_in_pb2 as broker_dot_v1_dot_signing__in__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
@@ -167,6 +168,16 @@ class AdminServiceStub(object):
                 '/broker.v1.AdminService/ListCredentials',
                 request_serializer=broker_dot_v1_dot_admin__pb2.ListCredentialsRequest.SerializeToString,
                 response_deserializer=broker_dot_v1_dot_admin__pb2.ListCredentialsResponse.FromString,
+                _registered_method=True)
+        self.ListSignIns = channel.unary_unary(
+                '/broker.v1.AdminService/ListSignIns',
+                request_serializer=broker_dot_v1_dot_signing__in__pb2.ListSignInsRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_signing__in__pb2.ListSignInsResponse.FromString,
+                _registered_method=True)
+        self.RevokeSignIn = channel.unary_unary(
+                '/broker.v1.AdminService/RevokeSignIn',
+                request_serializer=broker_dot_v1_dot_signing__in__pb2.RevokeSignInRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_signing__in__pb2.RevokeSignInResponse.FromString,
                 _registered_method=True)
         self.ListInvocations = channel.unary_unary(
                 '/broker.v1.AdminService/ListInvocations',
@@ -398,6 +409,20 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSignIns(self, request, context):
+        """Who is signed in at the review page. Auditors too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeSignIn(self, request, context):
+        """Signs somebody out at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListInvocations(self, request, context):
         """Decided calls, newest first. Auditors too.
         """
@@ -586,6 +611,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListCredentials,
                     request_deserializer=broker_dot_v1_dot_admin__pb2.ListCredentialsRequest.FromString,
                     response_serializer=broker_dot_v1_dot_admin__pb2.ListCredentialsResponse.SerializeToString,
+            ),
+            'ListSignIns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSignIns,
+                    request_deserializer=broker_dot_v1_dot_signing__in__pb2.ListSignInsRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_signing__in__pb2.ListSignInsResponse.SerializeToString,
+            ),
+            'RevokeSignIn': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeSignIn,
+                    request_deserializer=broker_dot_v1_dot_signing__in__pb2.RevokeSignInRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_signing__in__pb2.RevokeSignInResponse.SerializeToString,
             ),
             'ListInvocations': grpc.unary_unary_rpc_method_handler(
                     servicer.ListInvocations,
@@ -1333,6 +1368,60 @@ class AdminService(object):
             '/broker.v1.AdminService/ListCredentials',
             broker_dot_v1_dot_admin__pb2.ListCredentialsRequest.SerializeToString,
             broker_dot_v1_dot_admin__pb2.ListCredentialsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSignIns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/ListSignIns',
+            broker_dot_v1_dot_signing__in__pb2.ListSignInsRequest.SerializeToString,
+            broker_dot_v1_dot_signing__in__pb2.ListSignInsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeSignIn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/RevokeSignIn',
+            broker_dot_v1_dot_signing__in__pb2.RevokeSignInRequest.SerializeToString,
+            broker_dot_v1_dot_signing__in__pb2.RevokeSignInResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from broker.v1 import admin_pb2 as _admin_pb2
 from broker.v1 import observing_pb2 as _observing_pb2
+from broker.v1 import signing_in_pb2 as _signing_in_pb2
 from collections import abc as _abc
 from grpc import aio as _aio
 import abc as _abc_1
@@ -89,6 +90,10 @@ class AdminServiceStub:
     """Ends one at once."""
     ListCredentials: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListCredentialsRequest, _admin_pb2.ListCredentialsResponse]
     """Without tokens. Auditors too."""
+    ListSignIns: _grpc.UnaryUnaryMultiCallable[_signing_in_pb2.ListSignInsRequest, _signing_in_pb2.ListSignInsResponse]
+    """Who is signed in at the review page. Auditors too."""
+    RevokeSignIn: _grpc.UnaryUnaryMultiCallable[_signing_in_pb2.RevokeSignInRequest, _signing_in_pb2.RevokeSignInResponse]
+    """Signs somebody out at once."""
     ListInvocations: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListInvocationsRequest, _admin_pb2.ListInvocationsResponse]
     """Decided calls, newest first. Auditors too."""
     TailInvocations: _grpc.UnaryStreamMultiCallable[_admin_pb2.TailInvocationsRequest, _admin_pb2.TailInvocationsResponse]
@@ -166,6 +171,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Ends one at once."""
     ListCredentials: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListCredentialsRequest, _admin_pb2.ListCredentialsResponse]  # type: ignore[assignment]
     """Without tokens. Auditors too."""
+    ListSignIns: _aio.UnaryUnaryMultiCallable[_signing_in_pb2.ListSignInsRequest, _signing_in_pb2.ListSignInsResponse]  # type: ignore[assignment]
+    """Who is signed in at the review page. Auditors too."""
+    RevokeSignIn: _aio.UnaryUnaryMultiCallable[_signing_in_pb2.RevokeSignInRequest, _signing_in_pb2.RevokeSignInResponse]  # type: ignore[assignment]
+    """Signs somebody out at once."""
     ListInvocations: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListInvocationsRequest, _admin_pb2.ListInvocationsResponse]  # type: ignore[assignment]
     """Decided calls, newest first. Auditors too."""
     TailInvocations: _aio.UnaryStreamMultiCallable[_admin_pb2.TailInvocationsRequest, _admin_pb2.TailInvocationsResponse]  # type: ignore[assignment]
@@ -396,6 +405,22 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListCredentialsResponse, _abc.Awaitable[_admin_pb2.ListCredentialsResponse]]:
         """Without tokens. Auditors too."""
+
+    @_abc_1.abstractmethod
+    def ListSignIns(
+        self,
+        request: _signing_in_pb2.ListSignInsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_signing_in_pb2.ListSignInsResponse, _abc.Awaitable[_signing_in_pb2.ListSignInsResponse]]:
+        """Who is signed in at the review page. Auditors too."""
+
+    @_abc_1.abstractmethod
+    def RevokeSignIn(
+        self,
+        request: _signing_in_pb2.RevokeSignInRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_signing_in_pb2.RevokeSignInResponse, _abc.Awaitable[_signing_in_pb2.RevokeSignInResponse]]:
+        """Signs somebody out at once."""
 
     @_abc_1.abstractmethod
     def ListInvocations(

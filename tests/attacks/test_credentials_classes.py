@@ -40,6 +40,7 @@ READ_BY_AUDITORS = {
     "ListDirectories",
     "ListDirectoryEntries",
     "ListCredentials",
+    "ListSignIns",
     "ListInvocations",
     "TailInvocations",
     "ShowInvocation",
