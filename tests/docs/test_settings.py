@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from broker.config import ReviewTerms, Sandboxes, Settings, Source
+from broker.config import Settings
 from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs" / "operate.md"
@@ -15,20 +16,25 @@ _ROW = re.compile(r"^\| `[a-zA-Z_.]+` \|.*$", re.MULTILINE)
 
 
 def _expected() -> list[str]:
-    nested: dict[str, tuple[str, type[BaseModel]]] = {
-        "sources": ("sources.NAME", Source),
-        "review": ("review", ReviewTerms),
-        "sandboxes": ("sandboxes", Sandboxes),
-    }
-    rows = []
-    for name, setting in Settings.model_fields.items():
-        if name in nested:
-            prefix, model = nested[name]
-            fields = model.model_fields.items()
-            rows += [_row(f"{prefix}.{inner}", field) for inner, field in fields]
+    return [_row(name, setting) for name, setting in _settings(Settings)]
+
+
+def _settings(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Each setting by its whole name; those of a part, `sources.NAME.url`, in place of the part."""
+    for name, setting in model.model_fields.items():
+        part = _part(setting)
+        if part is None:
+            yield prefix + name, setting
         else:
-            rows.append(_row(name, setting))
-    return rows
+            inner, is_named = part
+            yield from _settings(inner, f"{prefix}{name}.{'NAME.' if is_named else ''}")
+
+
+def _part(setting: FieldInfo) -> tuple[type[BaseModel], bool] | None:
+    """The settings that one is made of, and whether there are several by name."""
+    kinds = [setting.annotation, *get_args(setting.annotation)]
+    models = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+    return (models[0], get_origin(setting.annotation) is Mapping) if models else None
 
 
 def _row(name: str, setting: FieldInfo) -> str:
@@ -49,15 +55,6 @@ def test_the_table_of_settings_is_that_of_the_code():
     assert _ROW.findall(section) == _expected(), "\n".join(_expected())
 
 
-def _models() -> Iterator[type[BaseModel]]:
-    yield from (Settings, Source, ReviewTerms, Sandboxes)
-
-
 def test_every_setting_says_what_it_means():
-    silent = [
-        f"{model.__name__}.{name}"
-        for model in _models()
-        for name, setting in model.model_fields.items()
-        if not setting.description
-    ]
+    silent = [name for name, setting in _settings(Settings) if not setting.description]
     assert silent == []
