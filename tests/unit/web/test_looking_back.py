@@ -1,4 +1,4 @@
-"""What was: decided holds, calls, sessions, agents, policy, the log. Nothing acts on these pages."""
+"""What was: decided holds, calls, sessions, agents, policy, the log. Nothing acts on them."""
 
 import contextlib
 import dataclasses
