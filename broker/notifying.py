@@ -52,7 +52,9 @@ LOOK_BACK_S: Final = 120.0
 """A hold may be stored later than its name says, but by no more than this."""
 LOOK_FAR_BACK_S: Final = 3600.0
 KEPT_FOR_S: Final = 30 * 86_400.0
-PAGE: Final = 200
+PAGE: Final = 100
+BREATH_S: Final = 0.02
+"""Between two pages of many: decisions have the store for themselves."""
 DUE_MAX: Final = 20_000
 AT_ONCE: Final = 8
 _RETRY_S: Final = 1.0
@@ -162,6 +164,7 @@ class Teller:
                 await self._commit(AddNotices(notices=tuple(made)))
             if len(holds) < PAGE:
                 return
+            await asyncio.sleep(BREATH_S)
             after = holds[-1].name
 
     def _is_for(self, hold: Hold) -> bool:
@@ -179,9 +182,7 @@ class Teller:
                 return
 
     async def _tell(self) -> None:
-        seen = await self.notices.notices_due(
-            self.channel.name, now=self.clock(), notices_max=DUE_MAX
-        )
+        seen = await self._due()
         if self.channel.is_for_agents:
             await self._tell_agents(seen)
             return
@@ -195,6 +196,22 @@ class Teller:
         for notice in ready:
             if not await self._tell_people([notice]):
                 return
+
+    async def _due(self) -> Sequence[NoticeSeen]:
+        """What is due, in order, as much as is told in one go."""
+        found: list[NoticeSeen] = []
+        while len(found) < DUE_MAX:
+            page = await self.notices.notices_due(
+                self.channel.name,
+                now=self.clock(),
+                after=found[-1].notice.number if found else 0,
+                notices_max=PAGE,
+            )
+            found += page
+            if len(page) < PAGE:
+                break
+            await asyncio.sleep(BREATH_S)
+        return found
 
     async def _tell_people(self, notices: Sequence[Notice]) -> bool:
         """Tell of these in one message; whether the channel goes on."""
@@ -318,6 +335,7 @@ class Teller:
         for start in range(0, len(notices), PAGE):
             numbers = tuple(n.number for n in notices[start : start + PAGE])
             await self._commit(MoveNotices(numbers=numbers, state=state, due_at=self.clock()))
+            await asyncio.sleep(0 if len(notices) <= PAGE else BREATH_S)
 
     async def _commit(self, change: AddNotices | MoveNotices | DropNotices) -> None:
         await self.store.commit(Unit(changes=(change,), entries=()))

@@ -84,14 +84,16 @@ async def receiving(
     receiver = Receiver(answer=answer or answering(204), scheme="https" if tls else "http")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            pairs = (line.partition(":") for line in head[1:] if line)
-            headers = {name.lower(): value.strip() for name, _, value in pairs}
-            body = await reader.readexactly(int(headers.get("content-length", "0")))
-            receiver.received.append(Received(head[0], headers, body))
-            await receiver.answer(writer)
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+                pairs = (line.partition(":") for line in head[1:] if line)
+                headers = {name.lower(): value.strip() for name, _, value in pairs}
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                receiver.received.append(Received(head[0], headers, body))
+                await receiver.answer(writer)
+        finally:
+            writer.close()
 
     working: set[asyncio.Task[None]] = set()
 

@@ -138,9 +138,16 @@ class Notices(Protocol):
         ...
 
     async def notices_due(
-        self, channel: str, *, now: float, notices_max: int
+        self, channel: str, *, now: float, after: int, notices_max: int
     ) -> Sequence[NoticeSeen]:
-        """What is due, in order; of one call only the first, so that it is told in order."""
+        """A page of what is due, in order; of one call only the first, so that it is in order.
+
+        Args:
+            channel: its name.
+            now: POSIX seconds.
+            after: the last number of the page before.
+            notices_max: how many.
+        """
         ...
 
     async def notices_come_about(self, channel: str, *, notices_max: int) -> Sequence[int]:

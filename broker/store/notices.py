@@ -26,7 +26,7 @@ from broker.ports.notifying import NoticeSeen, NoticeTally
 from broker.store import tables as t
 from broker.store.names import name_at, time_of
 from broker.store.rows import hold_of
-from broker.store.sql import Database, Row, Statement, insert
+from broker.store.sql import Database, Row, Statement
 
 
 def holds_untold(
@@ -57,10 +57,11 @@ def newest_hold_told(database: Database, channel: str, event: NoticeEvent) -> fl
 
 
 def notices_due(
-    database: Database, channel: str, now: float, notices_max: int
+    database: Database, channel: str, now: float, after: int, notices_max: int
 ) -> Sequence[NoticeSeen]:
-    """What is due, in order; of one call only the first."""
-    rows = database.rows(_DUE, {"of_channel": channel, "now": now, "limit": notices_max})
+    """A page of what is due, in order; of one call only the first."""
+    values = {"of_channel": channel, "now": now, "after": after, "limit": notices_max}
+    rows = database.rows(_DUE, values)
     return [_seen(row) for row in rows]
 
 
@@ -93,26 +94,17 @@ def notice_tally(database: Database, channel: str, now: float) -> NoticeTally:
 
 
 def _add_notices(database: Database, change: AddNotices) -> None:
-    for notice in change.notices:
-        at = {
-            "of_channel": notice.channel,
-            "of_event": notice.event.value,
-            "of_subject": notice.subject,
-        }
-        if database.row(_AT, at) is None:
-            database.run(_ADD, _row(notice))
+    database.run_many(_ADD, [_row(notice) for notice in change.notices])
 
 
 def _move_notices(database: Database, change: MoveNotices) -> None:
-    for number in change.numbers:
-        moved = {
-            "at_number": number,
-            "to_state": change.state.value,
-            "to_due_at": change.due_at,
-            "more": change.attempts_more,
-            "to_problem": change.problem,
-        }
-        database.run(_MOVE, moved)
+    moved = {
+        "to_state": change.state.value,
+        "to_due_at": change.due_at,
+        "more": change.attempts_more,
+        "to_problem": change.problem,
+    }
+    database.run_many(_MOVE, [{"at_number": number, **moved} for number in change.numbers])
 
 
 def _drop_notices(database: Database, change: DropNotices) -> None:
@@ -211,6 +203,7 @@ _DUE: Final = Statement(
         _N.channel == bound("of_channel"),
         sa.text(f"notices.{t.NOTICE_DUE}"),
         _N.due_at <= bound("now"),
+        _N.number > bound("after"),
         sa.not_(
             sa.exists().where(
                 _EARLIER.c.channel == _N.channel,
@@ -252,14 +245,14 @@ _TALLY: Final = Statement(
     )
     .group_by(_N.state),
 )
-_AT: Final = Statement(
-    sa.select(_N.number).where(
-        _N.channel == bound("of_channel"),
-        _N.event == bound("of_event"),
-        _N.subject == bound("of_subject"),
+_COLUMNS: Final = [column.name for column in t.notices.columns if column.name != "number"]
+_ADD: Final = Statement(
+    sa.text(
+        f"INSERT INTO notices ({', '.join(_COLUMNS)}) "  # noqa: S608 - names of our own table
+        f"VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) "
+        "ON CONFLICT (channel, event, subject) DO NOTHING",
     ),
 )
-_ADD: Final = insert(t.notices, without="number")
 _MOVE: Final = Statement(
     sa.update(t.notices)
     .where(_N.number == bound("at_number"), sa.text("state IN ('DUE', 'WAITING')"))

@@ -366,10 +366,10 @@ class SqlStore:
         return await self._readers.ask(notices.newest_hold_told, channel, event)
 
     async def notices_due(
-        self, channel: str, *, now: float, notices_max: int
+        self, channel: str, *, now: float, after: int, notices_max: int
     ) -> Sequence[NoticeSeen]:
-        """What is due, in order; of one call only the first."""
-        return await self._readers.ask(notices.notices_due, channel, now, notices_max)
+        """A page of what is due, in order; of one call only the first."""
+        return await self._readers.ask(notices.notices_due, channel, now, after, notices_max)
 
     async def notices_come_about(self, channel: str, *, notices_max: int) -> Sequence[int]:
         """Numbers of notices that waited for a call to end, which it has."""

@@ -361,7 +361,7 @@ notices = sa.Table(
     _text("problem"),
     _one_of("state", tuple(state.value for state in NoticeState)),
     sa.UniqueConstraint("channel", "event", "subject"),
-    _partial("ix_notices_due", "channel", "due_at", where=NOTICE_DUE),
+    _partial("ix_notices_due", "channel", "number", "due_at", where=NOTICE_DUE),
     _partial("ix_notices_due_invocation", "channel", "invocation", where=NOTICE_DUE),
     _partial("ix_notices_waiting", "channel", "number", where=NOTICE_WAITING),
 )

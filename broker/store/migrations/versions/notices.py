@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("channel", "event", "subject", name=op.f("uq_notices_channel")),
     )
     for name, columns, state in (
-        ("ix_notices_due", ("channel", "due_at"), "DUE"),
+        ("ix_notices_due", ("channel", "number", "due_at"), "DUE"),
         ("ix_notices_due_invocation", ("channel", "invocation"), "DUE"),
         ("ix_notices_waiting", ("channel", "number"), "WAITING"),
     ):
