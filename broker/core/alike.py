@@ -65,7 +65,8 @@ def _terms(requirement: Requirement) -> dict[str, JsonValue]:
     return {
         "code": requirement.code,
         "reviewers": [*terms.reviewers],
-        "approvals_required": terms.approvals_required,
-        "decide_within_s": terms.decide_within_s,
-        "run_within_s": terms.run_within_s,
+        # As text: a rule may name a number that has no canonical form.
+        "approvals_required": str(terms.approvals_required),
+        "decide_within_s": str(terms.decide_within_s),
+        "run_within_s": str(terms.run_within_s),
     }
