@@ -24,8 +24,9 @@ from broker.web.holds import REASONS, etag_in, text_in
 from broker.web.pages import Pages
 from broker.web.parts import WebParts
 from broker.web.queue import counts
-from broker.web.reading import Reading, Told, amount, read
+from broker.web.reading import Reading, read
 from broker.web.requests import for_reviewers
+from broker.web.telling import Told, amount
 
 _GONE: Final = "Fewer than two of these wait for you now."
 
@@ -193,7 +194,8 @@ def _leaves(told: Reading) -> Mapping[str, Told]:
     for line in told.lines:
         found[line.label] = line.value
         for known in line.known:
-            found[f"{line.label}: {known.label}"] = known.value
+            name = f"{known.label}, looked up"
+            found[f"{name} for {line.label}" if name in found else name] = known.value
     for at, words in enumerate(told.words):
         found["the user's words" if not at else f"the user's words, {at + 1}"] = words
     for at, change in enumerate(told.changes):

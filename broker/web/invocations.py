@@ -20,8 +20,9 @@ from broker.reviews.stories import Story
 from broker.web.explained import ExplainedTold, told_of
 from broker.web.pages import Pages
 from broker.web.parts import WebParts
-from broker.web.reading import SOURCES, UNTRUSTED, Change, Told, change_told, name_of, told
+from broker.web.reading import SOURCES, UNTRUSTED, Change, change_told
 from broker.web.requests import for_reviewers
+from broker.web.telling import Told, name_of, told
 
 RESULT_CHARACTERS_MAX = 4_000
 

@@ -18,7 +18,7 @@ from broker.core.narrowing import SMALLER
 from broker.core.pointers import Missing, Pointer
 from broker.core.summary import format_amount
 from broker.reviews import HoldView
-from broker.web.reading import Told, name_of, told
+from broker.web.telling import Told, name_of, told
 
 _DIGITS_MAX: Final = 20
 _AMOUNT: Final = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,4}))?")

@@ -22,8 +22,8 @@ from broker.reviews.selecting import Wanted, alike_kinds, matches, select
 from broker.web.flashes import flash_of
 from broker.web.pages import Pages
 from broker.web.parts import WebParts
-from broker.web.reading import amount
 from broker.web.requests import for_reviewers
+from broker.web.telling import amount
 
 LIVE_RECHECK_S: Final = 15.0
 ROWS_MAX: Final = 50

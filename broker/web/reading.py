@@ -20,23 +20,12 @@ from broker.core.pointers import MISSING
 from broker.core.previews import ChangeShown, changes_of
 from broker.core.review_view import ArgumentView
 from broker.core.summary import format_money, leaves
-from broker.core.text import visible, visible_value
+from broker.core.text import visible
 from broker.reviews import HoldView
 from broker.reviews.quoting import Quote, quote
-from broker.web.marking import fenced, look_alikes
+from broker.web.telling import MINOR, NAME, Told, amount, name_of, text_told, told
 
-LONG: Final = 300
-"""Characters from which on a value is cut."""
-
-HEAD: Final = 140
-"""Characters of it that are shown before it is opened."""
-
-_PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9@_+.:/-]{0,79}")
-_JSON_WORDS: Final = frozenset({"true", "false", "null"})
-_MONEY: Final = re.compile(r"[A-Z]{3} -?[0-9]+(?:\.[0-9]+)?")
-_MINOR: Final = "_minor"
 _ELEMENT: Final = re.compile(r"(/[a-z][a-z0-9_]{0,40})/([0-9]{1,6})")
-_NAME: Final = re.compile(r"/[a-z][a-z0-9_]{0,40}")
 SOURCES: Final = {
     "words": "the user's words",
     "fact": "looked up",
@@ -49,25 +38,6 @@ SOURCES: Final = {
     "": "nobody looked",
 }
 UNTRUSTED: Final = frozenset({"untrusted_result", "lookalike"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """One value as it is told.
-
-    Attributes:
-        text: all of it, made visible.
-        is_fenced: whether it stands between fences.
-        key: under which it is said to have been opened; empty where all of it is shown at once.
-        head: its start, where it is cut; else empty.
-        letters: of it that look like others.
-    """
-
-    text: str
-    is_fenced: bool = False
-    key: str = ""
-    head: str = ""
-    letters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +129,7 @@ def read(view: HoldView) -> Reading:
         (_line(view, one, f"v{at}", asked) for at, one in enumerate(view.arguments)),
         key=_rank,
     )
-    words = tuple(_text(one, key=f"w{at}") for at, one in enumerate(view.words))
+    words = tuple(text_told(one, key=f"w{at}") for at, one in enumerate(view.words))
     changes = tuple(
         change_told(one, f"p{at}")
         for at, one in enumerate(changes_of(hold.preview) if hold.preview else ())
@@ -191,67 +161,12 @@ def needs(view: HoldView) -> tuple[Need, ...]:
     )
 
 
-def amount(minor: int | None, currency: str) -> str:
-    """`EUR 55.00`; empty where there is none."""
-    return "" if minor is None else format_money(minor, currency or MISSING)
-
-
-def told(value: JsonValue, *, key: str = "", rendered: str = "") -> Told:
-    """Any JSON value.
-
-    Args:
-        value: what it is.
-        key: under which it is opened, where it may be cut; empty where it may not.
-        rendered: how the broker says it already; taken where it is money, which is exact.
-    """
-    if _MONEY.fullmatch(rendered):
-        return Told(text=rendered)
-    if not isinstance(value, str):
-        return _cut(visible_value(value), value, key=key, is_fenced=False)
-    if _PLAIN.fullmatch(value) and value not in _JSON_WORDS:
-        return Told(text=value)
-    return _text(value, key=key)
-
-
-def name_of(pointer: str, *, rendered: str = "") -> str:
-    """An argument's name for people: `order id` of `/order_id`; the pointer where it says more.
-
-    Money has no `minor` in its name, and a pointer where it had none before: no two are alike.
-    """
-    if not _NAME.fullmatch(pointer):
-        return visible(pointer)
-    if not _MONEY.fullmatch(rendered):
-        return pointer[1:].replace("_", " ")
-    plain = pointer.removesuffix(_MINOR)
-    return plain[1:].replace("_", " ") if plain != pointer else pointer
-
-
 def _element_name(view: HoldView, pointer: str) -> str:
     """`to #1` of `/to/0`, where that is an element of a list; else empty."""
     match = _ELEMENT.fullmatch(pointer)
     if match is None or not isinstance(view.invocation.call.arguments.get(match[1][1:]), list):
         return ""
     return f"{name_of(match[1])} #{int(match[2]) + 1}"
-
-
-def _text(value: str, *, key: str) -> Told:
-    return _cut(fenced(value), value, key=key, is_fenced=True)
-
-
-def _cut(text: str, value: JsonValue, *, key: str, is_fenced: bool) -> Told:
-    is_long = bool(key) and len(text) > LONG
-    head = ""
-    if is_long:
-        whole = value if isinstance(value, str) else text
-        head = fenced(whole[:HEAD]) if is_fenced else text[:HEAD]
-        head = f"{head} … ({len(whole)} characters)"
-    return Told(
-        text=text,
-        is_fenced=is_fenced,
-        key=key if is_long else "",
-        head=head,
-        letters=tuple(look_alikes(text)),
-    )
 
 
 def _line(view: HoldView, one: ArgumentView, key: str, asked: dict[str, JsonValue] | None) -> Line:
@@ -321,9 +236,9 @@ def _fact(value_json: str, rendered: str, *, key: str) -> Told:
 def _fact_name(reference: str, *, is_money: bool) -> str:
     """`captured` of `order#/captured_minor`: the column says that it was looked up."""
     pointer = reference.partition("#")[2]
-    if not _NAME.fullmatch(pointer):
+    if not NAME.fullmatch(pointer):
         return visible(reference)
-    return name_of(pointer.removesuffix(_MINOR) if is_money else pointer)
+    return name_of(pointer.removesuffix(MINOR) if is_money else pointer)
 
 
 def change_told(one: ChangeShown, key: str) -> Change:
@@ -338,7 +253,7 @@ def change_told(one: ChangeShown, key: str) -> Change:
         return told(value, key=f"{key}{at}")
 
     return Change(
-        label=_text(one.label, key=""), before=side(one.before, "b"), after=side(one.after, "a")
+        label=text_told(one.label, key=""), before=side(one.before, "b"), after=side(one.after, "a")
     )
 
 

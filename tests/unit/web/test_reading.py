@@ -15,7 +15,8 @@ from broker.core.review_view import Recorded
 from broker.core.text import visible
 from broker.web.marking import look_alikes, marked
 from broker.web.pages import Pages
-from broker.web.reading import LONG, read
+from broker.web.reading import read
+from broker.web.telling import LONG
 from tests.hold_views import call, invocation, view
 from tests.world import NOW
 
