@@ -24,7 +24,11 @@ def _settings(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, F
     for name, setting in model.model_fields.items():
         part = _part(setting)
         if part is None:
-            yield prefix + name, setting
+            yield prefix + (setting.alias or name), setting
+            for kind in _kinds(setting):
+                yield from _settings(
+                    kind, f"{name}.{get_args(kind.model_fields['kind'].annotation)[0]}."
+                )
         else:
             inner, is_named = part
             yield from _settings(inner, f"{prefix}{name}.{'NAME.' if is_named else ''}")
@@ -35,6 +39,14 @@ def _part(setting: FieldInfo) -> tuple[type[BaseModel], bool] | None:
     kinds = [setting.annotation, *get_args(setting.annotation)]
     models = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
     return (models[0], get_origin(setting.annotation) is Mapping) if models else None
+
+
+def _kinds(setting: FieldInfo) -> tuple[type[BaseModel], ...]:
+    """What a section may be that there are several of, told apart by its `kind`."""
+    if get_origin(setting.annotation) is not tuple:
+        return ()
+    union, *_ = get_args(get_args(setting.annotation)[0]) or (None,)
+    return tuple(k for k in get_args(union) if issubclass(k, BaseModel))
 
 
 def _row(name: str, setting: FieldInfo) -> str:
