@@ -16,7 +16,7 @@ from broker.core.text import visible
 from broker.web.marking import look_alikes, marked
 from broker.web.pages import Pages
 from broker.web.reading import read
-from broker.web.telling import LONG
+from broker.web.telling import LONG, text_told
 from tests.hold_views import call, invocation, view
 from tests.world import NOW
 
@@ -208,3 +208,10 @@ def rendered(one):
         take_back_s=10.0,
     )
     return answer.body.decode()
+
+
+@given(text=st.text(st.sampled_from("┊\\a\u202e")))
+def test_nothing_in_a_text_passes_for_the_fence_around_it(text):
+    told = text_told(text)
+    assert told.is_fenced
+    assert "┊" not in told.text
