@@ -1,7 +1,12 @@
 """`callbroker status` names each sandbox node, why one is away, and what workers lack."""
 
 from broker.cli.status import status_picture
-from broker.v1.admin_pb2 import GetStatusResponse, SandboxNodeStatus, WorkerStatus
+from broker.v1.admin_pb2 import (
+    ChannelStatus,
+    GetStatusResponse,
+    SandboxNodeStatus,
+    WorkerStatus,
+)
 from tests.unit.cli.holds_for_tests import AROUND
 
 THERE = SandboxNodeStatus(
@@ -39,3 +44,19 @@ def test_a_worker_that_leaves_reviewers_without_a_preview_is_named():
     )
     told = text(GetStatusResponse(workers=[worker]))
     assert "w1 pay, refund (1 of 2 slots free), no preview of pay" in told
+
+
+def test_each_channel_says_how_it_does():
+    well = ChannelStatus(name="chat", kind="webhook", target="https://chat.example.com", sent=7)
+    ill = ChannelStatus(
+        name="leads",
+        kind="mail",
+        target="lead@example.com by mail.example.com:587",
+        due=3,
+        given_up=2,
+        problem="answered 535",
+    )
+    ill.oldest_due_time.FromSeconds(round(AROUND.now) - 120)
+    told = " ".join(text(GetStatusResponse(channels=[well, ill])).split())
+    assert "Told chat (webhook) to https://chat.example.com, 7 told leads (mail)" in told
+    assert "3 due for 2 min, 2 given up, last: answered 535" in told
