@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from broker.core.holds import ReviewEffect
 from broker.core.lifecycle import HoldState
@@ -125,19 +125,19 @@ class Quality:
 
 def quality(holds: Iterable[HoldSeen], *, since: float) -> Quality:
     """The figures over the holds that opened at or after `since`."""
-    counted = [hold for hold in holds if hold.created_at >= since]
-    by_code: dict[str, list[HoldSeen]] = defaultdict(list)
-    by_tool: dict[str, list[HoldSeen]] = defaultdict(list)
-    for hold in counted:
-        by_tool[hold.tool].append(hold)
-        for code in hold.codes:
-            by_code[code].append(hold)
+    counted = [_counted(hold) for hold in holds if hold.created_at >= since]
+    by_code: dict[str, list[_Counted]] = defaultdict(list)
+    by_tool: dict[str, list[_Counted]] = defaultdict(list)
+    for one in counted:
+        by_tool[one.hold.tool].append(one)
+        for code in one.hold.codes:
+            by_code[code].append(one)
     return Quality(
         since=since,
         all=_decided(counted),
         by_code=_most_first(by_code),
         by_tool=_most_first(by_tool),
-        by_reviewer=_given(counted),
+        by_reviewer=_given(one.hold for one in counted if one.hold.reviews),
     )
 
 
@@ -148,21 +148,33 @@ def percentile(values: Sequence[float], share: float) -> float | None:
     return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
 
 
-def _most_first(groups: dict[str, list[HoldSeen]]) -> tuple[tuple[str, Decided], ...]:
+class _Counted(NamedTuple):
+    """A hold, how long it took to decide, and whether a review of it was quick."""
+
+    hold: HoldSeen
+    length_s: float | None
+    is_quick: bool
+
+
+def _counted(hold: HoldSeen) -> _Counted:
+    return _Counted(hold, _length(hold), any(_is_quick(hold, one) for one in hold.reviews))
+
+
+def _most_first(groups: dict[str, list[_Counted]]) -> tuple[tuple[str, Decided], ...]:
     told = ((name, _decided(holds)) for name, holds in groups.items())
     return tuple(sorted(told, key=lambda one: (-one[1].holds, one[0])))
 
 
-def _decided(holds: Sequence[HoldSeen]) -> Decided:
-    lengths = [length for hold in holds if (length := _length(hold)) is not None]
+def _decided(counted: Sequence[_Counted]) -> Decided:
+    lengths = sorted(one.length_s for one in counted if one.length_s is not None)
     return Decided(
-        holds=len(holds),
-        approved=sum(hold.is_approved for hold in holds),
-        rejected=sum(hold.state is HoldState.REJECTED for hold in holds),
-        expired=sum(hold.state is HoldState.EXPIRED for hold in holds),
+        holds=len(counted),
+        approved=sum(one.hold.is_approved for one in counted),
+        rejected=sum(one.hold.state is HoldState.REJECTED for one in counted),
+        expired=sum(one.hold.state is HoldState.EXPIRED for one in counted),
         median_s=percentile(lengths, 0.5),
         p90_s=percentile(lengths, 0.9),
-        quick=sum(any(_is_quick(hold, one) for one in hold.reviews) for hold in holds),
+        quick=sum(one.is_quick for one in counted),
     )
 
 

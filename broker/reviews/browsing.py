@@ -29,6 +29,9 @@ from broker.ports import (
 
 HOLDS_COUNTED_MAX: Final = 20_000
 QUALITY_KEPT_S: Final = 15.0
+SETTLING_S: Final = 86_400.0
+"""For so long a hold is looked at again: reviews that come too late are counted as such."""
+_OPEN: Final = frozenset({HoldState.PENDING, HoldState.APPROVED})
 WINDOWS_S: Final[tuple[float, ...]] = (7 * 86_400.0, 30 * 86_400.0)
 
 _T = TypeVar("_T")
@@ -113,6 +116,7 @@ class Browse:
         self._control = control
         self._clock = clock
         self._quality: QualityView | None = None
+        self._seen: dict[str, HoldSeen] = {}
         self._counting = asyncio.Lock()
 
     def tools(self) -> tuple[str, ...]:
@@ -170,11 +174,19 @@ class Browse:
             known, now = self._quality, self._clock()
             if known is not None and known.at <= now < known.at + QUALITY_KEPT_S:
                 return known
-            holds = await self._browsing.holds_seen(
-                since=now - max(WINDOWS_S), holds_max=HOLDS_COUNTED_MAX
+            since = now - max(WINDOWS_S)
+            fresh = await self._browsing.holds_seen(
+                since=max(since, self._settled_until(now)), holds_max=HOLDS_COUNTED_MAX
             )
-            self._quality = await asyncio.to_thread(_quality, holds, now)
+            kept = {n: one for n, one in self._seen.items() if one.created_at >= since}
+            self._seen = kept | {one.name: one for one in fresh}
+            self._quality = await asyncio.to_thread(_quality, tuple(self._seen.values()), now)
             return self._quality
+
+    def _settled_until(self, now: float) -> float:
+        """Holds that opened before were all read after the last of them had been decided."""
+        waiting = [one.created_at for one in self._seen.values() if one.state in _OPEN]
+        return min([now - SETTLING_S, *waiting]) if self._seen else 0.0
 
 
 def _quality(holds: Sequence[HoldSeen], now: float) -> QualityView:

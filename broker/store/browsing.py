@@ -8,7 +8,7 @@ import base64
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam as bound
@@ -24,11 +24,14 @@ from broker.core.review_quality import HoldSeen, ReviewSeen
 from broker.ports import AgentSeen, DocumentSeen, LogHead, SessionQuery, SessionSeen
 from broker.store import queries as q
 from broker.store import tables as t
+from broker.store.hold_bodies import codes_of, is_narrowed
 from broker.store.keys import signature_holds
 from broker.store.names import name_at, time_of
 from broker.store.rows import session_of, words_of
 from broker.store.sql import Database, Row, Statement
 
+_STATES: Final = {state.value: state for state in HoldState}
+_EFFECTS: Final = {effect.value: effect for effect in ReviewEffect}
 _NEWEST: Final = "~"  # sorts behind every name
 _decode: Final = json.JSONDecoder().decode
 
@@ -135,27 +138,31 @@ def _entry(row: Row) -> Mapping[str, JsonValue]:
 
 
 def _hold(row: Row, said: Sequence[ReviewSeen]) -> HoldSeen:
-    body: Mapping[str, Any] = _decode(row["body"])
     return HoldSeen(
         name=row["name"],
-        tool=row["tool"] or body["tool"],
-        state=HoldState(row["state"]),
-        codes=tuple(dict.fromkeys(one["code"] for one in body["requirements"])),
+        tool=row["tool"],
+        state=_STATES[row["state"]],
+        codes=codes_of(row["body"]),
         created_at=row["created_at"],
         is_approved=row["run_by"] > 0,
-        is_narrowed=bool(body.get("narrows")),
+        is_narrowed=is_narrowed(row["body"]),
         reviews=tuple(said),
     )
 
 
 def _review(row: Row) -> ReviewSeen:
     return ReviewSeen(
-        person=str(Person(issuer=row["issuer"], subject=row["subject"])),
+        person=_person(row["issuer"], row["subject"]),
         reviewer=row["reviewer"],
-        effect=ReviewEffect(row["effect"]),
+        effect=_EFFECTS[row["effect"]],
         at=row["at"],
         counted=bool(row["counted"]),
     )
+
+
+@functools.lru_cache(maxsize=4096)
+def _person(issuer: str, subject: str) -> str:
+    return str(Person(issuer=issuer, subject=subject))
 
 
 def _by(
@@ -196,7 +203,17 @@ _HOLDS: Final = Statement(
 )
 # Reviews of later holds alone: a review is never older than its hold.
 _REVIEWS: Final = Statement(
-    sa.select(t.reviews).where(t.reviews.c.hold >= bound("since")).order_by(t.reviews.c.id),
+    sa.select(
+        t.reviews.c.hold,
+        t.reviews.c.issuer,
+        t.reviews.c.subject,
+        t.reviews.c.reviewer,
+        t.reviews.c.effect,
+        t.reviews.c.at,
+        t.reviews.c.counted,
+    )
+    .where(t.reviews.c.hold >= bound("since"))
+    .order_by(t.reviews.c.id),
 )
 _NEWEST_CALLS: Final = (
     sa.select(t.invocations.c.agent, t.invocations.c.name)
