@@ -41,12 +41,15 @@ def outcome_lines(hold: Hold, shown: Around) -> Iterator[list[Text]]:
     head = [ours(short(hold.name), "bold"), ours(" is "), headline(hold, shown)]
     match hold.state:
         case Hold.STATE_PENDING:
-            missing = [
-                f"{r.approvals_required - r.approvals_given} more of {' or '.join(r.reviewers)}"
-                for r in hold.requirements
-                if r.approvals_given < r.approvals_required
-            ]
-            needed = ours("; needed: ") + theirs(", ".join(missing)) if missing else ours("")
+            missing: dict[str, int] = {}
+            for r in hold.requirements:
+                group = " or ".join(r.reviewers)
+                left = r.approvals_required - r.approvals_given
+                missing[group] = max(left, missing.get(group, 0))
+            told = ", ".join(
+                f"{left} more of {group}" for group, left in missing.items() if left > 0
+            )
+            needed = ours("; needed: ") + theirs(told) if told else ours("")
             yield [*head, needed, ours("; etag "), theirs(hold.etag)]
             yield from ([ours("Taken "), line] for line in taken_line(hold, shown))
         case Hold.STATE_APPROVED if take_back_line(hold, shown):

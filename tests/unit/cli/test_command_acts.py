@@ -276,6 +276,15 @@ def test_who_has_taken_it_is_told_and_what_deciding_needs() -> None:
     ]
 
 
+def test_who_else_is_needed_is_told_once_for_each_group() -> None:
+    requirements = [
+        HoldRequirement(code=code, reviewers=[group], approvals_required=required)
+        for code, group, required in (("A", "leads", 1), ("B", "leads", 2), ("C", "legal", 1))
+    ]
+    (line,) = _told(the_hold(requirements=requirements))
+    assert "; needed: 2 more of leads, 1 more of legal; " in line
+
+
 def test_an_approval_that_can_be_taken_back_says_how(run: Run, services: FakeServices) -> None:
     runs_from = at(14, 39)
     runs_from.seconds += 10
