@@ -54,7 +54,7 @@ def doctor(
         from sandboxes.doctor_facts import look  # noqa: PLC0415 - only this needs the engine's package
     except ModuleNotFoundError as missing:
         raise CommandFailed(_MISSING, exit_code=ExitCode.USAGE) from missing
-    found = (*findings(look(engine)), _opa(), *_channels())
+    found = (*findings(look(engine)), _opa(), *channel_findings())
     level = worst(found)
     if as_json:
         told = [dataclasses.asdict(finding) for finding in found]
@@ -86,7 +86,7 @@ def picture(found: tuple[Finding, ...], width: int) -> list[Text]:
     return lines
 
 
-def _channels() -> tuple[Finding, ...]:
+def channel_findings() -> tuple[Finding, ...]:
     """Who is told of holds: where this is a broker's machine, from its settings."""
     if config_path() is None:
         return ()
@@ -97,14 +97,13 @@ def _channels() -> tuple[Finding, ...]:
     found = []
     for channel in notify:
         problem = asyncio.run(check_channel(channel))
-        part = f"notify {channel.name}"
         if problem:
-            mend = "callbroker config show"
-            level = Level.WARNING
-            found.append(Finding(level=level, part=part, said=problem, mend=mend))
+            level, said = Level.WARNING, f"{channel.name}: {problem}"
+            mend = f"docs/operate.md says what {channel.kind} needs; then start the broker again"
+            found.append(Finding(level=level, part="notify", said=said, mend=mend))
         else:
-            said = f"{channel.kind}: its files are there, and it may be spoken to"
-            found.append(Finding(level=Level.OK, part=part, said=said))
+            said = f"{channel.name}: its files are there, and it may be spoken to"
+            found.append(Finding(level=Level.OK, part="notify", said=said))
     return tuple(found)
 
 
