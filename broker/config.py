@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -21,9 +20,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from broker.core.addresses import is_loopback
+from broker.core.addresses import listens_here_alone
 from broker.core.limits import EXCLUSIVE_WAIT_S, HOLD_DECIDE_WITHIN_S, HOLD_RUN_WITHIN_S
 from broker.notify_settings import Notify, require_distinct
+from broker.web_settings import Oidc, Web
 
 CONFIG_NAME = "callbroker.toml"
 UNIX = "unix:"
@@ -110,138 +110,6 @@ class Sandboxes(BaseModel):
                 f"nodes: {node!r} is not a unix socket, and needs tls_ca_file, "
                 "tls_certificate_file and tls_key_file"
             )
-
-
-class Oidc(BaseModel):
-    """The OpenID Connect provider that signs reviewers in."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    issuer: str = Field(
-        description="Exactly as the provider writes it, https://login.example.com. "
-        "A Person is this and the subject, `ISSUER#SUBJECT`.",
-    )
-    client_id: str = Field(
-        min_length=1,
-        description="Who the broker is to the provider, at which its redirect URI is "
-        "{web.url}/sign-in/return.",
-    )
-    client_secret_file: Path | None = Field(
-        default=None, description="File with the client's secret; none for a public client."
-    )
-    ca_file: Path | None = Field(
-        default=None,
-        description="PEM of who signs the provider's certificate; those of the system unless said.",
-    )
-    scopes: tuple[str, ...] = Field(
-        default=("openid", "profile"), description="Asked for at sign-in."
-    )
-    groups_claim: str = Field(
-        default="groups", description="Claim of the ID token with a person's groups."
-    )
-    groups: Mapping[str, tuple[str, ...]] = Field(
-        description="Groups of reviewers, by what that claim says; everything else counts nothing.",
-    )
-    name_claim: str = Field(
-        default="preferred_username", description="Claim with what a reviewer is called."
-    )
-
-    @model_validator(mode="after")
-    def _safe(self) -> Self:
-        parts = urlsplit(self.issuer)
-        if (
-            not parts.hostname
-            or parts.username is not None
-            or parts.query
-            or parts.fragment
-            or not (parts.scheme == "https" or _is_http_here(parts))
-        ):
-            raise ValueError(
-                f"issuer = {self.issuer!r} is no https address; plain http is for loopback alone"
-            )
-        if "openid" not in self.scopes:
-            raise ValueError("scopes: openid is one of them")
-        if not self.groups:
-            raise ValueError("groups: without any, nobody can sign in")
-        return self
-
-
-class Web(BaseModel):
-    """The review pages."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    listen: str = Field(
-        default="127.0.0.1:7401",
-        description="Address and port of the review pages. Anything but loopback needs TLS. "
-        "Empty: no pages.",
-    )
-    url: str = Field(
-        default="",
-        description="How browsers reach them, https://review.example.com; http://{listen} unless "
-        "said. A proxy in front leaves the Host header as it is.",
-    )
-    tls_certificate_file: Path | None = Field(default=None, description="PEM chain of the pages.")
-    tls_key_file: Path | None = Field(default=None, description="PEM key of the pages.")
-    take_back_s: float = Field(
-        default=10.0,
-        ge=0,
-        le=60,
-        description="Seconds for which an approval on a page can be taken back, and does not run.",
-    )
-    local_reviewer: str = Field(
-        default="local-reviewer",
-        description="Whom the one-time link of `serve` signs in, on loopback alone; empty: nobody. "
-        "With `oidc`, nobody unless said.",
-    )
-    local_groups: tuple[str, ...] = Field(
-        default=(), description="Their groups; those of `review.reviewers` unless said."
-    )
-    oidc: Oidc | None = Field(
-        default=None, description="The OpenID Connect provider that signs reviewers in."
-    )
-
-    @property
-    def has_local_link(self) -> bool:
-        """Whether somebody at this machine can sign in by a link, who reaches it nowhere else."""
-        if not self.local_reviewer or not self.listen or not listens_here_alone(self.listen):
-            return False
-        if self.url and not is_loopback(urlsplit(self.url).hostname or ""):
-            return False
-        return self.oidc is None or "local_reviewer" in self.model_fields_set
-
-    @model_validator(mode="after")
-    def _safe(self) -> Self:
-        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
-            raise ValueError("tls_certificate_file and tls_key_file come together")
-        if not self.listen:
-            return self
-        self._require_safe_url()
-        if not self.listen.rpartition(":")[0] or not self.listen.rpartition(":")[2].isdecimal():
-            raise ValueError(f"listen = {self.listen!r} is not an address such as 127.0.0.1:7401")
-        if not listens_here_alone(self.listen) and self.tls_certificate_file is None:
-            raise ValueError(
-                f"listen = {self.listen!r} is reachable from elsewhere and needs "
-                "tls_certificate_file and tls_key_file",
-            )
-        return self
-
-    def _require_safe_url(self) -> None:
-        """Browsers show the pages over HTTPS, or on their own machine."""
-        host = self.listen.rpartition(":")[0]
-        if not self.url:
-            if host in {"0.0.0.0", "[::]", "::"}:  # noqa: S104 - to refuse it
-                raise ValueError(f"listen = {self.listen!r} is no name for browsers: say url, too")
-            return
-        parts = urlsplit(self.url)
-        if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
-            raise ValueError(f"url = {self.url!r} has more than https://, a host and a port")
-        if not parts.hostname or not (parts.scheme == "https" or _is_http_here(parts)):
-            raise ValueError(
-                f"url = {self.url!r} is no https address; plain http is for loopback alone"
-            )
-        if self.tls_certificate_file is not None and parts.scheme != "https":
-            raise ValueError(f"url = {self.url!r} is plain http, and the pages are served by TLS")
 
 
 class Settings(BaseSettings):
@@ -458,12 +326,3 @@ def _anchored_node(address: str, directory: Path) -> str:
     # A path after two slashes is absolute (gRPC name resolution); ours may be relative to the file.
     path = address.removeprefix(UNIX).removeprefix("//")
     return f"{UNIX}{(directory / path).resolve()}"
-
-
-def _is_http_here(parts: SplitResult) -> bool:
-    return parts.scheme == "http" and is_loopback(parts.hostname or "")
-
-
-def listens_here_alone(address: str) -> bool:
-    """Whether `host:port` can be reached from this machine alone."""
-    return is_loopback(address.rpartition(":")[0])

@@ -7,7 +7,7 @@ import typer
 from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.options import group
-from broker.config import listens_here_alone
+from broker.core.addresses import listens_here_alone
 
 app = group("")
 

@@ -10,3 +10,8 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(bare).is_loopback
     except ValueError:
         return bare == "localhost"
+
+
+def listens_here_alone(address: str) -> bool:
+    """Whether `host:port` can be reached from this machine alone."""
+    return is_loopback(address.rpartition(":")[0])

@@ -5,7 +5,7 @@ import secrets
 import ssl
 from dataclasses import dataclass
 
-from broker.config import ConfigurationRefused, Oidc, Web
+from broker.config import ConfigurationRefused
 from broker.core.calls import Person
 from broker.core.holds import Reviewer
 from broker.events import Events
@@ -19,6 +19,7 @@ from broker.web.oidc import Provider, Terms
 from broker.web.parts import Address, LocalLink, WebParts
 from broker.web.records import Records
 from broker.web.security import origin_of
+from broker.web_settings import Oidc, Web
 
 LINK_LIFE_S = 600.0
 _LINK_BYTES = 24

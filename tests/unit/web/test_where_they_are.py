@@ -7,11 +7,12 @@ import httpx2
 import pytest
 from pydantic import ValidationError
 
-from broker.config import ConfigurationRefused, Oidc, Web
+from broker.config import ConfigurationRefused
 from broker.web.application import application
 from broker.web.opening import Asked, open_pages
 from broker.web.parts import Address
 from broker.web.security import origin_of
+from broker.web_settings import Oidc, Web
 from tests.pages import LINK, site
 
 OIDC = {
@@ -133,4 +134,14 @@ async def test_what_is_over_is_erased_when_pages_open(tmp_path):
         await s.parts.sign_ins.open(s.parts.local.reviewer, how="local")
         s.world.clock.advance(9 * 3600)
         await s.parts.sign_ins.sweep()
+        assert await s.world.store.list_sign_ins() == []
+
+
+async def test_a_link_is_good_for_ten_minutes(tmp_path):
+    async with site(tmp_path) as s, s.browser() as browser:
+        s.world.clock.advance(599)
+        assert (await browser.get(f"/sign-in/{LINK}")).status_code == 200
+        s.world.clock.advance(1)
+        assert (await browser.get(f"/sign-in/{LINK}")).status_code == 403
+        assert (await browser.post(f"/sign-in/{LINK}")).status_code == 403
         assert await s.world.store.list_sign_ins() == []
