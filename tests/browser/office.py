@@ -1,9 +1,9 @@
 """A support desk whose reviewers sign in at a provider: a whole broker, and everybody around it.
 
 Everything is real: the broker with its OPA and store, the desk's own worker as a process, the
-provider. What is not the desk's own is one rule, which marks very large refunds as high, and the
-clock, which a test may move ahead. Each test brings customers of its own, so that no limit counts
-what another test did, and leaves an empty queue.
+provider. What is not the desk's own are a few rules, one of which marks very large refunds as high,
+and the clock, which a test may move ahead. Each test brings customers of its own, so that no limit
+counts what another test did, and leaves an empty queue.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import grpc
 import structlog
 from playwright.sync_api import Page, StorageState
 
@@ -27,13 +28,14 @@ from broker.app import Application
 from broker.log import configure
 from broker.sdk import SyncBroker, SyncHeld, SyncSession, connect_sync
 from broker.tools.registry import read_manifests
+from broker.v1 import review_pb2, review_pb2_grpc
 from broker.yaml_documents import read_yaml
 from examples.support_desk import agents, records
 from examples.support_desk.operating import Operator
 from tests.browser.oidc_provider import OidcProvider
 from tests.browser.visiting import Visitor
 from tests.e2e.guarded_shop import MovableClock
-from tests.replay.running import Loop, until
+from tests.replay.running import START_S, Loop, until
 
 ROOT = Path(__file__).resolve().parents[2]
 DESK = ROOT / "examples" / "support_desk"
@@ -49,7 +51,8 @@ PEOPLE = {
 STEP_UP_OVER_MINOR = 20_000
 HIGH = f"""# METADATA
 # title: High
-# description: Whoever lets very much money go shows anew who they are.
+# description: |
+#   Whoever lets very much money go shows anew who they are. Times differ.
 # schemas:
 #   - input: schema.input
 #   - input.call.arguments: schema.tools.refund.arguments
@@ -64,6 +67,20 @@ verdicts contains {{
 	input.call.tool == "refund"
 	input.call.arguments.amount_minor > {STEP_UP_OVER_MINOR}
 }}
+
+verdicts contains {{
+	"effect": "HOLD",
+	"code": "CANCEL_NEEDS_PERSON",
+	"message": "What is cancelled is looked at within a day.",
+	"hold": {{"reviewers": ["{LEADS}"], "decide_within_s": 86400}},
+}} if input.call.tool == "cancel_order"
+
+verdicts contains {{
+	"effect": "HOLD",
+	"code": "DELETE_IS_SOON",
+	"message": "What cannot be taken back is decided within ten minutes, or not at all.",
+	"hold": {{"reviewers": ["{LEADS}"], "decide_within_s": 600}},
+}} if input.call.tool == "delete_customer"
 """
 
 
@@ -86,6 +103,7 @@ class Office:
 
     Attributes:
         clock: the broker's; a test that moves it uses an office of its own.
+        lead_token: of a reviewer at a terminal.
     """
 
     application: Application
@@ -95,6 +113,7 @@ class Office:
     agent: SyncBroker
     shop: records.Records
     provider: OidcProvider
+    lead_token: str = field(repr=False)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(5001))
     _signed_in: dict[str, StorageState] = field(default_factory=dict)
 
@@ -173,9 +192,32 @@ class Office:
         )
         return [int(row["amount_minor"]) for row in found]
 
+    def reject(self, hold: str) -> None:
+        """Somebody else rejects it, from a terminal."""
+        by = (("authorization", f"Bearer {self.lead_token}"),)
+        with grpc.insecure_channel(self.application.address) as channel:
+            reviews = review_pb2_grpc.ReviewServiceStub(channel)
+            shown = reviews.GetHold(
+                review_pb2.GetHoldRequest(name=hold), metadata=by, timeout=START_S
+            ).hold
+            reviews.RejectHold(
+                review_pb2.RejectHoldRequest(name=hold, etag=shown.etag, reason="Not needed."),
+                metadata=by,
+                timeout=START_S,
+            )
+
     def state_of(self, held: SyncHeld) -> str:
         """The state of a call, as the agent itself learns it."""
         return self.agent.invocation(held.name).state
+
+    def has(self, customer: Customer) -> bool:
+        """Whether the shop still knows them."""
+        found = self.shop.rows("SELECT id FROM customers WHERE id = :name", name=customer.name)
+        return bool(found)
+
+    def until_other_hold(self, held: SyncHeld, first: str) -> None:
+        """Wait until a call waits again, under another hold than its first."""
+        until(lambda: self.hold_of(held) not in {"", first}, "the call does not wait again")
 
     def hold_of(self, held: SyncHeld) -> str:
         """`holds/{uuid}` of what waits now, which a page has below its address."""
@@ -243,6 +285,7 @@ def open_office(provider: OidcProvider, *, take_back_s: float = 5.0) -> Iterator
             agent=agent,
             shop=shop,
             provider=provider,
+            lead_token=tokens["reviewer"],
         )
 
 
@@ -290,6 +333,7 @@ def _provide(operator: Operator, directory: Path) -> Mapping[str, str]:
         operator.grant("groups/customers", scope)
         operator.grant(agents.AGENT, scope)
     return {
+        "reviewer": operator.create_token("reviewer", "lead-3", person="lead-3", groups=[LEADS]),
         "host": operator.create_token("host", "hosts/shop-front"),
         "agent": operator.create_token("agent", agents.AGENT, person="support-engineer"),
         "worker": operator.create_token(

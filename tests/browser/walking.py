@@ -37,6 +37,12 @@ def open_hold(page: Page, hold: str) -> None:
     expect(page.locator("main")).to_contain_text("Where the value came from")
 
 
+def open_live(page: Page, address: str) -> None:
+    """Open a page, and wait until it hears of what happens."""
+    with page.expect_response("**/live"):
+        page.goto(address)
+
+
 def button(page: Page, name: str) -> Locator:
     """The page's own button of this name; its key stands beside it where there is a keyboard."""
     named = re.compile(rf"^{re.escape(name)}( [a-z]| [0-9]+ s)*$")
