@@ -327,6 +327,8 @@ class Application:
             events=parts.mediation.events,
             clock=self._clock,
         )
+        warmed = asyncio.get_running_loop().create_task(asked.records.browse.warm())
+        self._closing.push_async_callback(_end, warmed)
         groups = self.settings.review.reviewers
         self.pages = await open_pages(self.settings.web, asked, groups=groups)
         self._closing.push_async_callback(self.pages.listener.stop)

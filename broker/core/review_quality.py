@@ -51,6 +51,14 @@ class HoldSeen:
     reviews: tuple[ReviewSeen, ...]
 
 
+class Counted(NamedTuple):
+    """A hold, how long it took to decide, seconds, and whether a review of it was quick."""
+
+    hold: HoldSeen
+    length_s: float | None
+    is_quick: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
     """What became of some holds.
@@ -123,21 +131,26 @@ class Quality:
     by_reviewer: tuple[Given, ...]
 
 
-def quality(holds: Iterable[HoldSeen], *, since: float) -> Quality:
+def counted(hold: HoldSeen) -> Counted:
+    """What of a hold is the same in all figures."""
+    return Counted(hold, _length(hold), any(_is_quick(hold, one) for one in hold.reviews))
+
+
+def quality(holds: Iterable[Counted], *, since: float) -> Quality:
     """The figures over the holds that opened at or after `since`."""
-    counted = [_counted(hold) for hold in holds if hold.created_at >= since]
-    by_code: dict[str, list[_Counted]] = defaultdict(list)
-    by_tool: dict[str, list[_Counted]] = defaultdict(list)
-    for one in counted:
+    within = [one for one in holds if one.hold.created_at >= since]
+    by_code: dict[str, list[Counted]] = defaultdict(list)
+    by_tool: dict[str, list[Counted]] = defaultdict(list)
+    for one in within:
         by_tool[one.hold.tool].append(one)
         for code in one.hold.codes:
             by_code[code].append(one)
     return Quality(
         since=since,
-        all=_decided(counted),
+        all=_decided(within),
         by_code=_most_first(by_code),
         by_tool=_most_first(by_tool),
-        by_reviewer=_given(one.hold for one in counted if one.hold.reviews),
+        by_reviewer=_given(one.hold for one in within if one.hold.reviews),
     )
 
 
@@ -148,33 +161,22 @@ def percentile(values: Sequence[float], share: float) -> float | None:
     return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
 
 
-class _Counted(NamedTuple):
-    """A hold, how long it took to decide, and whether a review of it was quick."""
-
-    hold: HoldSeen
-    length_s: float | None
-    is_quick: bool
-
-
-def _counted(hold: HoldSeen) -> _Counted:
-    return _Counted(hold, _length(hold), any(_is_quick(hold, one) for one in hold.reviews))
-
-
-def _most_first(groups: dict[str, list[_Counted]]) -> tuple[tuple[str, Decided], ...]:
+def _most_first(groups: dict[str, list[Counted]]) -> tuple[tuple[str, Decided], ...]:
     told = ((name, _decided(holds)) for name, holds in groups.items())
     return tuple(sorted(told, key=lambda one: (-one[1].holds, one[0])))
 
 
-def _decided(counted: Sequence[_Counted]) -> Decided:
-    lengths = sorted(one.length_s for one in counted if one.length_s is not None)
+def _decided(holds: Sequence[Counted]) -> Decided:
+    lengths = sorted([one.length_s for one in holds if one.length_s is not None])
+    states = [one.hold.state for one in holds]
     return Decided(
-        holds=len(counted),
-        approved=sum(one.hold.is_approved for one in counted),
-        rejected=sum(one.hold.state is HoldState.REJECTED for one in counted),
-        expired=sum(one.hold.state is HoldState.EXPIRED for one in counted),
+        holds=len(holds),
+        approved=[one.hold.is_approved for one in holds].count(True),
+        rejected=states.count(HoldState.REJECTED),
+        expired=states.count(HoldState.EXPIRED),
         median_s=percentile(lengths, 0.5),
         p90_s=percentile(lengths, 0.9),
-        quick=sum(one.is_quick for one in counted),
+        quick=[one.is_quick for one in holds].count(True),
     )
 
 

@@ -5,6 +5,7 @@ page costs the same however far back it is.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -12,11 +13,11 @@ from typing import Final, Generic, TypeVar
 from broker.core import limits
 from broker.core.calls import Invocation, Session
 from broker.core.control import Control
-from broker.core.errors import NotFound
+from broker.core.errors import BrokerError, NotFound
 from broker.core.holds import Hold, Review
 from broker.core.labels import Labels
 from broker.core.lifecycle import HoldState
-from broker.core.review_quality import HoldSeen, Quality, quality
+from broker.core.review_quality import Counted, HoldSeen, Quality, counted, quality
 from broker.ports import (
     Browsing,
     Clock,
@@ -116,7 +117,7 @@ class Browse:
         self._control = control
         self._clock = clock
         self._quality: QualityView | None = None
-        self._seen: dict[str, HoldSeen] = {}
+        self._seen: dict[str, Counted] = {}
         self._counting = asyncio.Lock()
 
     def tools(self) -> tuple[str, ...]:
@@ -178,23 +179,32 @@ class Browse:
             fresh = await self._browsing.holds_seen(
                 since=max(since, self._settled_until(now)), holds_max=HOLDS_COUNTED_MAX
             )
-            kept = {n: one for n, one in self._seen.items() if one.created_at >= since}
-            self._seen = kept | {one.name: one for one in fresh}
-            self._quality = await asyncio.to_thread(_quality, tuple(self._seen.values()), now)
-            return self._quality
+            self._seen, view = await asyncio.to_thread(
+                _counted, self._seen, fresh, since=since, now=now
+            )
+            self._quality = view
+            return view
+
+    async def warm(self) -> None:
+        """Work the figures out before anybody asks; whoever asks is told what is wrong."""
+        with contextlib.suppress(BrokerError):
+            await self.quality()
 
     def _settled_until(self, now: float) -> float:
         """Holds that opened before were all read after the last of them had been decided."""
-        waiting = [one.created_at for one in self._seen.values() if one.state in _OPEN]
+        waiting = [o.hold.created_at for o in self._seen.values() if o.hold.state in _OPEN]
         return min([now - SETTLING_S, *waiting]) if self._seen else 0.0
 
 
-def _quality(holds: Sequence[HoldSeen], now: float) -> QualityView:
-    return QualityView(
-        by_window={length_s: quality(holds, since=now - length_s) for length_s in WINDOWS_S},
-        is_cut=len(holds) >= HOLDS_COUNTED_MAX,
-        at=now,
-    )
+def _counted(
+    seen: Mapping[str, Counted], fresh: Sequence[HoldSeen], *, since: float, now: float
+) -> tuple[dict[str, Counted], QualityView]:
+    """What was seen with what is fresh in its place, and the figures of all that."""
+    kept = {name: one for name, one in seen.items() if one.hold.created_at >= since}
+    every = kept | {hold.name: counted(hold) for hold in fresh}
+    figures = {length: quality(every.values(), since=now - length) for length in WINDOWS_S}
+    view = QualityView(by_window=figures, is_cut=len(every) >= HOLDS_COUNTED_MAX, at=now)
+    return every, view
 
 
 def _seen(call: Invocation, released: Mapping[str, Labels], turn: str) -> CallSeen:

@@ -2,10 +2,20 @@
 
 from broker.core.holds import ReviewEffect
 from broker.core.lifecycle import HoldState
-from broker.core.review_quality import HoldSeen, ReviewSeen, percentile, quality
+from broker.core.review_quality import (
+    HoldSeen,
+    ReviewSeen,
+    counted,
+    percentile,
+)
+from broker.core.review_quality import quality as quality_of
 
 YES, NO = ReviewEffect.APPROVE, ReviewEffect.REJECT
 H = HoldState
+
+
+def quality(holds, *, since):
+    return quality_of([counted(hold) for hold in holds], since=since)
 
 
 def said(after_s: float, effect: ReviewEffect = YES, *, who: str = "a", counted: bool = True):
