@@ -135,16 +135,17 @@ async def test_a_name_of_mine_that_resolves_to_the_inside_is_not_spoken_to(insid
 
 
 async def test_a_name_is_resolved_once_and_what_was_judged_is_what_is_spoken_to():
-    """I answer the first question about my name with a public address, the second with a secret."""
+    """My name has a harmless address when it is judged, and the inside's when it is spoken to."""
     asked = []
 
-    async def rebinding(host, port):
+    async def harmless(host, port):
         asked.append((host, port))
-        return ["127.0.0.1"] if len(asked) == 1 else ["10.0.0.7"]
+        return ["127.0.0.2"]  # nobody listens there; the system says 127.0.0.1
 
-    async with receiving() as receiver:
-        await messenger(receiver.url, resolve=rebinding).send(for_people())
-        assert len(receiver.received) == 1
+    async with receiving() as inside:
+        with pytest.raises(NotDelivered, match="cannot be reached"):
+            await messenger(inside.url, resolve=harmless).send(for_people())
+        assert inside.received == []
     assert len(asked) == 1
 
 
