@@ -25,6 +25,7 @@ from broker.core.notices import (
 from broker.ports.notifying import NoticeSeen, NoticeTally
 from broker.store import tables as t
 from broker.store.names import name_at, time_of
+from broker.store.notice_table import NOTICE_DUE, NOTICE_WAITING, notices
 from broker.store.rows import hold_of
 from broker.store.sql import Database, Row, Statement
 
@@ -154,8 +155,8 @@ def _seen(row: Row) -> NoticeSeen:
     )
 
 
-_N: Final = t.notices.c
-_EARLIER: Final = t.notices.alias("earlier")
+_N: Final = notices.c
+_EARLIER: Final = notices.alias("earlier")
 
 # Spelled in SQL: a list that is bound would be another statement for each length.
 _ENDED: Final = ", ".join(sorted(f"'{state.value}'" for state in TOLD_AS_ENDED))
@@ -189,26 +190,26 @@ _NEWEST: Final = Statement(
 )
 _DUE: Final = Statement(
     sa.select(
-        t.notices,
+        notices,
         t.holds.c.state.label("hold_state"),
         t.invocations.c.state.label("invocation_state"),
         t.invocations.c.code.label("invocation_code"),
     )
     .select_from(
-        t.notices.join(t.holds, t.holds.c.name == _N.hold).join(
+        notices.join(t.holds, t.holds.c.name == _N.hold).join(
             t.invocations, t.invocations.c.name == _N.invocation
         )
     )
     .where(
         _N.channel == bound("of_channel"),
-        sa.text(f"notices.{t.NOTICE_DUE}"),
+        sa.text(f"notices.{NOTICE_DUE}"),
         _N.due_at <= bound("now"),
         _N.number > bound("after"),
         sa.not_(
             sa.exists().where(
                 _EARLIER.c.channel == _N.channel,
                 _EARLIER.c.invocation == _N.invocation,
-                sa.text(f"earlier.{t.NOTICE_DUE}"),
+                sa.text(f"earlier.{NOTICE_DUE}"),
                 _EARLIER.c.number < _N.number,
             )
         ),
@@ -218,10 +219,10 @@ _DUE: Final = Statement(
 )
 _COME_ABOUT: Final = Statement(
     sa.select(_N.number)
-    .select_from(t.notices.join(t.invocations, t.invocations.c.name == _N.invocation))
+    .select_from(notices.join(t.invocations, t.invocations.c.name == _N.invocation))
     .where(
         _N.channel == bound("of_channel"),
-        sa.text(f"notices.{t.NOTICE_WAITING}"),
+        sa.text(f"notices.{NOTICE_WAITING}"),
         sa.text(f"invocations.state IN ({_ENDED})"),
     )
     .order_by(_N.number)
@@ -229,7 +230,7 @@ _COME_ABOUT: Final = Statement(
 )
 _NEXT: Final = Statement(
     sa.select(sa.func.min(_N.due_at).label("due_at")).where(
-        _N.channel == bound("of_channel"), sa.text(t.NOTICE_DUE)
+        _N.channel == bound("of_channel"), sa.text(NOTICE_DUE)
     ),
 )
 _TALLY: Final = Statement(
@@ -245,7 +246,7 @@ _TALLY: Final = Statement(
     )
     .group_by(_N.state),
 )
-_COLUMNS: Final = [column.name for column in t.notices.columns if column.name != "number"]
+_COLUMNS: Final = [column.name for column in notices.columns if column.name != "number"]
 _ADD: Final = Statement(
     sa.text(
         f"INSERT INTO notices ({', '.join(_COLUMNS)}) "  # noqa: S608 - names of our own table
@@ -254,7 +255,7 @@ _ADD: Final = Statement(
     ),
 )
 _MOVE: Final = Statement(
-    sa.update(t.notices)
+    sa.update(notices)
     .where(_N.number == bound("at_number"), sa.text("state IN ('DUE', 'WAITING')"))
     .values(
         state=bound("to_state"),
@@ -264,7 +265,7 @@ _MOVE: Final = Statement(
     ),
 )
 _DROP: Final = Statement(
-    sa.delete(t.notices).where(
+    sa.delete(notices).where(
         _N.created_at < bound("before"),
         sa.text("state IN ('SENT', 'MOOT', 'DEAD')"),
         sa.not_(

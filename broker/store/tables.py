@@ -13,7 +13,6 @@ import sqlalchemy as sa
 
 from broker.core.labels import Sensitivity, Trust
 from broker.core.lifecycle import HoldState, InvocationState
-from broker.core.notices import NoticeState
 
 metadata: Final = sa.MetaData(
     naming_convention={
@@ -35,8 +34,6 @@ OPEN_HOLD: Final = "state IN ('PENDING', 'APPROVED')"
 UNSIGNED: Final = "leaf_index IS NULL"
 COUNTED: Final = "counted = 1"
 OF_INVOCATION: Final = "invocation <> ''"
-NOTICE_DUE: Final = "state = 'DUE'"
-NOTICE_WAITING: Final = "state = 'WAITING'"
 
 # SQLite counts by itself only what it calls INTEGER; the others need all 64 bits said.
 _COUNTING: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -342,28 +339,6 @@ reached = sa.Table(
     _seconds("first_at"),
     _seconds("last_at"),
     sqlite_with_rowid=False,
-)
-
-# What is told outside of a hold, over each channel: a row until long after it was told.
-notices = sa.Table(
-    "notices",
-    metadata,
-    sa.Column("number", _COUNTING, primary_key=True),
-    _text("channel"),
-    _text("event"),
-    _text("subject"),
-    _text("hold"),
-    _text("invocation"),
-    _text("state"),
-    _seconds("created_at"),
-    _seconds("due_at"),
-    _integer("attempts"),
-    _text("problem"),
-    _one_of("state", tuple(state.value for state in NoticeState)),
-    sa.UniqueConstraint("channel", "event", "subject"),
-    _partial("ix_notices_due", "channel", "number", "due_at", where=NOTICE_DUE),
-    _partial("ix_notices_due_invocation", "channel", "invocation", where=NOTICE_DUE),
-    _partial("ix_notices_waiting", "channel", "number", where=NOTICE_WAITING),
 )
 
 # What each broker has seen of a policy that is asked beside the one in force.
