@@ -92,13 +92,20 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """What lifting one code takes, and has."""
+    """One code that stopped it, and why in plain words."""
 
     code: str
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedOf:
+    """Whose yes is needed, how many have given it, and for which codes that is so."""
+
     groups: tuple[str, ...]
     wanted: int
     given: int
+    codes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +122,7 @@ class Reading:
     words: tuple[Told, ...]
     changes: tuple[Change, ...]
     needs: tuple[Need, ...]
+    asked_of: tuple[AskedOf, ...]
     amount: str
     targets: tuple[Line, ...]
     taken_away: tuple[tuple[str, Told], ...] = ()
@@ -139,7 +147,8 @@ def read(view: HoldView) -> Reading:
         lines=tuple(lines),
         words=words,
         changes=changes,
-        needs=needs(view),
+        needs=tuple(Need(code=r.code, message=r.message) for r in hold.requirements),
+        asked_of=_asked_of(view),
         amount=amount(hold.amount_minor, hold.currency),
         targets=tuple(line for line in lines if line.is_target),
         taken_away=_taken_away(view, asked or {}),
@@ -147,17 +156,16 @@ def read(view: HoldView) -> Reading:
     )
 
 
-def needs(view: HoldView) -> tuple[Need, ...]:
-    """What it takes, code by code."""
+def _asked_of(view: HoldView) -> tuple[AskedOf, ...]:
+    """What it takes; codes that take and have the same are one."""
+    found: dict[tuple[tuple[str, ...], int, int], list[str]] = {}
+    for one in view.hold.requirements:
+        terms = one.terms
+        have = given(view.hold, one, view.reviews)
+        found.setdefault((terms.reviewers, terms.approvals_required, have), []).append(one.code)
     return tuple(
-        Need(
-            code=one.code,
-            message=one.message,
-            groups=one.terms.reviewers,
-            wanted=one.terms.approvals_required,
-            given=given(view.hold, one, view.reviews),
-        )
-        for one in view.hold.requirements
+        AskedOf(groups=groups, wanted=wanted, given=have, codes=tuple(codes))
+        for (groups, wanted, have), codes in found.items()
     )
 
 
