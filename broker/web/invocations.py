@@ -135,10 +135,16 @@ def _leaf(one: ArgumentView, before: str, key: str, currency: str) -> Leaf:
         pointer=one.pointer,
         value=told(json.loads(one.value_json), key=key, rendered=one.rendered),
         asked=told(asked, rendered=rendered) if before else None,
-        source=SOURCES.get(one.provenance, visible(one.provenance)),
+        source=_source(one),
         is_untrusted=one.provenance in UNTRUSTED,
         origins=one.origins,
     )
+
+
+def _source(one: ArgumentView) -> str:
+    """In words; where it is a result, whose is said beside it."""
+    is_result = one.provenance in {"trusted_result", "untrusted_result"} and one.origins
+    return "result of" if is_result else SOURCES.get(one.provenance, visible(one.provenance))
 
 
 def _previews(story: Story) -> dict[str, list[Change]]:
