@@ -85,6 +85,8 @@ async def test_a_token_that_the_provider_has_not_signed_signs_nobody_in(tmp_path
         {"aud": ["another client"]},
         {"aud": [CLIENT, "another client"]},
         {"aud": [CLIENT, "another client"], "azp": "another client"},
+        {"aud": "another client", "azp": CLIENT},
+        {"aud": ["another client"], "azp": CLIENT},
         {"aud": None},
         {"azp": "another client"},
         {"nonce": "of another visit"},
