@@ -4,10 +4,14 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc import jwt
 
 from broker.core.calls import Person
@@ -137,12 +141,28 @@ async def test_whom_the_provider_vouches_for_is_let_in(tmp_path, token, keys):
         assert one.reviewer.groups == ("reviewers",)
 
 
+def short_key() -> tuple[dict[str, str], Callable[[dict[str, Any]], str]]:
+    """A key of 1024 bits as a provider publishes it, and who signs with it."""
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=1_024)
+    number = key.public_key().public_numbers().n.to_bytes(128)
+
+    def token(claims: dict[str, Any]) -> str:
+        signed = f"{encoded({'alg': 'RS256', 'kid': 'one'})}.{encoded(claims)}"
+        return f"{signed}.{encoded(key.sign(signed.encode(), PKCS1v15(), SHA256()))}"
+
+    return {"kty": "RSA", "kid": "one", "n": encoded(number), "e": "AQAB"}, token
+
+
 async def test_keys_that_are_no_signing_keys_verify_nothing(tmp_path):
-    """I have the provider publish a secret that I know, and a key that is for other things."""
+    """I have the provider publish a secret that I know, a key for other things, and a short one."""
     secret = {"kty": "oct", "kid": "s", "k": encoded(b"k" * 32), "alg": "HS256"}
+    short, signed = short_key()
     async with desk(tmp_path) as d, d.site.browser() as browser:
         d.provider.keys = [secret, {**KEY.as_dict(private=False), "use": "enc"}]
-        assert (await d.sign_in(browser)).status_code in {403, 503}
+        assert (await d.sign_in(browser)).status_code == 403
+        d.provider.keys, d.provider.token = [short], signed
+        d.site.world.clock.advance(61)
+        assert (await d.sign_in(browser)).status_code == 403
         assert await d.site.world.store.list_sign_ins() == []
 
 
