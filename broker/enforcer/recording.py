@@ -165,8 +165,8 @@ def record_narrowed(
     """The unit that puts a narrowed call in place of the one that waits, under a hold of its own.
 
     The hold that was shown is void, and whatever was said of it. The new one has no longer to be
-    decided than that had, and is taken by whoever had taken that. Nothing is counted of the session:
-    it was no act of the agent's.
+    decided than that had, and is taken by whoever had taken that. Nothing is counted of the
+    session: it was no act of the agent's.
     """
     narrowed = replace(held, call=call, asked=held.asked or held.call)
     invocation, opened = _after(narrowed, caller, considered, stamp)
