@@ -11,7 +11,9 @@ from typing import Any
 import httpx2
 
 from broker.administration.looking import Looking
+from broker.core.control_rows import POLICY
 from broker.core.holds import Hold, Reviewer
+from broker.core.unit import AddDocument, Unit
 from broker.ports import Explainer
 from broker.reviews.browsing import Browse
 from broker.reviews.stories import Stories
@@ -19,14 +21,15 @@ from broker.sign_ins import SignIns
 from broker.web.application import application
 from broker.web.parts import Address, LocalLink, WebParts
 from broker.web.records import Records
-from tests.fakes.decision_point import hold, opinion
+from tests.fakes.decision_point import REVISION, hold, opinion
 from tests.fakes.explainer import FakeExplainer
-from tests.fakes.policy_room import FakePolicyRoom
+from tests.fakes.policy_room import FakeBundle, FakePolicyRoom
 from tests.offices import administration
 from tests.world import World, reviewer, world
 
 ORIGIN = "http://review.test"
 LINK = "one-time"
+POLICY_KEPT = FakeBundle(files=(("test/test.rego", "package test"),))
 LEAD = reviewer("lead", "reviewers")
 
 
@@ -66,6 +69,8 @@ async def site(
 ) -> AsyncGenerator[Site]:
     """Pages over a broker whose customer may refund their own orders."""
     async with world(path) as w:
+        kept = AddDocument(digest=REVISION, kind=POLICY, at=w.clock(), body=POLICY_KEPT.to_bytes())
+        await w.store.commit(Unit(changes=(kept,), entries=()))
         parts = WebParts(
             views=w.views,
             reviews=w.reviews,

@@ -14,7 +14,6 @@ import pytest
 from broker.core.audit import EntryKind
 from broker.core.calls import Context, Invocation
 from broker.core.canonical import canonical_bytes
-from broker.core.control_rows import POLICY
 from broker.core.errors import PolicyUnavailable
 from broker.core.freezes import FreezeKind
 from broker.core.labels import WORST
@@ -22,7 +21,6 @@ from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.manifest import ToolManifest
 from broker.core.unit import AddDocument, AddHold, AddInvocation, AddReview, AddSighting, Unit
 from tests.fakes.decision_point import REVISION, deny, hold, opinion
-from tests.fakes.policy_room import FakeBundle
 from tests.pages import LEAD, Site, site
 from tests.store_values import hold as stored_hold
 from tests.store_values import invocation as stored_call
@@ -31,7 +29,6 @@ from tests.world import AGENT
 
 HOSTILE = "<script>alert(1)</script>\u202e\u200b\"'&{{7*7}}"
 LISTS = ("/history", "/sessions", "/agents", "/policy", "/audit", "/quality")
-BUNDLE = FakeBundle(files=(("test/test.rego", "package test"),))
 
 
 class Explainer:
@@ -79,10 +76,6 @@ class Explainer:
 @pytest.fixture
 async def s(tmp_path: Path) -> AsyncGenerator[Site]:
     async with site(tmp_path, explainer=Explainer()) as opened:
-        document = AddDocument(
-            digest=REVISION, kind=POLICY, at=opened.world.clock(), body=BUNDLE.to_bytes()
-        )
-        await opened.world.store.commit(Unit(changes=(document,), entries=()))
         yield opened
 
 
