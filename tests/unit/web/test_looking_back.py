@@ -270,6 +270,17 @@ async def test_why_is_worked_out_when_it_is_asked_for_and_only_once(s: Site):
     assert explainer.asked == 1
 
 
+async def test_why_is_not_told_from_memory_once_it_is_erased(s: Site, tmp_path: Path):
+    s.parts.records.looking.explaining._explainer = Explainer()
+    s.world.policy.answer = opinion(hold("LARGE"))
+    call = await refunded(s)
+    assert "test.rego:31" in await read(s, story_of(call), explain="1")
+    erase(tmp_path)
+    shown = await read(s, story_of(call), explain="1")
+    assert "test.rego:31" not in shown
+    assert "What policy was asked about this call is erased." in shown
+
+
 async def test_that_nobody_can_say_why_is_said(s: Site):
     explainer = Explainer()
     explainer.error = PolicyUnavailable("The explanation was not done in time.")
