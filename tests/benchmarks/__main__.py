@@ -1,12 +1,16 @@
-"""Measurements by name: `provenance`, and rows of the sandboxes' table, which is the default."""
+"""Measurements by name: `pages`, `provenance`, and rows of the sandboxes' table, the default."""
 
 import sys
 
-from tests.benchmarks import provenance, sandboxes
+from tests.benchmarks import pages, provenance, sandboxes
+
+ALONE = {"pages": pages.main, "provenance": provenance.main}
 
 if __name__ == "__main__":
     named = sys.argv[1:]
-    if "provenance" in named:
-        provenance.main()
-    if named != ["provenance"]:
-        sandboxes.main([name for name in named if name != "provenance"])
+    for name, measure in ALONE.items():
+        if name in named:
+            measure()
+    rows = [name for name in named if name not in ALONE]
+    if rows or not named:
+        sandboxes.main(rows)

@@ -45,10 +45,15 @@ class Desk:
             return page.context.storage_state()
 
 
+def desk_in(said: str, state: Path) -> Desk:
+    """The desk that said this, with its files in a directory."""
+    found = _LINK.search(said)
+    assert found is not None, f"the desk names no page to review at:\n{said}"
+    return Desk(said=said, state=state, link=found[1])
+
+
 @contextlib.contextmanager
 def running_desk(state: Path) -> Iterator[Desk]:
     """Start it in `state`, wait until its agents are done, and stop it on leaving."""
     with desk_process(state) as (_, said):
-        found = _LINK.search(said)
-        assert found is not None, f"the desk names no page to review at:\n{said}"
-        yield Desk(said=said, state=state, link=found[1])
+        yield desk_in(said, state)
