@@ -45,8 +45,11 @@ async def test_a_step_up_of_one_hold_does_not_serve_another(tmp_path):
     """I have a lead step up for a lamp, and approve the house with it."""
     async with desk(tmp_path) as d, d.signed_in() as browser:
         lamp, house = await d.high(), await d.high(amount_minor=6_000)
+        twin = await d.high()
+        assert (twin.etag, twin.call_digest) == (lamp.etag, lamp.call_digest)
         await step_up(d, browser, lamp)
         assert (await approve(browser, house)).status_code == 403
+        assert (await approve(browser, twin)).status_code == 403
         changed = await approve(browser, house, call_digest=lamp.call_digest)
         assert changed.status_code == 409
         assert await state(d.site, house) is HoldState.PENDING
