@@ -8,11 +8,9 @@ has a deadline and a largest size.
 """
 
 import asyncio
-import base64
-import binascii
 import hmac
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -34,10 +32,11 @@ from broker.core.inspection import plain
 from broker.core.limits import NAME_CHARACTERS_MAX
 from broker.identity import parse_person
 from broker.ports import Clock
+from broker.web.bounded import Bounded
 from broker.web.journeys import Journey
+from broker.web.signing_keys import is_usable
 
 DEADLINE_S: Final = 5.0
-ANSWER_BYTES_MAX: Final = 512 * 1024
 METADATA_LIFE_S: Final = 3600.0
 KEYS_PAUSE_S: Final = 60.0
 LEEWAY_S: Final = 60
@@ -46,7 +45,6 @@ SKEW_S: Final = 10.0
 CODE_CHARACTERS_MAX: Final = 4_000
 GROUPS_MAX: Final = 1_000
 ALGORITHMS: Final = ("RS256", "ES256")
-_RSA_BYTES_MIN: Final = 256
 _ENDPOINTS: Final = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
@@ -288,7 +286,7 @@ class Provider:
             if self._keys is None or stale or anew:
                 found = await self._json(metadata["jwks_uri"])
                 keys = found.get("keys")
-                usable = [k for k in keys if _is_usable(k)] if isinstance(keys, list) else []
+                usable = [k for k in keys if is_usable(k)] if isinstance(keys, list) else []
                 try:
                     self._keys = KeySet.import_key_set({"keys": usable})
                 except (JoseError, ValueError, TypeError) as error:
@@ -318,7 +316,7 @@ class Provider:
             token_endpoint_auth_method=secret if self.terms.client_secret else "none",
             scope=" ".join(self.terms.scopes),
             code_challenge_method="S256",
-            transport=_Bounded(self._transport()),
+            transport=Bounded(self._transport()),
             headers={"accept-encoding": "identity"},
             timeout=self._deadline_s,
             follow_redirects=False,
@@ -329,38 +327,6 @@ class Provider:
         ca_file = self.terms.ca_file
         context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
         return httpx2.AsyncHTTPTransport(verify=context, trust_env=False)
-
-
-class _Bounded(httpx2.AsyncBaseTransport):
-    """Answers of at most so many bytes."""
-
-    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
-        self._inner = inner
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        answer = await self._inner.handle_async_request(request)
-        assert isinstance(answer.stream, httpx2.AsyncByteStream)  # noqa: S101 - it is asynchronous
-        answer.stream = _BoundedBytes(answer.stream)
-        return answer
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
-class _BoundedBytes(httpx2.AsyncByteStream):
-    def __init__(self, inner: httpx2.AsyncByteStream) -> None:
-        self._inner = inner
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        taken = 0
-        async for part in self._inner:
-            taken += len(part)
-            if taken > ANSWER_BYTES_MAX:
-                raise httpx2.ReadError("the answer is too long")
-            yield part
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
 
 def is_safe(url: str) -> bool:
@@ -388,24 +354,6 @@ def _check_fresh(auth_time: object, journey: Journey, *, now: float) -> None:
         raise NotShown("the provider does not say when they signed in")
     if not max(now - FRESH_S, journey.began_at - SKEW_S) <= auth_time <= now + SKEW_S:
         raise NotShown("that sign-in is not fresh")
-
-
-def _is_usable(key: object) -> bool:
-    """A public key for one of our algorithms; a shared secret is none, whatever it is sent for."""
-    if not isinstance(key, dict) or key.get("use", "sig") != "sig":
-        return False
-    if key.get("kty") == "EC":
-        return bool(key.get("crv") == "P-256")
-    return key.get("kty") == "RSA" and _length(key.get("n")) >= _RSA_BYTES_MIN
-
-
-def _length(number: object) -> int:
-    if not isinstance(number, str):
-        return 0
-    try:
-        return len(base64.urlsafe_b64decode(number + "==").lstrip(b"\0"))
-    except (binascii.Error, ValueError):
-        return 0
 
 
 def _is_number(value: object) -> bool:

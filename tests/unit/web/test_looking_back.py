@@ -1,123 +1,22 @@
 """What was: decided holds, calls, sessions, agents, policy, the log. Nothing acts on them."""
 
-import contextlib
 import dataclasses
-import json
 import re
-import sqlite3
-from collections.abc import AsyncGenerator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from broker.core.audit import EntryKind
-from broker.core.calls import Context, Invocation
+from broker.core.calls import Context
 from broker.core.canonical import canonical_bytes
-from broker.core.errors import PolicyUnavailable
 from broker.core.freezes import FreezeKind
 from broker.core.labels import WORST
-from broker.core.lifecycle import HoldState, InvocationState
+from broker.core.lifecycle import HoldState
 from broker.core.manifest import ToolManifest
-from broker.core.unit import AddDocument, AddHold, AddInvocation, AddReview, AddSighting, Unit
-from tests.fakes.decision_point import REVISION, deny, hold, opinion
-from tests.pages import LEAD, Site, site
-from tests.store_values import hold as stored_hold
-from tests.store_values import invocation as stored_call
-from tests.store_values import review as stored_review
+from broker.core.unit import AddDocument, AddSighting, Unit
+from tests.fakes.decision_point import REVISION, hold, opinion
+from tests.looked_back import HOSTILE, LISTS, decided, read, refunded, story_of
+from tests.pages import LEAD, Site
 from tests.world import AGENT
-
-HOSTILE = "<script>alert(1)</script>\u202e\u200b\"'&{{7*7}}"
-LISTS = ("/history", "/sessions", "/agents", "/policy", "/audit", "/quality")
-
-
-class Explainer:
-    """Says what it is told to; implements `ports.Explainer`."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.error: Exception | None = None
-
-    async def explain(self, kept: bytes, question: Any, *, revision: str, money: Any) -> Any:
-        del kept, question, money
-        self.asked += 1
-        if self.error is not None:
-            raise self.error
-        place = {"file": "broker/rules/test/test.rego", "line": 31}
-        spoken = {
-            "family": "test",
-            "effect": "HOLD",
-            "code": "LARGE",
-            "message": "m",
-            "place": place,
-            "conditions": [{**place, "source": "s", "values": "55.00 > 50.00", "held": True}],
-        }
-        change = {
-            "pointer": "/call/arguments/amount_minor",
-            "value": 1,
-            "otherwise": False,
-            "lowest": None,
-            "highest": 5_000,
-        }
-        return {
-            "policy_revision": revision,
-            "effect": "HOLD",
-            "spoken": [spoken],
-            "silent": ["hours"],
-            "allowed_if": [{"changes": [change], "effect": "ALLOW"}],
-            "removals": [],
-            "scales": [],
-            "problem": "",
-            "money": {"/call/arguments/amount_minor": "EUR"},
-            "passed": [],
-        }
-
-
-@pytest.fixture
-async def s(tmp_path: Path) -> AsyncGenerator[Site]:
-    async with site(tmp_path, explainer=Explainer()) as opened:
-        yield opened
-
-
-async def read(s: Site, path: str, **query: str) -> str:
-    """A page as a reviewer gets it."""
-    async with await s.signed_in() as browser:
-        answer = await browser.get(path, params=query or None)
-    assert answer.status_code == 200, answer.text
-    return answer.text
-
-
-def story_of(call: Invocation) -> str:
-    return f"/{call.name}"
-
-
-async def refunded(s: Site, words: tuple[str, ...] = ("Please.",), **arguments: Any) -> Invocation:
-    """A call of an agent that says what it likes."""
-    caller = await s.world.caller(words=words)
-    given = {"order_id": "O-1001", "amount_minor": 1_000, "currency": "EUR", **arguments}
-    s.world.requests += 1
-    return await s.world.enforcer.invoke(
-        caller,
-        request_id=f"r{s.world.requests}",
-        tool="refund",
-        arguments_json=json.dumps(given).encode(),
-    )
-
-
-async def decided(s: Site, count: int, *, state: HoldState = HoldState.REJECTED) -> list[Any]:
-    """So many holds that were decided, oldest first."""
-    caller = await s.world.caller()
-    call = stored_call(caller.session, InvocationState.REJECTED)
-    call = dataclasses.replace(call, name=f"invocations/{s.world.ids()}")
-    changes: list[Any] = [AddInvocation(invocation=call)]
-    made = []
-    for number in range(count):
-        name = f"holds/{s.world.ids()}"
-        one = stored_hold(call, name=name, state=state, summary=f"Refund number {number}.")
-        changes += [AddHold(hold=one), AddReview(review=stored_review(one, "lead-1"))]
-        made.append(one)
-    await s.world.store.commit(Unit(changes=tuple(changes), entries=()))
-    return made
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -214,79 +113,6 @@ async def test_history_is_filtered_and_older_pages_keep_the_filter(s: Site):
 async def test_what_still_waits_is_no_history(s: Site):
     await s.waiting()
     assert "Nothing was decided yet." in await read(s, "/history")
-
-
-async def test_a_story_tells_all_that_happened_in_order(s: Site):
-    held = await s.waiting(amount_minor=1_000)
-    waiting = (await s.world.store.find_hold(held.name))[0]
-    await s.world.handling.take(LEAD, held.name)
-    await s.world.reviews.approve(LEAD, held.name, etag=waiting.etag + 1, reason="Looked at it.")
-    shown = await read(s, f"/{held.invocation}")
-    titles = re.findall(r'<p class="title">([^<]+?)(?: <span|</p>)', shown)
-    assert titles == [
-        "Asked for",
-        "Stopped for a person",
-        "Held: it waits for a person",
-        "Taken by a reviewer",
-        "Approved",
-        "The approval was used",
-        "Allowed again",
-        "Handed to the tool, attempt 1",
-        "The tool ran and answered",
-    ]
-    for told in ("Looked at it.", "LARGE", "lifted by the approval", "r-1", held.call_digest):
-        assert told in shown
-    assert "EUR 10.00" in shown
-
-
-async def test_a_story_of_a_refusal_says_why(s: Site):
-    s.world.policy.answer = opinion(deny("NOT_THAT"))
-    call = await refunded(s)
-    shown = await read(s, story_of(call))
-    assert "NOT_THAT" in shown
-    assert "Denied" in shown
-
-
-async def test_a_story_whose_contents_are_erased_says_so(s: Site, tmp_path: Path):
-    call = await refunded(s, reason="Something private.")
-    erase(tmp_path)
-    shown = await read(s, story_of(call))
-    assert "is erased" in shown
-    assert "sha256:" in shown
-
-
-async def test_why_is_worked_out_when_it_is_asked_for_and_only_once(s: Site):
-    explainer = Explainer()
-    s.parts.records.looking.explaining._explainer = explainer
-    s.world.policy.answer = opinion(hold("LARGE"))
-    call = await refunded(s)
-    assert explainer.asked == 0
-    assert "test.rego:31" not in await read(s, story_of(call))
-    for _ in range(2):
-        shown = await read(s, story_of(call), explain="1")
-        assert "test.rego:31" in shown
-        assert "55.00 &gt; 50.00" in shown
-        assert "ALLOW if /amount_minor were at most EUR 50.00, or with that approval." in shown
-    assert explainer.asked == 1
-
-
-async def test_why_is_not_told_from_memory_once_it_is_erased(s: Site, tmp_path: Path):
-    s.parts.records.looking.explaining._explainer = Explainer()
-    s.world.policy.answer = opinion(hold("LARGE"))
-    call = await refunded(s)
-    assert "test.rego:31" in await read(s, story_of(call), explain="1")
-    erase(tmp_path)
-    shown = await read(s, story_of(call), explain="1")
-    assert "test.rego:31" not in shown
-    assert "What policy was asked about this call is erased." in shown
-
-
-async def test_that_nobody_can_say_why_is_said(s: Site):
-    explainer = Explainer()
-    explainer.error = PolicyUnavailable("The explanation was not done in time.")
-    s.parts.records.looking.explaining._explainer = explainer
-    call = await refunded(s)
-    assert "not done in time" in await read(s, story_of(call), explain="1")
 
 
 async def test_a_session_is_the_sequence_of_its_calls(s: Site):
@@ -395,12 +221,6 @@ async def test_pages_carry_no_style_and_no_script_of_their_own(s: Site):
         assert not re.search(r"<[^>]+\s(style|on[a-z]+)=", shown), path
         assert not re.search(r"<script(?![^>]* src=)", shown), path
         assert "<style" not in shown
-
-
-def erase(path: Path) -> None:
-    """What entries commit to goes, as an operator's erasure takes it."""
-    with contextlib.closing(sqlite3.connect(path / "broker.db")) as database, database:
-        database.execute("DELETE FROM audit_contents")
 
 
 def _body(manifest: ToolManifest) -> bytes:

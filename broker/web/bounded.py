@@ -1,0 +1,42 @@
+"""What somebody else's server answers has a largest size, whatever it says of its length."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import httpx2
+
+ANSWER_BYTES_MAX: Final = 512 * 1024
+
+
+class Bounded(httpx2.AsyncBaseTransport):
+    """Answers of at most so many bytes."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """One request."""
+        answer = await self._inner.handle_async_request(request)
+        assert isinstance(answer.stream, httpx2.AsyncByteStream)  # noqa: S101 - it is asynchronous
+        answer.stream = _BoundedBytes(answer.stream)
+        return answer
+
+    async def aclose(self) -> None:
+        """Give the connections up."""
+        await self._inner.aclose()
+
+
+class _BoundedBytes(httpx2.AsyncByteStream):
+    def __init__(self, inner: httpx2.AsyncByteStream) -> None:
+        self._inner = inner
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        taken = 0
+        async for part in self._inner:
+            taken += len(part)
+            if taken > ANSWER_BYTES_MAX:
+                raise httpx2.ReadError("the answer is too long")
+            yield part
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
