@@ -159,7 +159,7 @@ def _say_how_to_review(desk: Desk, held: Sequence[AsyncHeld]) -> None:
     command = Path(sys.executable).with_name("callbroker")
     with contextlib.suppress(ValueError):
         command = command.relative_to(Path.cwd())
-    print("Decide on them in another terminal:\n")
+    print("Decide on them in a browser, by the link above, or in another terminal:\n")
     print(f"  export CALLBROKER_CONFIG={desk.directory / 'callbroker.toml'}")
     print(f"  {command} holds list")
     for outcome in held[:1]:  # names end in what tells them apart; this is how the command cuts

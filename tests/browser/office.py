@@ -269,8 +269,8 @@ def open_office(provider: OidcProvider, *, take_back_s: float = 5.0) -> Iterator
         loop.run(application.start())
         stack.callback(lambda: loop.run(application.stop()))
         operator = stack.enter_context(Operator(application.address, token))
-        tokens = _provide(operator, directory)
-        stack.enter_context(_working(application.address, tokens["worker"], shop.path))
+        tokens = provide(operator, directory)
+        stack.enter_context(working(application.address, tokens["worker"], shop.path))
         until(lambda: operator.workers() > 0, "no worker")
         agent = stack.enter_context(
             connect_sync(
@@ -317,17 +317,24 @@ def _settings(directory: Path, provider: OidcProvider, take_back_s: float) -> co
     )
 
 
-def _provide(operator: Operator, directory: Path) -> Mapping[str, str]:
-    """What is in force: the desk's tools and rules, and ours; who may what; everybody's token."""
+def provide(operator: Operator, directory: Path, *, rules: str = HIGH) -> Mapping[str, str]:
+    """What is in force: the desk's tools and rules, and ours; who may what; everybody's token.
+
+    Args:
+        operator: puts it in force.
+        directory: of files that it takes.
+        rules: ours; none where empty.
+    """
     manifests = [document for _, document in read_manifests(DESK / "tools")]
     operator.put_tools(manifests)
     known = read_yaml((DESK / "directory.yaml").read_bytes())
     operator.put_directory(cast("Mapping[str, Any]", known))
     policies = directory / "policies"
     shutil.copytree(DESK / "policies", policies)
-    ours = policies / "broker" / "rules" / "high"
-    ours.mkdir()
-    (ours / "high.rego").write_text(HIGH, encoding="utf-8")
+    if rules:
+        ours = policies / "broker" / "rules" / "high"
+        ours.mkdir()
+        (ours / "high.rego").write_text(rules, encoding="utf-8")
     operator.activate_policy(policies)
     for scope in agents.SCOPES:
         operator.grant("groups/customers", scope)
@@ -343,16 +350,19 @@ def _provide(operator: Operator, directory: Path) -> Mapping[str, str]:
 
 
 @contextlib.contextmanager
-def _working(address: str, token: str, shop: Path) -> Iterator[None]:
-    """The desk's own worker."""
+def working(
+    address: str, token: str, shop: Path, module: str = "examples.support_desk.worker", **more: str
+) -> Iterator[None]:
+    """The desk's own worker, or another module that starts it."""
     environment = {
         **os.environ,
         "CALLBROKER_ADDRESS": address,
         "CALLBROKER_WORKER_TOKEN": token,
         "SUPPORT_DESK_SHOP": str(shop),
+        **more,
     }
     with subprocess.Popen(
-        [sys.executable, "-m", "examples.support_desk.worker"],
+        [sys.executable, "-m", module],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
