@@ -26,9 +26,10 @@ from playwright.sync_api import Page, StorageState
 from broker import bootstrap, config
 from broker.app import Application
 from broker.log import configure
-from broker.sdk import SyncBroker, SyncHeld, SyncSession, connect_sync
+from broker.sdk import SyncBroker, SyncHeld, SyncOutcome, SyncSession, connect_sync
 from broker.tools.registry import read_manifests
-from broker.v1 import review_pb2, review_pb2_grpc
+from broker.v1 import admin_pb2_grpc, review_pb2, review_pb2_grpc, signing_in_pb2
+from broker.web_settings import Oidc, Web
 from broker.yaml_documents import read_yaml
 from examples.support_desk import agents, records
 from examples.support_desk.operating import Operator
@@ -102,18 +103,22 @@ class Office:
     """The broker, and everybody around it.
 
     Attributes:
-        clock: the broker's; a test that moves it uses an office of its own.
+        clock: the broker's; whoever moves it by more than `let_run` uses an office of its own.
+        take_back_s: for so long an approval can be taken back; nobody waits that long here.
         lead_token: of a reviewer at a terminal.
+        operator_token: of who may sign others out.
     """
 
     application: Application
     loop: Loop
     clock: MovableClock
+    take_back_s: float
     operator: Operator
     agent: SyncBroker
     shop: records.Records
     provider: OidcProvider
     lead_token: str = field(repr=False)
+    operator_token: str = field(repr=False)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(5001))
     _signed_in: dict[str, StorageState] = field(default_factory=dict)
 
@@ -206,6 +211,20 @@ class Office:
                 timeout=START_S,
             )
 
+    def revoke_newest_sign_in(self) -> None:
+        """An operator signs out whoever has signed in last."""
+        by = (("authorization", f"Bearer {self.operator_token}"),)
+        with grpc.insecure_channel(self.application.address) as channel:
+            admin = admin_pb2_grpc.AdminServiceStub(channel)
+            newest, *_ = admin.ListSignIns(
+                signing_in_pb2.ListSignInsRequest(), metadata=by, timeout=START_S
+            ).sign_ins
+            admin.RevokeSignIn(
+                signing_in_pb2.RevokeSignInRequest(name=newest.name, reason="Laptop lost."),
+                metadata=by,
+                timeout=START_S,
+            )
+
     def state_of(self, held: SyncHeld) -> str:
         """The state of a call, as the agent itself learns it."""
         return self.agent.invocation(held.name).state
@@ -214,6 +233,14 @@ class Office:
         """Whether the shop still knows them."""
         found = self.shop.rows("SELECT id FROM customers WHERE id = :name", name=customer.name)
         return bool(found)
+
+    def outcome(self, held: SyncHeld) -> SyncOutcome:
+        """What the waiting agent is told in the end."""
+        return held.wait(timeout_s=60)
+
+    def let_run(self) -> None:
+        """The time is over in which what was approved until now could be taken back."""
+        self.clock.ahead_s += self.take_back_s
 
     def until_other_hold(self, held: SyncHeld, first: str) -> None:
         """Wait until a call waits again, under another hold than its first."""
@@ -250,7 +277,7 @@ class Asking:
 
 
 @contextlib.contextmanager
-def open_office(provider: OidcProvider, *, take_back_s: float = 5.0) -> Iterator[Office]:
+def open_office(provider: OidcProvider, *, take_back_s: float = 30.0) -> Iterator[Office]:
     """Start everything, and stop all of it on leaving."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="office-")))
@@ -281,11 +308,13 @@ def open_office(provider: OidcProvider, *, take_back_s: float = 5.0) -> Iterator
             application=application,
             loop=loop,
             clock=clock,
+            take_back_s=take_back_s,
             operator=operator,
             agent=agent,
             shop=shop,
             provider=provider,
             lead_token=tokens["reviewer"],
+            operator_token=token,
         )
 
 
@@ -304,10 +333,10 @@ def _settings(directory: Path, provider: OidcProvider, take_back_s: float) -> co
         database=f"sqlite:///{directory}/state/callbroker.db",
         sources={"shop": config.Source(url=f"sqlite:///{directory}/shop.db")},
         log_level="error",
-        web=config.Web(
+        web=Web(
             listen="127.0.0.1:0",
             take_back_s=take_back_s,
-            oidc=config.Oidc(
+            oidc=Oidc(
                 issuer=provider.issuer,
                 client_id=provider.client_id,
                 client_secret_file=secret,

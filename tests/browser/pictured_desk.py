@@ -18,6 +18,7 @@ from broker import bootstrap, config
 from broker.app import Application, system_clock
 from broker.log import configure
 from broker.sdk import connect
+from broker.web_settings import Web
 from examples.support_desk import agents, records
 from examples.support_desk.agents import Answered
 from examples.support_desk.operating import Operator
@@ -45,9 +46,7 @@ def pictured_desk(visitor: Visitor) -> Iterator[StorageState]:
             database=f"sqlite:///{directory}/state/callbroker.db",
             sources={"shop": config.Source(url=f"sqlite:///{shop}")},
             log_level="error",
-            web=config.Web(
-                listen="127.0.0.1:0", local_reviewer="support-lead-1", local_groups=(LEADS,)
-            ),
+            web=Web(listen="127.0.0.1:0", local_reviewer="support-lead-1", local_groups=(LEADS,)),
         )
         with ThreadPoolExecutor(1) as aside:
             token = aside.submit(bootstrap.operator_token, settings).result()

@@ -43,7 +43,7 @@ def looking(
 
         def look(address: str) -> None:
             page.goto(address)
-            _assert_usable(page, screen)
+            _assert_usable(page)
 
         yield page, look
 
@@ -112,7 +112,6 @@ def test_a_hold_is_judged_without_scrolling_on_a_laptop(visitor: Visitor, office
             assert box["y"] + box["height"] <= DESKTOP.height, shown
 
 
-def _assert_usable(page: Page, screen: Screen | None = None) -> None:
+def _assert_usable(page: Page) -> None:
     assert_accessible(page)
-    wide = page.evaluate("document.documentElement.scrollWidth")
-    assert wide <= (screen.width if screen else page.viewport_size["width"]), page.url
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, page.url

@@ -1,6 +1,8 @@
 """What a reviewer's hands do on a page, with patience for what pages do by themselves."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -41,6 +43,13 @@ def open_live(page: Page, address: str) -> None:
     """Open a page, and wait until it hears of what happens."""
     with page.expect_response("**/live"):
         page.goto(address)
+
+
+@contextlib.contextmanager
+def ended_stream(page: Page) -> Iterator[None]:
+    """What is done in the block ends the page's stream, soon after it at the latest."""
+    with page.expect_response(lambda answer: answer.url.endswith("/live") and answer.status == 401):
+        yield
 
 
 def button(page: Page, name: str) -> Locator:
