@@ -36,7 +36,7 @@ def init(
     from broker.cli.project_making import make_ready  # noqa: PLC0415 - the broker, for this alone
 
     opa, took_s = ensure_opa(quiet=as_json)
-    with new_project(directory, address=f"127.0.0.1:{port}"):
+    with new_project(directory, port=port):
         configured = make_ready(directory / CONFIG_NAME)
     if as_json:
         print_json({"directory": str(directory.resolve()), "opa": str(opa)})

@@ -11,6 +11,8 @@ from typing import Final
 from broker.cli.failures import CommandFailed, ExitCode
 
 _ADDRESS: Final = "@ADDRESS@"
+_REVIEW: Final = "@REVIEW@"
+_PORT_MAX: Final = 65_535
 _STATE: Final = "state"
 # Kept under other names, so that no tool takes them for files of this package.
 _NAMES: Final = {
@@ -21,12 +23,12 @@ _NAMES: Final = {
 
 
 @contextlib.contextmanager
-def new_project(directory: Path, *, address: str) -> Iterator[None]:
+def new_project(directory: Path, *, port: int) -> Iterator[None]:
     """Write the files; take them and the state directory away again where what follows fails.
 
     Args:
         directory: made where it is missing.
-        address: where the broker will listen.
+        port: where the broker will listen, on this machine alone; its pages have the next one.
 
     Raises:
         CommandFailed: one is there already, or they cannot be written.
@@ -43,13 +45,19 @@ def new_project(directory: Path, *, address: str) -> Iterator[None]:
         for name, text in files.items():
             path = directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text.replace(_ADDRESS, address), encoding="utf-8")
+            path.write_text(_placed(text, port), encoding="utf-8")
         yield
     except BaseException as error:
         _take_away(directory, files, is_new=is_new)
         if isinstance(error, OSError):
             raise CommandFailed(f"{directory}: {error}", exit_code=ExitCode.USAGE) from error
         raise
+
+
+def _placed(text: str, port: int) -> str:
+    pages = port + 1 if port < _PORT_MAX else port - 1
+    address, review = f"127.0.0.1:{port}", f"127.0.0.1:{pages}"
+    return text.replace(_ADDRESS, address).replace(_REVIEW, review)
 
 
 def _take_away(directory: Path, files: Iterable[str], *, is_new: bool) -> None:

@@ -51,7 +51,8 @@ def make_ready(configuration: Path) -> Settings:
 
 async def _provision(configured: Settings, token: str) -> None:
     """Put everything in force, as an operator would by command."""
-    beside = configured.model_copy(update={"listen": "127.0.0.1:0"})
+    pages = configured.web.model_copy(update={"listen": ""})
+    beside = configured.model_copy(update={"listen": "127.0.0.1:0", "web": pages})
     async with Application(beside) as broker:
         await asyncio.to_thread(_put_in_force, configured, broker.address, token)
 

@@ -7,11 +7,11 @@ from broker.cli.failures import CommandFailed
 from broker.cli.project_files import new_project, project_files
 from broker.cli.trees import checked, documents
 
-ADDRESS = "127.0.0.1:7499"
+PORT = 7400
 
 
 def test_a_new_project_has_all_that_it_needs_to_run(tmp_path: Path) -> None:
-    with new_project(tmp_path / "new", address=ADDRESS):
+    with new_project(tmp_path / "new", port=PORT):
         pass
     names = {p.relative_to(tmp_path / "new").as_posix() for p in (tmp_path / "new").rglob("*.*")}
     assert {"callbroker.toml", "worker.py", "agent.py", "README.md", ".gitignore"} <= names
@@ -38,14 +38,14 @@ def test_a_project_that_cannot_be_made_ready_leaves_nothing_behind(tmp_path: Pat
         (tmp_path / "new" / "state").mkdir()
         raise CommandFailed("no")
 
-    with pytest.raises(CommandFailed), new_project(tmp_path / "new", address=ADDRESS):
+    with pytest.raises(CommandFailed), new_project(tmp_path / "new", port=PORT):
         fail()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_was_in_the_directory_before_stays_where_making_fails(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(KeyboardInterrupt), new_project(tmp_path, address=ADDRESS):
+    with pytest.raises(KeyboardInterrupt), new_project(tmp_path, port=PORT):
         raise KeyboardInterrupt
     assert (tmp_path / "mine.txt").read_text() == "mine"
     assert not (tmp_path / "worker.py").exists()
