@@ -4,6 +4,8 @@ The stream tells names alone. What is new of them is asked for by another reques
 who asks; so nothing that a page holds open can show what its reviewer may no longer see.
 """
 
+import asyncio
+import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -27,6 +29,8 @@ from broker.web.telling import amount
 
 LIVE_RECHECK_S: Final = 15.0
 ROWS_MAX: Final = 50
+SPREAD_EACH_MS: Final = 15
+SPREAD_MS_MAX: Final = 5_000
 SOON_S: Final = 900.0
 AGES_S: Final[Mapping[str, float]] = {"10": 600.0, "60": 3_600.0, "240": 14_400.0, "1440": 86_400.0}
 _TEXT_MAX: Final = 300
@@ -144,6 +148,9 @@ async def moved(parts: WebParts, sign_in: SignIn) -> AsyncIterator[str]:
         while True:
             name = await changes.next(LIVE_RECHECK_S)
             if name is not None:
+                # Not all pages at once: whoever has a call decided meanwhile waits for few of them.
+                spread_ms = min(parts.streams.count * SPREAD_EACH_MS, SPREAD_MS_MAX)
+                await asyncio.sleep(secrets.randbelow(spread_ms + 1) / 1000)
                 yield f"event: hold\ndata: {name}\n\n"
             elif await parts.sign_ins.recheck(sign_in):
                 yield ": still here\n\n"

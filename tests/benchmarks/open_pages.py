@@ -12,11 +12,17 @@ from urllib.parse import urlencode, urlsplit
 
 EACH = 8  # streams of one sign-in, which is the most that the broker has
 TOGETHER_S = 0.12
+AGAIN_S = 0.5
 
 
 async def _stay(address: str, cookie: str, opened: asyncio.Semaphore) -> None:
-    reader, writer = await _ask(address, "/live", cookie, accept="text/event-stream")
-    status = (await reader.readline()).split()[1]
+    while True:
+        reader, writer = await _ask(address, "/live", cookie, accept="text/event-stream")
+        status = (await reader.readline()).split()[1]
+        if status != b"429":  # those that were open before may be about to end
+            break
+        writer.close()
+        await asyncio.sleep(AGAIN_S)
     assert status == b"200", status
     opened.release()
     try:
