@@ -96,10 +96,8 @@ def running(
         settings, state = directory / config.CONFIG_NAME, directory / "state"
         there, without = _engine(engine, told)
         node = "" if there is None else stack.enter_context(_node(there, directory))
-        settings.write_text(
-            _SETTINGS.format(address=address, review=_review_address()) + (containers.settings(node) if node else ""),
-            encoding="utf-8",
-        )
+        text = _SETTINGS.format(address=address, review=_review_address())
+        settings.write_text(text + (containers.settings(node) if node else ""), encoding="utf-8")
         environment = {**os.environ, "CALLBROKER_CONFIG": str(settings)}
         token = bootstrap.operator_token(
             config.Settings(state=state, database=f"sqlite:///{state}/callbroker.db")
