@@ -22,7 +22,7 @@ from broker.web_settings import Web
 from examples.support_desk import agents, records
 from examples.support_desk.agents import Answered
 from examples.support_desk.operating import Operator
-from tests.browser.office import LEADS, provide, working
+from tests.browser.provided_desk import LEADS, provide, working
 from tests.browser.visiting import Visitor
 from tests.e2e.guarded_shop import MovableClock
 from tests.replay.running import Loop, until
