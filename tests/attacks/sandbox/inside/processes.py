@@ -12,6 +12,7 @@ PTRACE_TRACEME, PTRACE_ATTACH = 0, 16
 TIOCSTI = 0x5412
 RLIMIT_NOFILE = 7
 SCHED_FIFO = 1
+ENGINE = ("dockerd", "containerd")  # whoever starts containers is in none of them
 
 
 def sibling():
@@ -97,8 +98,16 @@ def proc__of_the_host():
     seen = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
     with open("/proc/1/cmdline", "rb") as handle:
         first = handle.read()
-    others = [pid for pid in seen if pid > 4096]
+    others = [pid for pid in seen if pid > 4096 or name_of(pid).startswith(ENGINE)]
     return f"{others[:5]}" if others or b"python" not in first else None
+
+
+def name_of(pid):
+    try:
+        with open(f"/proc/{pid}/comm") as handle:
+            return handle.read()
+    except OSError:
+        return ""  # it has ended
 
 
 @probe
