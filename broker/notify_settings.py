@@ -8,10 +8,39 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from broker.core.addresses import is_loopback
+from broker.core.addresses import is_https_or_here, is_loopback
 
 PeopleEvent = Literal["hold.opened", "hold.reminder"]
 AgentEvent = Literal["invocation.held", "invocation.ended"]
+
+# What several kinds of channel have, each said once.
+Name = Annotated[
+    str,
+    Field(
+        pattern="^[a-z][a-z0-9-]{0,39}$",
+        description="What is yet to be told is kept by this name: leave it as it is.",
+    ),
+]
+SecretFile = Annotated[
+    Path,
+    Field(
+        description="File with the secret that signs, `whsec_` and base64 of 24 to 64 bytes; a "
+        "second line while another one takes its place.",
+    ),
+]
+PeopleEvents = Annotated[
+    tuple[PeopleEvent, ...],
+    Field(min_length=1, description="A reminder comes half-way to when a hold expires."),
+]
+Groups = Annotated[
+    tuple[str, ...],
+    Field(description="Only holds that these groups may decide on; all unless said."),
+]
+AllowPrivate = Annotated[bool, Field(description="Whether it may be in a private network.")]
+CaFile = Annotated[
+    Path | None,
+    Field(description="PEM of who signs its certificate; those of the system unless said."),
+]
 
 
 class _Channel(BaseModel):
@@ -29,32 +58,15 @@ class NotifyWebhook(_Channel):
     """Reviewers are told by webhook."""
 
     kind: Literal["webhook"] = Field(description="`webhook`.")
-    name: str = Field(
-        pattern="^[a-z][a-z0-9-]{0,39}$",
-        description="What is yet to be told is kept by this name: leave it as it is.",
-    )
+    name: Name
     url: str = Field(
         description="Where to POST, https://chat.example.com/hooks/1; http for loopback alone."
     )
-    secret_file: Path = Field(
-        description="File with the secret that signs, `whsec_` and base64 of 24 to 64 bytes; a "
-        "second line while another one takes its place.",
-    )
-    events: tuple[PeopleEvent, ...] = Field(
-        default=("hold.opened", "hold.reminder"),
-        min_length=1,
-        description="A reminder comes half-way to when a hold expires.",
-    )
-    groups: tuple[str, ...] = Field(
-        default=(), description="Only holds that these groups may decide on; all unless said."
-    )
-    allow_private: bool = Field(
-        default=False, description="Whether it may be in a private network."
-    )
-    ca_file: Path | None = Field(
-        default=None,
-        description="PEM of who signs its certificate; those of the system unless said.",
-    )
+    secret_file: SecretFile
+    events: PeopleEvents = ("hold.opened", "hold.reminder")
+    groups: Groups = ()
+    allow_private: AllowPrivate = False
+    ca_file: CaFile = None
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -66,10 +78,7 @@ class NotifyMail(_Channel):
     """Reviewers are told by mail."""
 
     kind: Literal["mail"] = Field(description="`mail`.")
-    name: str = Field(
-        pattern="^[a-z][a-z0-9-]{0,39}$",
-        description="What is yet to be told is kept by this name: leave it as it is.",
-    )
+    name: Name
     smtp: str = Field(description="The server, mail.example.com:587.")
     security: Literal["starttls", "tls", "none"] = Field(
         default="starttls",
@@ -81,24 +90,15 @@ class NotifyMail(_Channel):
     )
     user: str = Field(default="", description="Who the broker is to the server.")
     password_file: Path | None = Field(default=None, description="File with their password.")
-    events: tuple[PeopleEvent, ...] = Field(
-        default=("hold.opened", "hold.reminder"),
-        min_length=1,
-        description="A reminder comes half-way to when a hold expires.",
-    )
-    groups: tuple[str, ...] = Field(
-        default=(), description="Only holds that these groups may decide on; all unless said."
-    )
+    events: PeopleEvents = ("hold.opened", "hold.reminder")
+    groups: Groups = ()
     interval_s: float = Field(
         default=60.0,
         ge=0,
         le=3600,
         description="The least between two mails, seconds; one tells of all that came meanwhile.",
     )
-    ca_file: Path | None = Field(
-        default=None,
-        description="PEM of who signs its certificate; those of the system unless said.",
-    )
+    ca_file: CaFile = None
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -118,17 +118,11 @@ class NotifyAgent(_Channel):
     """The agent's side is told by webhook."""
 
     kind: Literal["agent_webhook"] = Field(description="`agent_webhook`.")
-    name: str = Field(
-        pattern="^[a-z][a-z0-9-]{0,39}$",
-        description="What is yet to be told is kept by this name: leave it as it is.",
-    )
+    name: Name
     url: str = Field(
         description="Where to POST, https://shop.example.com/hooks/1; http for loopback alone."
     )
-    secret_file: Path = Field(
-        description="File with the secret that signs, `whsec_` and base64 of 24 to 64 bytes; a "
-        "second line while another one takes its place.",
-    )
+    secret_file: SecretFile
     agents: tuple[str, ...] = Field(
         min_length=1, description="Only calls of these agents: `agents/support-assistant`."
     )
@@ -137,13 +131,8 @@ class NotifyAgent(_Channel):
         min_length=1,
         description="Of calls that were held.",
     )
-    allow_private: bool = Field(
-        default=False, description="Whether it may be in a private network."
-    )
-    ca_file: Path | None = Field(
-        default=None,
-        description="PEM of who signs its certificate; those of the system unless said.",
-    )
+    allow_private: AllowPrivate = False
+    ca_file: CaFile = None
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -173,8 +162,7 @@ def _require_safe_url(url: str) -> None:
         raise ValueError("url is no address such as https://chat.example.com/hooks/1") from None
     if not parts.hostname or parts.username is not None or parts.fragment or port == 0:
         raise ValueError("url has https://, a host and a path: no user and no fragment")
-    is_here = parts.scheme == "http" and is_loopback(parts.hostname)
-    if parts.scheme != "https" and not is_here:
+    if not is_https_or_here(url):
         raise ValueError("url is no https address; plain http is for loopback alone")
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError("url: percent-encode what a URL has no place for")

@@ -8,7 +8,6 @@ time, and the others do not notice. What is given up is an entry in the log.
 
 import asyncio
 import contextlib
-import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +34,7 @@ from broker.core.notices import (
     for_agents,
     for_people,
     is_hopeless,
+    message_id,
     pause_s,
     waiting,
 )
@@ -371,5 +371,4 @@ class Notifying:
 
 
 def _id_of(notices: Sequence[Notice]) -> str:
-    text = "\n".join(notice.id for notice in notices)
-    return f"msg_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+    return message_id(*(notice.id for notice in notices))

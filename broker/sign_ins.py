@@ -5,13 +5,13 @@ a sign-in that somebody else knows. What an Agent, Worker, Host, Operator or Aud
 page: nothing here reads credentials.
 """
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from broker.core.audit import EntryDraft, EntryKind
+from broker.core.credentials import secret_digest
 from broker.core.errors import Unauthenticated
 from broker.core.holds import Hold, Reviewer
 from broker.core.sign_ins import (
@@ -53,7 +53,7 @@ class SignIns:
         now = self._clock()
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         made = SignIn(
-            digest=_digest(secret),
+            digest=secret_digest(secret),
             reviewer=reviewer,
             how=how,
             created_at=now,
@@ -71,9 +71,9 @@ class SignIns:
         Raises:
             Unauthenticated: there is none, or it is over.
         """
-        found = await self._store.find_sign_in(_digest(secret)) if secret else None
+        found = await self._store.find_sign_in(secret_digest(secret)) if secret else None
         now = self._clock()
-        if found is None or now >= min(found.expires_at, found.idle_expires_at):
+        if found is None or not found.is_good(now=now):
             raise Unauthenticated("You are not signed in, or no longer.")
         idle_at = now + SIGN_IN_IDLE_S
         if idle_at - found.idle_expires_at < _TOUCH_AFTER_S:
@@ -88,13 +88,13 @@ class SignIns:
     async def recheck(self, sign_in: SignIn) -> bool:
         """Whether a sign-in is good yet, for a stream that goes on."""
         found = await self._store.find_sign_in(sign_in.digest)
-        return found is not None and self._clock() < min(found.expires_at, found.idle_expires_at)
+        return found is not None and found.is_good(now=self._clock())
 
     async def good(self) -> Sequence[SignIn]:
         """Those that are good now, newest first."""
         now = self._clock()
         found = await self._store.list_sign_ins()
-        return [one for one in found if now < min(one.expires_at, one.idle_expires_at)]
+        return [one for one in found if one.is_good(now=now)]
 
     async def end(self, sign_in: SignIn, *, actor: str = "", reason: str = "") -> None:
         """End it, for its browser and for good.
@@ -137,10 +137,6 @@ class SignIns:
             expires_at=now + STEP_UP_LIFE_S,
         )
         await self._store.commit(Unit(changes=(AddStepUp(step_up=made),), entries=()))
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
 
 
 def _entry(

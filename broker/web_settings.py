@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from broker.core.addresses import is_loopback, listens_here_alone
+from broker.core.addresses import is_https_or_here, is_loopback, listens_here_alone
 
 
 class Oidc(BaseModel):
@@ -48,11 +48,10 @@ class Oidc(BaseModel):
     def _safe(self) -> Self:
         parts = urlsplit(self.issuer)
         if (
-            not parts.hostname
-            or parts.username is not None
+            parts.username is not None
             or parts.query
             or parts.fragment
-            or not (parts.scheme == "https" or _is_http_here(parts))
+            or not is_https_or_here(self.issuer)
         ):
             raise ValueError(
                 f"issuer = {self.issuer!r} is no https address; plain http is for loopback alone"
@@ -134,13 +133,9 @@ class Web(BaseModel):
         parts = urlsplit(self.url)
         if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
             raise ValueError(f"url = {self.url!r} has more than https://, a host and a port")
-        if not parts.hostname or not (parts.scheme == "https" or _is_http_here(parts)):
+        if not is_https_or_here(self.url):
             raise ValueError(
                 f"url = {self.url!r} is no https address; plain http is for loopback alone"
             )
         if self.tls_certificate_file is not None and parts.scheme != "https":
             raise ValueError(f"url = {self.url!r} is plain http, and the pages are served by TLS")
-
-
-def _is_http_here(parts: SplitResult) -> bool:
-    return parts.scheme == "http" and is_loopback(parts.hostname or "")

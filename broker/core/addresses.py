@@ -1,6 +1,7 @@
 """Which hosts are surely this machine: all that may be spoken to in the clear."""
 
 import ipaddress
+from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
@@ -10,6 +11,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(bare).is_loopback
     except ValueError:
         return bare == "localhost"
+
+
+def is_https_or_here(url: str) -> bool:
+    """Whether nobody reads along at a URL: HTTPS, or plain HTTP to this very machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    )
 
 
 def listens_here_alone(address: str) -> bool:

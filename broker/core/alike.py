@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from broker.core.arguments import JsonValue
 from broker.core.calls import ToolCall
 from broker.core.canonical import digest
-from broker.core.holds import Requirement
+from broker.core.holds import Requirement, needs_step_up
 from broker.core.manifest import ToolManifest, reached
 from broker.core.pointers import Missing, Pointer
 from broker.core.provenance.origins import Origin
@@ -40,7 +40,7 @@ def alike(
         requirements: all that stopped it.
         origins: where each leaf of the arguments comes from, by JSON Pointer.
     """
-    if any(r.terms.step_up for r in requirements):
+    if needs_step_up(requirements):
         return ""
     targets: dict[str, JsonValue] = {}
     for text in reached(manifest, call.arguments):

@@ -7,9 +7,11 @@ float, UTC, from the broker's injected clock.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
+from broker.core.canonical import call_digest, canonical_bytes
 from broker.core.decision import Decision
 from broker.core.lifecycle import InvocationState
 from broker.core.scopes import Scope
@@ -123,6 +125,17 @@ class ToolCall:
     canonical: bytes
     digest: str
     request_id: str
+
+    @classmethod
+    def of(cls, tool: str, arguments: dict[str, JsonValue], request_id: str) -> Self:
+        """The call with its canonical form and its digest."""
+        return cls(
+            tool=tool,
+            arguments=arguments,
+            canonical=canonical_bytes(arguments),
+            digest=call_digest(tool, arguments),
+            request_id=request_id,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

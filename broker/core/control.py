@@ -79,6 +79,11 @@ class Control:
     shadow: Shadow | None = None
     directory: Directory = EMPTY
 
+    def tool_at(self, name: str, revision: str) -> RegisteredTool | None:
+        """A tool, as long as it is of this revision: another may be read in another way."""
+        tool = self.tools.get(name)
+        return tool if tool is not None and tool.manifest.revision == revision else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCache:

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from broker.core.calls import Agent, Person, Principal
-from broker.core.decision import Discharge, HoldTerms
+from broker.core.decision import STAGE_SETTLE, Discharge, Effect, HoldTerms, Verdict
 from broker.core.lifecycle import HoldState
 from broker.core.limits import HOLD_WITHIN_S_MAX
 from broker.core.previews import Preview
 
 TAKEN_S: Final = 300.0
 """For how long a hold that somebody takes is theirs to approve; taking it again renews that."""
+
+CHANGED: Final = "The hold has changed since it was shown. Look at it again."
+"""Said to whoever acts on what is not so any more."""
 
 _TAKEN_S_MAX: Final = 2 * TAKEN_S
 
@@ -98,6 +101,21 @@ def run_within_s(requirements: Sequence[Requirement]) -> int:
     return min((HOLD_WITHIN_S_MAX, *(r.terms.run_within_s for r in requirements)))
 
 
+def needs_step_up(requirements: Sequence[Requirement]) -> bool:
+    """Whether any code takes a fresh sign-in."""
+    return any(r.terms.step_up for r in requirements)
+
+
+def needed_again(
+    requirements: Sequence[Requirement], *, code: str, message: str
+) -> tuple[Verdict, ...]:
+    """Whom a call waited for, it waits for: a HOLD on each of the terms that it had."""
+    return tuple(
+        Verdict(effect=Effect.HOLD, stage=STAGE_SETTLE, code=code, message=message, terms=terms)
+        for terms in dict.fromkeys(r.terms for r in requirements)
+    )
+
+
 class ReviewEffect(enum.StrEnum):
     """What one Person said."""
 
@@ -136,6 +154,12 @@ def ineligible(hold: Hold, reviewer: Reviewer) -> str:
         groups = sorted({g for r in hold.requirements for g in r.terms.reviewers})
         return f"This hold is for reviewers of: {', '.join(groups)}."
     return ""
+
+
+def has_taken(hold: Hold, reviewer: Reviewer, *, now: float) -> bool:
+    """Whether this reviewer has taken it, and it is theirs yet."""
+    taker = hold.taken_by
+    return taker is not None and taker.person == reviewer.person and now < hold.taken_until
 
 
 def taken_from(hold: Hold, reviewer: Reviewer, *, now: float) -> str:

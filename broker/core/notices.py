@@ -81,8 +81,13 @@ class Notice:
     @property
     def id(self) -> str:
         """The same however often it is told: a receiver knows one that came twice."""
-        text = f"{self.channel}\n{self.event}\n{self.subject}"
-        return f"msg_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+        return message_id(self.channel, self.event, self.subject)
+
+
+def message_id(*parts: str) -> str:
+    """One name for what these name together, as Standard Webhooks write it."""
+    text = "\n".join(parts)
+    return f"msg_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,10 @@ class SignIn:
         """As operators and the log name it; the secret does not follow from it."""
         return f"sign-ins/{self.digest.hex()[:16]}"
 
+    def is_good(self, *, now: float) -> bool:
+        """Whether it is neither over nor left alone for too long."""
+        return now < min(self.expires_at, self.idle_expires_at)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepUp:

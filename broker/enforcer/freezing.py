@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from broker.core.arguments import JsonValue, MalformedJson, parse_object, parse_value
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Caller, ToolCall
-from broker.core.canonical import call_digest, canonical_bytes
 from broker.core.decision import STAGE_SCREEN, Effect, Verdict
 from broker.core.errors import MalformedRequest
 from broker.core.handles import HandleRefused, named_results, with_results
@@ -71,7 +70,7 @@ async def freeze_call(
             str(malformed),
             metadata={"field": "arguments_json", "code": malformed.code},
         ) from None
-    asked = _call(tool, arguments, request_id)
+    asked = ToolCall.of(tool, arguments, request_id)
     try:
         names = named_results(arguments)
         if not names:
@@ -84,7 +83,7 @@ async def freeze_call(
             effect=Effect.DENY, stage=STAGE_SCREEN, code=refused.code, message=str(refused)
         )
         return Frozen(call=asked, asked_digest=asked.digest, refusal=refusal)
-    return Frozen(call=_call(tool, put_in, request_id), asked_digest=asked.digest)
+    return Frozen(call=ToolCall.of(tool, put_in, request_id), asked_digest=asked.digest)
 
 
 async def _released(store: Store, session: str, names: tuple[str, ...]) -> Mapping[str, bytes]:
@@ -107,13 +106,3 @@ def _with_released(
         name: parse_value(result, bytes_max=RESULT_BYTES_MAX) for name, result in released.items()
     }
     return with_results(arguments, results)
-
-
-def _call(tool: str, arguments: dict[str, JsonValue], request_id: str) -> ToolCall:
-    return ToolCall(
-        tool=tool,
-        arguments=arguments,
-        canonical=canonical_bytes(arguments),
-        digest=call_digest(tool, arguments),
-        request_id=request_id,
-    )

@@ -6,16 +6,14 @@ this one, too. A denial refuses the narrowing, and the first call goes on waitin
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Caller, Invocation, ToolCall
-from broker.core.canonical import call_digest, canonical_bytes
-from broker.core.decision import STAGE_SETTLE, Effect, Verdict
 from broker.core.errors import IllegalTransition, StaleEtag
-from broker.core.holds import Hold, Requirement, Reviewer
+from broker.core.holds import CHANGED, Hold, Reviewer, needed_again
 from broker.core.narrowing import narrow
 from broker.core.plan import Suspend
 from broker.core.unit import Conflict, ConflictOn, Unit
@@ -29,7 +27,6 @@ from broker.sessions import OPEN
 
 _MESSAGE = "A reviewer made this call smaller; it waits for a yes to exactly that."
 _OTHER_TOOL = "The tool has changed since the call was held."
-_CHANGED = "The hold has changed since it was shown. Look at it again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +85,18 @@ class Narrowing:
         session = await self.store.find_session(hold.session)
         if session is None or session.state != OPEN:
             raise IllegalTransition("The session is over.")
-        tool = self.decider.control().tools.get(hold.tool)
-        if tool is None or tool.manifest.revision != hold.tool_revision:
+        tool = self.decider.control().tool_at(hold.tool, hold.tool_revision)
+        if tool is None:
             raise IllegalTransition(_OTHER_TOOL)
         narrowed = Narrowed(
             reviewer=reviewer,
             hold=hold,
             held=held,
-            call=_call(held.call, narrow(tool.manifest, held.call.arguments, changes)),
+            call=ToolCall.of(
+                held.call.tool,
+                narrow(tool.manifest, held.call.arguments, changes),
+                held.call.request_id,
+            ),
             reason=reason,
         )
         caller = Caller(session=session, credential="broker")
@@ -106,7 +107,8 @@ class Narrowing:
 
     async def _record(self, narrowed: Narrowed, caller: Caller) -> Recorded:
         patience, preview = Patience(), None
-        also = _needed_before(narrowed.hold.requirements)
+        # Whom the first call waited for, this one waits for.
+        also = needed_again(narrowed.hold.requirements, code="NARROWED", message=_MESSAGE)
         while patience.is_left:
             considered = patience.eased(
                 await self.decider.consider(narrowed.call, caller, also=also)
@@ -131,36 +133,13 @@ class Narrowing:
                     break
                 patience.tried(conflict)
                 await self.committer.look_again(conflict, caller)
-        raise StaleEtag(_CHANGED)
-
-
-def _needed_before(requirements: Sequence[Requirement]) -> tuple[Verdict, ...]:
-    """Whom the first call waited for, this one waits for."""
-    return tuple(
-        Verdict(
-            effect=Effect.HOLD,
-            stage=STAGE_SETTLE,
-            code="NARROWED",
-            message=_MESSAGE,
-            terms=terms,
-        )
-        for terms in dict.fromkeys(r.terms for r in requirements)
-    )
+        raise StaleEtag(CHANGED)
 
 
 def _why(considered: Considered) -> str:
     reasons = considered.plan.decision.reasons
     told = " ".join(f"{v.message} ({v.code})" for v in reasons)
     return f"This would not be allowed: {told}"
-
-
-def _call(before: ToolCall, arguments: dict[str, JsonValue]) -> ToolCall:
-    return replace(
-        before,
-        arguments=arguments,
-        canonical=canonical_bytes(arguments),
-        digest=call_digest(before.tool, arguments),
-    )
 
 
 def _recording(

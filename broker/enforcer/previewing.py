@@ -15,7 +15,7 @@ from broker.core.calls import Caller, Invocation, ToolCall
 from broker.core.canonical import call_digest, content_digest
 from broker.core.decision import STAGE_SETTLE, Effect, Verdict, settle
 from broker.core.errors import DependencyError, OutcomeUnstored
-from broker.core.holds import Hold, Requirement
+from broker.core.holds import Hold, Requirement, needed_again
 from broker.core.lifecycle import InvocationState
 from broker.core.plan import Run, Suspend, make_plan
 from broker.core.previews import PREVIEW_CHANGED, PREVIEW_HELD, PREVIEW_SUFFIX, Preview
@@ -128,16 +128,7 @@ def must_be_asked(considered: Considered, hold: Hold | None = None) -> bool:
 
 def changed(requirements: Sequence[Requirement]) -> tuple[Verdict, ...]:
     """Whom the call waited for, it waits for again: they said yes to something else."""
-    return tuple(
-        Verdict(
-            effect=Effect.HOLD,
-            stage=STAGE_SETTLE,
-            code=PREVIEW_CHANGED,
-            message=_CHANGED,
-            terms=terms,
-        )
-        for terms in dict.fromkeys(r.terms for r in requirements)
-    )
+    return needed_again(requirements, code=PREVIEW_CHANGED, message=_CHANGED)
 
 
 def _answered(ended: Invocation, *, at: float) -> Preview:

@@ -226,6 +226,5 @@ class Recovery:
 
     def _tool(self, invocation: Invocation) -> RegisteredTool | None:
         """The tool as the call was decided on, if it is still so."""
-        tool = self.carrier.control().tools.get(invocation.call.tool)
-        is_same = tool is not None and tool.manifest.revision == invocation.tool_revision
-        return tool if is_same else None
+        control = self.carrier.control()
+        return control.tool_at(invocation.call.tool, invocation.tool_revision)

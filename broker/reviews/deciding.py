@@ -14,11 +14,13 @@ from broker.core import limits
 from broker.core.errors import IllegalTransition, MalformedRequest, NotPermitted, StaleEtag
 from broker.core.hold_endings import moves_of, rejected
 from broker.core.holds import (
+    CHANGED,
     Hold,
     Resolution,
     Review,
     ReviewEffect,
     Reviewer,
+    needs_step_up,
     run_within_s,
     tally,
 )
@@ -27,7 +29,7 @@ from broker.core.lifecycle import HoldState, step_hold
 from broker.core.sign_ins import SpendStepUp
 from broker.core.unit import AddReview, Change, MoveHold, UncountReviews
 from broker.own_work import OwnWork
-from broker.reviews.docket import CHANGED, ONCE, STEP_UP_NEEDED, Docket
+from broker.reviews.docket import ONCE, STEP_UP_NEEDED, Docket
 from broker.reviews.showing import HoldView, HoldViews
 
 TAKE_UP_WAIT_S: Final = 2.0
@@ -266,7 +268,7 @@ def _spent(hold: Hold, sign_in: bytes, *, at: float) -> tuple[SpendStepUp, ...]:
     Raises:
         NotPermitted: it needs a fresh sign-in, which this credential cannot show.
     """
-    if not any(r.terms.step_up for r in hold.requirements):
+    if not needs_step_up(hold.requirements):
         return ()
     if not sign_in:
         raise NotPermitted(STEP_UP_NEEDED)

@@ -12,14 +12,14 @@ from broker.core.arguments import JsonValue
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Invocation
 from broker.core.errors import IllegalTransition, NotFound, NotPermitted, StaleEtag
-from broker.core.holds import Hold, Review, Reviewer, ineligible, taken_from
+from broker.core.holds import CHANGED, Hold, Review, Reviewer, ineligible, taken_from
 from broker.core.lifecycle import HoldState
 from broker.core.unit import Change, Conflict, ConflictOn, Unit
 from broker.events import Events
 from broker.ports import Clock, Store
 
 NO_HOLD = "There is no such hold."
-CHANGED = "The hold has changed since it was shown. Look at it again."
+ETAG_DIGITS_MAX = 17  # no hold changes as often as 64 bits count
 ONCE = "You have reviewed this hold; one Person counts once."
 
 
@@ -145,6 +145,17 @@ class Docket:
                 raise NotPermitted(STEP_UP_NEEDED) from None
             raise StaleEtag(CHANGED) from None
         self.events.publish("hold", hold.name)
+
+
+def etag_of(text: str) -> int:
+    """An etag as it was sent back. Any text that no hold has was never shown.
+
+    Raises:
+        StaleEtag: it is no such number.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= ETAG_DIGITS_MAX):
+        raise StaleEtag(CHANGED)
+    return int(text)
 
 
 STEP_UP_NEEDED = "This hold needs a fresh sign-in for exactly what was shown, which counts once."

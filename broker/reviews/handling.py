@@ -20,6 +20,7 @@ from broker.core.holds import (
     Review,
     Reviewer,
     decide_within_s,
+    needs_step_up,
     run_within_s,
 )
 from broker.core.inspection import plain
@@ -217,6 +218,6 @@ def _second(hold: Hold, reviewer: Reviewer) -> Requirement:
             approvals_required=most + 1,
             decide_within_s=decide_within_s(hold.requirements),
             run_within_s=run_within_s(hold.requirements),
-            step_up=any(r.terms.step_up for r in hold.requirements),
+            step_up=needs_step_up(hold.requirements),
         ),
     )

@@ -112,10 +112,7 @@ class HoldViews:
     async def queue(self, reviewer: Reviewer) -> list["QueueRow"]:
         """What waits, soonest over first, with what a list of it tells."""
         query = HoldQuery(page_size=limits.PAGE_SIZE_MAX)
-        rows = [
-            QueueRow(hold=hold, reviews=reviews, ineligible_reason=ineligible(hold, reviewer))
-            for hold, reviews in await self._store.list_holds(query)
-        ]
+        rows = [_row(reviewer, *found) for found in await self._store.list_holds(query)]
         return sorted(rows, key=lambda row: row.hold.decide_by)
 
     async def row(self, reviewer: Reviewer, name: str) -> QueueRow:
@@ -124,11 +121,7 @@ class HoldViews:
         Raises:
             NotFound: there is none of this name.
         """
-        found = await self._store.find_hold(name)
-        if found is None:
-            raise NotFound(NO_HOLD)
-        hold, reviews = found
-        return QueueRow(hold=hold, reviews=reviews, ineligible_reason=ineligible(hold, reviewer))
+        return _row(reviewer, *await self._find(name))
 
     async def show(self, reviewer: Reviewer, name: str) -> HoldView:
         """One hold.
@@ -136,11 +129,7 @@ class HoldViews:
         Raises:
             NotFound: there is none of this name.
         """
-        found = await self._store.find_hold(name)
-        if found is None:
-            raise NotFound(NO_HOLD)
-        hold, reviews = found
-        return await self._view(reviewer, hold, reviews)
+        return await self._view(reviewer, *await self._find(name))
 
     async def watch(self, reviewer: Reviewer) -> AsyncIterator[HoldView]:
         """Each hold that opens or changes from now on."""
@@ -151,6 +140,12 @@ class HoldViews:
                     found = await self._store.find_hold(changed)
                     if found is not None:
                         yield await self._view(reviewer, *found)
+
+    async def _find(self, name: str) -> tuple[Hold, tuple[Review, ...]]:
+        found = await self._store.find_hold(name)
+        if found is None:
+            raise NotFound(NO_HOLD)
+        return found
 
     async def _pending(self) -> list[str]:
         query = HoldQuery(page_size=limits.PAGE_SIZE_MAX)
@@ -166,7 +161,8 @@ class HoldViews:
         if invocation is None:
             raise NotFound(NO_HOLD)
         session = await self._store.find_session(hold.session)
-        manifest = self._manifest(hold)
+        tool = self._control().tool_at(hold.tool, hold.tool_revision)
+        manifest = tool.manifest if tool else None
         recorded = recorded_of(await self._store.contents(hold.invocation))
         why = ineligible(hold, reviewer)
         return HoldView(
@@ -178,20 +174,21 @@ class HoldViews:
             targets=targets_of(manifest, invocation.call.arguments),
             narrowing=less_of(manifest, invocation.call.arguments),
             origins=await self._origins(recorded),
-            files=await self._files(hold, invocation),
+            files=await self._files(manifest, invocation),
             earlier=await self._earlier(invocation),
             eligible=not why,
             ineligible_reason=why,
         )
 
-    async def _files(self, hold: Hold, invocation: Invocation) -> tuple[FileView, ...]:
-        manifest = self._manifest(hold)
+    async def _files(
+        self, manifest: ToolManifest | None, invocation: Invocation
+    ) -> tuple[FileView, ...]:
         sandbox = manifest.sandbox if manifest else None
         if sandbox is None:
             return ()
         named = named_in(sandbox.files_in, invocation.call.arguments)
         names = [name for name in named.values() if isinstance(name, str)]
-        found = await self._store.find_artefacts(hold.session, names)
+        found = await self._store.find_artefacts(invocation.session, names)
         return tuple(
             FileView(pointer=pointer, name=name, artefact=found.get(name))
             for pointer, name in named.items()
@@ -203,12 +200,6 @@ class HoldViews:
         calls = [n for n in names if n.startswith("invocations/")][:ORIGINS_MAX]
         found = [await self._store.find_invocation(name) for name in calls]
         return {one.name: one for one in found if one is not None}
-
-    def _manifest(self, hold: Hold) -> ToolManifest | None:
-        tool = self._control().tools.get(hold.tool)
-        if tool is None or tool.manifest.revision != hold.tool_revision:
-            return None
-        return tool.manifest
 
     async def _earlier(self, invocation: Invocation) -> tuple[EarlierView, ...]:
         query = InvocationQuery(
@@ -233,6 +224,10 @@ class HoldViews:
         """Whether strangers may have written what a tool returns; of a tool that is gone, yes."""
         tool = self._control().tools.get(name)
         return tool is None or tool.output.trust == "untrusted"
+
+
+def _row(reviewer: Reviewer, hold: Hold, reviews: tuple[Review, ...]) -> QueueRow:
+    return QueueRow(hold=hold, reviews=reviews, ineligible_reason=ineligible(hold, reviewer))
 
 
 def targets_of(manifest: ToolManifest | None, arguments: Mapping[str, JsonValue]) -> frozenset[str]:

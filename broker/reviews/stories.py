@@ -13,7 +13,6 @@ from broker.core.canonical import canonical_bytes
 from broker.core.control import Control
 from broker.core.errors import NotFound
 from broker.core.holds import Hold, Review
-from broker.core.manifest import ToolManifest
 from broker.core.review_view import ArgumentView, Recorded, argument_views, recorded_of
 from broker.core.story import Moment, asked, moments, placed, previewed
 from broker.core.summary import leaves
@@ -95,15 +94,9 @@ class Stories:
     def _arguments(
         self, invocation: Invocation, session: Session | None, recorded: Recorded
     ) -> tuple[ArgumentView, ...]:
-        manifest = self._manifest(invocation)
+        tool = self._control().tool_at(invocation.call.tool, invocation.tool_revision)
+        manifest = tool.manifest if tool else None
         return argument_views(manifest, invocation.call.arguments, recorded, session)
-
-    def _manifest(self, invocation: Invocation) -> ToolManifest | None:
-        """Only of the revision that the call was decided under: another may read it otherwise."""
-        tool = self._control().tools.get(invocation.call.tool)
-        if tool is None or tool.manifest.revision != invocation.tool_revision:
-            return None
-        return tool.manifest
 
 
 def _unlogged(

@@ -6,11 +6,12 @@ from typing import Any
 import grpc
 
 from broker.core.arguments import JsonValue, MalformedJson, parse_value
-from broker.core.errors import Defect, StaleEtag
+from broker.core.errors import Defect
 from broker.core.holds import Reviewer
 from broker.core.limits import ARGUMENTS_BYTES_MAX
 from broker.reviews import Handling, HoldViews, Reviews, Shown, Together
 from broker.reviews.deciding import TAKE_BACK_S_MAX
+from broker.reviews.docket import etag_of
 from broker.rpc.convert import malformed, require_text
 from broker.rpc.convert_hold import hold_out
 from broker.rpc.door import authenticated
@@ -194,9 +195,7 @@ def _reviewer() -> Reviewer:
 def _etag(text: str) -> int:
     """What was shown. Any text that no hold has is stale, like any number that it has no more."""
     require_text(text, field="etag")
-    if not (text.isascii() and text.isdecimal()):
-        raise StaleEtag("The hold has changed since it was shown. Look at it again.")
-    return int(text)
+    return etag_of(text)
 
 
 def _changes(changes_json: Mapping[str, str]) -> dict[str, JsonValue]:

@@ -18,9 +18,10 @@ from broker.core.errors import (
     NotFound,
     StaleEtag,
 )
-from broker.core.holds import taken_from
+from broker.core.holds import CHANGED, has_taken, needs_step_up, taken_from
 from broker.core.sign_ins import SignIn
 from broker.reviews import HoldView, QueueRow
+from broker.reviews.docket import etag_of
 from broker.reviews.selecting import Wanted, approved_by, is_theirs, position, select
 from broker.web.flashes import flash, flash_of
 from broker.web.less import changes_in, fields_of
@@ -137,7 +138,7 @@ class _Holds:
     async def narrow(self, sign_in: SignIn, name: str, form: FormData) -> HoldView:
         view = await self._parts.views.show(sign_in.reviewer, name)
         if etag_in(form) != view.hold.etag:
-            raise StaleEtag("The hold has changed since it was shown. Look at it again.")
+            raise StaleEtag(CHANGED)
         return await self._parts.handling.narrow(
             sign_in.reviewer,
             name,
@@ -157,7 +158,6 @@ class _Holds:
         me, now, hold = sign_in.reviewer, self._parts.clock(), view.hold
         rows = await self._parts.views.queue(me)
         row = QueueRow(hold=hold, reviews=view.reviews, ineligible_reason=view.ineligible_reason)
-        own = hold.taken_by is not None and hold.taken_by.person == me.person
         return self._pages.page(
             request,
             "hold.html",
@@ -173,9 +173,9 @@ class _Holds:
             place=position(hold, select(rows, Wanted(mine=True), me, now=now)),
             can_decide=is_theirs(row, me, now=now) and now < hold.decide_by,
             has_approved=approved_by(row, me),
-            has_taken=own and now < hold.taken_until,
+            has_taken=has_taken(hold, me, now=now),
             taken_by=taken_from(hold, me, now=now),
-            needs_step_up=any(r.terms.step_up for r in hold.requirements),
+            needs_step_up=needs_step_up(hold.requirements),
             stepped_up=await self._parts.sign_ins.has_stepped_up(sign_in, hold),
             own=flash(row, me, now=now),
             flash=await flash_of(self._parts, me, request.query_params.get("after", "")),
@@ -222,7 +222,4 @@ def etag_in(form: FormData, field: str = "etag") -> int:
     Raises:
         StaleEtag: it is none.
     """
-    text = text_in(form, field)
-    if not (text.isascii() and text.isdecimal() and len(text) < 18):  # noqa: PLR2004 - 63 bits
-        raise StaleEtag("The hold has changed since it was shown. Look at it again.")
-    return int(text)
+    return etag_of(text_in(form, field))

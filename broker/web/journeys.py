@@ -19,6 +19,7 @@ from typing import Any, Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from broker.core.credentials import secret_digest
 from broker.core.errors import Unauthenticated
 
 LIFE_S: Final = 600.0
@@ -88,7 +89,7 @@ class Journeys:
         body = [now, next_path]
         if fresh is not None:
             body += [fresh.sign_in, fresh.hold, fresh.etag, fresh.call_digest]
-        sealed = self._seal.encrypt(number, json.dumps(body).encode(), _bound(browser))
+        sealed = self._seal.encrypt(number, json.dumps(body).encode(), secret_digest(browser))
         return base64.urlsafe_b64encode(number + sealed).decode(), journey
 
     def end(self, browser: str, state: str, *, now: float) -> Journey:
@@ -119,7 +120,7 @@ class Journeys:
         try:
             raw = base64.b64decode(state.encode(), altchars=b"-_", validate=True)
             number, sealed = raw[:_ID_BYTES], raw[_ID_BYTES:]
-            body = self._seal.decrypt(number, sealed, _bound(browser))
+            body = self._seal.decrypt(number, sealed, secret_digest(browser))
         except (binascii.Error, ValueError, InvalidTag):
             raise Unauthenticated(_OVER) from None
         opened: list[Any] = json.loads(body)
@@ -139,7 +140,3 @@ class Journeys:
     def _derived(self, purpose: bytes, number: bytes) -> str:
         made = hmac.digest(self._secret, purpose + number, hashlib.sha256)
         return base64.urlsafe_b64encode(made).rstrip(b"=").decode()
-
-
-def _bound(browser: str) -> bytes:
-    return hashlib.sha256(browser.encode()).digest()

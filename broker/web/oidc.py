@@ -25,7 +25,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
-from broker.core.addresses import is_loopback
+from broker.core.addresses import is_https_or_here
 from broker.core.calls import Person
 from broker.core.errors import MalformedRequest
 from broker.core.inspection import plain
@@ -329,19 +329,12 @@ class Provider:
         return httpx2.AsyncHTTPTransport(verify=context, trust_env=False)
 
 
-def is_safe(url: str) -> bool:
-    """Whether an address of a provider is HTTPS, or of this machine."""
-    parts = urlsplit(url)
-    here = parts.scheme == "http" and is_loopback(parts.hostname or "")
-    return bool(parts.hostname) and (parts.scheme == "https" or here)
-
-
 def _check_metadata(found: Mapping[str, Any], issuer: str) -> None:
     if found.get("issuer") != issuer:
         raise ProviderAway(f"it calls itself {plain(str(found.get('issuer')))!r}, not {issuer!r}")
     for name in _ENDPOINTS:
         url = found.get(name)
-        if not isinstance(url, str) or not is_safe(url):
+        if not isinstance(url, str) or not is_https_or_here(url):
             raise ProviderAway(f"its {name} is not there or not HTTPS")
 
 

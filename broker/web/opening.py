@@ -1,12 +1,12 @@
 """From settings to pages that are served: where they are, and who gets the one-time link."""
 
-import hashlib
 import secrets
 import ssl
 from dataclasses import dataclass
 
 from broker.config import ConfigurationRefused
 from broker.core.calls import Person
+from broker.core.credentials import secret_digest
 from broker.core.holds import Reviewer
 from broker.events import Events
 from broker.identity import LOCAL_ISSUER
@@ -109,8 +109,8 @@ def _local(web: Web, groups: tuple[str, ...], *, now: float) -> tuple[LocalLink 
         person=Person(issuer=LOCAL_ISSUER, subject=web.local_reviewer),
         groups=web.local_groups or groups,
     )
-    digest = hashlib.sha256(secret.encode()).digest()
-    return LocalLink(reviewer=who, digest=digest, expires_at=now + LINK_LIFE_S), secret
+    link = LocalLink(reviewer=who, digest=secret_digest(secret), expires_at=now + LINK_LIFE_S)
+    return link, secret
 
 
 def _provider(oidc: Oidc, clock: Clock) -> Provider:

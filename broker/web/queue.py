@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from broker.core.errors import NotFound
-from broker.core.holds import Reviewer, taken_from
+from broker.core.holds import Reviewer, has_taken, needs_step_up, taken_from
 from broker.core.limits import PAGE_SIZE_MAX
 from broker.core.sign_ins import SignIn
 from broker.reviews import QueueRow
@@ -27,7 +27,7 @@ from broker.web.parts import WebParts
 from broker.web.requests import for_reviewers
 from broker.web.telling import amount
 
-LIVE_RECHECK_S: Final = 15.0
+KEEP_ALIVE_S: Final = 15.0
 ROWS_MAX: Final = 50
 SPREAD_EACH_MS: Final = 15
 SPREAD_MS_MAX: Final = 5_000
@@ -70,13 +70,13 @@ class Item:
 def item(row: QueueRow, reviewer: Reviewer, wanted: Wanted, *, now: float) -> Item:
     """What a row says."""
     hold = row.hold
-    is_own = hold.taken_by is not None and hold.taken_by.person == reviewer.person
-    taken = "you" if is_own and now < hold.taken_until else taken_from(hold, reviewer, now=now)
+    is_own = has_taken(hold, reviewer, now=now)
+    taken = "you" if is_own else taken_from(hold, reviewer, now=now)
     return Item(
         row=row,
         is_shown=matches(row, wanted, reviewer, now=now),
         is_soon=hold.decide_by - now < SOON_S,
-        is_high=any(r.terms.step_up for r in hold.requirements),
+        is_high=needs_step_up(hold.requirements),
         amount=amount(hold.amount_minor, hold.currency),
         age_s=now - hold.created_at,
         left_s=hold.decide_by - now,
@@ -137,25 +137,23 @@ class _Queue:
 
     async def live(self, request: Request, sign_in: SignIn) -> Response:
         """Names of holds that have moved; what is new of them is asked for, and checked, anew."""
-        del request
-        return StreamingResponse(moved(self._parts, sign_in), media_type="text/event-stream")
+        del request, sign_in
+        return StreamingResponse(moved(self._parts), media_type="text/event-stream")
 
 
-async def moved(parts: WebParts, sign_in: SignIn) -> AsyncIterator[str]:
-    """Server-sent events that name each hold that opens or changes, while the sign-in is good."""
+async def moved(parts: WebParts) -> AsyncIterator[str]:
+    """Server-sent events that name each hold that opens or changes; `streams` ends them."""
     with parts.events.subscribe("hold") as changes:
         yield ": open\n\n"
         while True:
-            name = await changes.next(LIVE_RECHECK_S)
+            name = await changes.next(KEEP_ALIVE_S)
             if name is not None:
                 # Not all pages at once: whoever has a call decided meanwhile waits for few of them.
                 spread_ms = min(parts.streams.count * SPREAD_EACH_MS, SPREAD_MS_MAX)
                 await asyncio.sleep(secrets.randbelow(spread_ms + 1) / 1000)
                 yield f"event: hold\ndata: {name}\n\n"
-            elif await parts.sign_ins.recheck(sign_in):
-                yield ": still here\n\n"
             else:
-                return
+                yield ": still here\n\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ this browser had before.
 """
 
 import contextlib
-import hashlib
 import hmac
 import secrets
 from typing import Final
@@ -16,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from broker.core.credentials import secret_digest
 from broker.core.errors import BrokerError, NotPermitted, StaleEtag, Unauthenticated
 from broker.core.holds import Reviewer
 from broker.web.journeys import Fresh, Journey
@@ -216,7 +216,7 @@ class Doors:
 
     def _who(self, request: Request) -> Reviewer | None:
         local = self._parts.local
-        given = hashlib.sha256(request.path_params["secret"].encode()).digest()
+        given = secret_digest(request.path_params["secret"])
         if local is None or self._parts.clock() >= local.expires_at:
             return None
         return local.reviewer if hmac.compare_digest(given, local.digest) else None

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from broker.core.errors import IllegalTransition, NotPermitted
+from broker.core.holds import needs_step_up
 from broker.core.lifecycle import HoldState
 from broker.core.sign_ins import SignIn
 from broker.web.journeys import Fresh
@@ -36,7 +37,7 @@ def routes(parts: WebParts, pages: Pages) -> list[BaseRoute]:
             raise NotPermitted(view.ineligible_reason)
         if hold.state is not HoldState.PENDING:
             raise IllegalTransition(f"The hold is {hold.state} already.")
-        if not any(r.terms.step_up for r in hold.requirements):
+        if not needs_step_up(hold.requirements):
             raise IllegalTransition("This hold needs no fresh sign-in.")
         if sign_in.how != "oidc" or parts.provider is None:
             raise NotPermitted(LOCAL)

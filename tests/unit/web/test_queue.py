@@ -86,8 +86,7 @@ async def test_a_hold_that_was_decided_waits_no_more(tmp_path, path):
 
 async def test_the_stream_names_a_hold_that_has_just_opened(tmp_path):
     async with site(tmp_path) as s:
-        sign_in = await s.parts.sign_ins.find(await s.parts.sign_ins.open(LEAD, how="local"))
-        names = moved(s.parts, sign_in)
+        names = moved(s.parts)
         assert await anext(names) == ": open\n\n"
         waiting = await s.waiting()
         async with asyncio.timeout(5):
