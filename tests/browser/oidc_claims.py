@@ -8,6 +8,9 @@ from oauth2_provider.oauth2_validators import OAuth2Validator
 
 LIES: dict[str, Any] = {}
 """Claims that ID tokens have instead of the true ones; the tokens are signed all the same."""
+AHEAD: dict[str, int] = {"s": 0}
+"""By how many seconds the provider's clock is ahead, as ID tokens tell."""
+_TIMES = ("iat", "nbf", "exp", "auth_time")
 
 
 class Claims(OAuth2Validator):
@@ -28,11 +31,12 @@ class Claims(OAuth2Validator):
 
     def get_id_token_dictionary(self, token: Any, handler: Any, request: Any) -> Any:
         claims, expires = super().get_id_token_dictionary(token, handler, request)
-        return {**claims, **LIES}, expires
+        times = {name: claims[name] + AHEAD["s"] for name in _TIMES if name in claims}
+        return {**claims, **times, **LIES}, expires
 
 
 def control(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Carry out one order of a test: `user`, `client` or `lies`."""
+    """Carry out one order of a test: `user`, `client`, `lies` or `ahead_s`."""
     match wanted:
         case {"user": dict() as user}:
             _put_user(**user)
@@ -41,6 +45,8 @@ def control(wanted: dict[str, Any]) -> dict[str, Any]:
         case {"lies": dict() as lies}:
             LIES.clear()
             LIES.update(lies)
+        case {"ahead_s": int(ahead_s)}:
+            AHEAD["s"] = ahead_s
         case _:
             raise ValueError(wanted)
     return {}

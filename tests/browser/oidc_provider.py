@@ -77,6 +77,10 @@ class OidcProvider:
         finally:
             self._order(lies={})
 
+    def set_clock(self, *, ahead_s: float) -> None:
+        """Have the provider's clock go ahead of the machine's."""
+        self._order(ahead_s=round(ahead_s))
+
     def sign_in(self, page: Page, name: str) -> None:
         """Fill in the provider's sign-in page, which `page` shows, and go where it leads."""
         page.get_by_label("Username").fill(name)

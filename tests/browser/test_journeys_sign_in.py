@@ -31,7 +31,7 @@ def test_a_link_to_a_hold_leads_by_way_of_the_provider_to_that_hold(
         expect(stranger).to_have_url(re.compile("/sign-in"))
         assert_accessible(stranger)
         stranger.get_by_role("link", name="Sign in at").click()
-        office.provider.sign_in(stranger, "lead-1")
+        office.sign_in_there(stranger, "lead-1")
 
         expect(stranger).to_have_url(f"{office.base_url}/{hold}")
         expect(stranger.locator("header")).to_contain_text("lead-1")
@@ -85,7 +85,7 @@ def test_what_is_high_takes_a_fresh_sign_in_which_is_spent_once(
         open_hold(stranger, first)
         expect(button(stranger, "Approve")).to_have_count(0)
         stranger.get_by_role("link", name="Sign in afresh to approve").click()
-        office.provider.sign_in(stranger, "lead-1")  # who is signed in there, and is asked again
+        office.sign_in_there(stranger, "lead-1")  # who is signed in there, and is asked again
         expect(stranger).to_have_url(f"{office.base_url}/{first}")
 
         # It is for this hold: another still wants one of its own.
@@ -97,7 +97,7 @@ def test_what_is_high_takes_a_fresh_sign_in_which_is_spent_once(
         click(stranger, "Take it back")
         expect(button(stranger, "Approve")).to_have_count(0)  # it was spent
         stranger.get_by_role("link", name="Sign in afresh to approve").click()
-        office.provider.sign_in(stranger, "lead-1")
+        office.sign_in_there(stranger, "lead-1")
         click(stranger, "Approve")
         assert "Approved" in said(stranger)
 
@@ -115,7 +115,7 @@ def test_somebody_elses_fresh_sign_in_confirms_nothing(
         expect(stranger).to_have_url(f"{office.base_url}/")
         open_hold(stranger, office.hold_of(held))
         stranger.get_by_role("link", name="Sign in afresh to approve").click()
-        office.provider.sign_in(stranger, "lead-2")
+        office.sign_in_there(stranger, "lead-2")
         expect(stranger.locator("main")).to_contain_text("Somebody else signed in")
         open_hold(stranger, office.hold_of(held))
 

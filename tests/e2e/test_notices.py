@@ -16,34 +16,33 @@ from tests.e2e.shop_tools import AGENT
 from tests.replay.running import until
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def chat() -> Iterator[WebhookReceiver]:
     with receiving_webhooks() as receiver:
         yield receiver
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def host() -> Iterator[WebhookReceiver]:
     with receiving_webhooks() as receiver:
         yield receiver
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def post() -> Iterator[MailServer]:
     with serving_mail() as server:
         yield server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def telling(
     chat: WebhookReceiver,
     host: WebhookReceiver,
     post: MailServer,
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
 ) -> Iterator[GuardedShop]:
     """A shop that tells reviewers in a chat and by mail, and the host of the agent."""
-    secrets = tmp_path_factory.mktemp("secrets")
-    with open_shop(notify=_channels(chat, host, post, secrets)) as shop:
+    with open_shop(notify=_channels(chat, host, post, tmp_path)) as shop:
         yield shop
 
 
@@ -104,5 +103,6 @@ def test_the_status_says_how_each_channel_does(telling: GuardedShop):
         answer = telling.admin.GetStatus(admin_pb2.GetStatusRequest(), **telling.by_operator)
         return {one.name: one.sent for one in answer.channels}
 
+    telling.hold(telling.session(), note_id="n-2")
     until(lambda: all(told().values()), f"they say: {told()}")
     assert list(told()) == ["chat", "host", "post"]
