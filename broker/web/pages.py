@@ -4,15 +4,17 @@ Whatever an agent, a tool or a stranger wrote goes through `shown` (core.text) o
 template, which escapes it again for HTML. No template marks anything as safe.
 """
 
+import asyncio
 import functools
 import hashlib
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -23,6 +25,8 @@ from broker.web.marking import marked
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 STATIC: Final = Path(__file__).parent / "static"
+PIECE_CHARACTERS: Final = 32_768
+"""More than a screen of rows."""
 
 
 class Pages:
@@ -61,18 +65,47 @@ class Pages:
     ) -> HTMLResponse:
         """A page of this template."""
         text = self._environment.get_template(template).render(
-            path=request.url.path,
-            me=sign_in.reviewer if sign_in else None,
-            now=self._clock(),
-            **given,
+            **self._always(request, sign_in), **given
         )
         return HTMLResponse(text, status_code=status)
+
+    def long_page(
+        self, request: Request, template: str, *, sign_in: SignIn, **given: Any
+    ) -> StreamingResponse:
+        """A page that may be very long: its beginning is on the screen while the rest is made.
+
+        Calls are decided between two pieces of it.
+        """
+        parts = self._environment.get_template(template).generate(
+            **self._always(request, sign_in), **given
+        )
+        return StreamingResponse(_pieces(parts), media_type="text/html")
+
+    def _always(self, request: Request, sign_in: SignIn | None) -> dict[str, Any]:
+        return {
+            "path": request.url.path,
+            "me": sign_in.reviewer if sign_in else None,
+            "now": self._clock(),
+        }
 
     def problem(
         self, request: Request, message: str, *, status: int, sign_in: SignIn | None = None
     ) -> HTMLResponse:
         """What went wrong, and where to go on."""
         return self.page(request, "problem.html", sign_in=sign_in, status=status, message=message)
+
+
+async def _pieces(parts: Iterable[str]) -> AsyncIterator[str]:
+    kept: list[str] = []
+    length = 0
+    for part in parts:
+        kept.append(part)
+        length += len(part)
+        if length >= PIECE_CHARACTERS:
+            yield "".join(kept)
+            kept, length = [], 0
+            await asyncio.sleep(0)
+    yield "".join(kept)
 
 
 class Assets(StaticFiles):

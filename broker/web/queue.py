@@ -106,7 +106,7 @@ class _Queue:
         rows = await self._parts.views.queue(me)
         wanted = wanted_of(request.query_params)
         shown = select(rows, wanted, me, now=now)
-        return self._pages.page(
+        return self._pages.long_page(
             request,
             "queue.html",
             sign_in=sign_in,
