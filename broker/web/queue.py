@@ -25,6 +25,7 @@ from broker.web.flashes import flash_of
 from broker.web.pages import Pages
 from broker.web.parts import WebParts
 from broker.web.requests import for_reviewers
+from broker.web.streams import LIVE
 from broker.web.telling import amount
 
 KEEP_ALIVE_S: Final = 15.0
@@ -138,7 +139,7 @@ class _Queue:
     async def live(self, request: Request, sign_in: SignIn) -> Response:
         """Names of holds that have moved; what is new of them is asked for, and checked, anew."""
         del request, sign_in
-        return StreamingResponse(moved(self._parts), media_type="text/event-stream")
+        return StreamingResponse(moved(self._parts), media_type=LIVE)
 
 
 async def moved(parts: WebParts) -> AsyncIterator[str]:

@@ -13,7 +13,7 @@ from broker.core.errors import BrokerError, Unauthenticated
 from broker.core.sign_ins import SignIn
 from broker.web.pages import Pages
 from broker.web.parts import WebParts
-from broker.web.streams import BoundedStream
+from broker.web.streams import LIVE, BoundedStream
 
 _log = structlog.get_logger(__name__)
 
@@ -93,7 +93,7 @@ def for_reviewers(parts: WebParts, pages: Pages, page: Page) -> Handler:
             if status == DEFECT:  # its sentence is bland: what happened is for the log
                 _log.error("page_failed", path=request.url.path, exc_info=error)
             return pages.problem(request, str(error), status=status, sign_in=sign_in)
-        if isinstance(answer, StreamingResponse):
+        if isinstance(answer, StreamingResponse) and answer.media_type == LIVE:
             return BoundedStream(
                 answer,
                 streams=parts.streams,

@@ -14,6 +14,7 @@ from typing import Any, Final
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+LIVE: Final = "text/event-stream"
 RECHECK_S: Final = 3.0
 EACH_MAX: Final = 8
 ALL_MAX: Final = 500

@@ -149,5 +149,7 @@ def test_a_page_of_somebody_whose_sign_in_was_revoked_stops_being_live(
         stranger.wait_for_timeout(1_000)  # far longer than what is live takes
 
         expect(stranger.locator("#rows .row")).to_have_count(0)
-        stranger.reload()
+        door = stranger.get_by_role("link", name="You are signed out: sign in")
+        expect(door).to_be_visible()
+        door.click()
         expect(stranger).to_have_url(re.compile("/sign-in"))

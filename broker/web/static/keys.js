@@ -13,6 +13,9 @@
     if (event.persisted) location.reload();
   });
 
+  // On a phone the navigation is wider than the screen: where one is should be seen.
+  document.querySelector("header nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+
   const rows = () => [...document.querySelectorAll("#rows .row a")];
 
   function step(by) {

@@ -14,6 +14,7 @@
       if (event.detail.data === hold.dataset.hold || event.detail.data === RESYNC) look();
     });
     again(hold, look);
+    out(hold, hold);
   }
 
   const live = document.getElementById("live");
@@ -35,6 +36,7 @@
     due ||= setTimeout(ask, Math.random() * TOGETHER_MS);
   });
   again(live, () => { if (kept.size === 0) offer("Show what is new"); });
+  out(live, arrived);
 
   async function ask() {
     due = 0;
@@ -98,6 +100,20 @@
       const shown = document.getElementById(which.get("mine") === "1" ? "count-mine" : "count-all");
       if (shown) shown.textContent = waiting;
     }
+  }
+
+  // Whose sign-in has ended is not told any more, and should know.
+  function out(element, where) {
+    element.addEventListener("htmx:sse:error", (event) => {
+      if (event.detail.status !== 401 || where.querySelector("[data-out]")) return;
+      const link = document.createElement("a");
+      link.className = "button";
+      link.dataset.out = "";
+      link.href = `/sign-in?next=${encodeURIComponent(location.pathname)}`;
+      link.textContent = "You are signed out: sign in";
+      where.replaceChildren(link);
+      where.hidden = false;
+    });
   }
 
   // After a break in the stream nobody knows what was missed.

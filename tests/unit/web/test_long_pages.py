@@ -28,3 +28,21 @@ async def test_a_long_queue_begins_to_be_sent_before_all_of_it_is_made(tmp_path)
     assert max(len(piece) for piece in pieces) < SCREEN_BYTES
     assert page.rstrip().endswith("</html>")
     assert all(page.count(f'data-name="{name}"') == 1 for name in names)
+
+
+async def test_a_long_page_is_no_live_page_and_takes_no_place_of_one(tmp_path):
+    async with site(tmp_path) as s:
+        await s.waiting(amount_minor=500)
+        app, counted = s.app, []
+
+        async def counting(scope, receive, send):
+            async def note(message):
+                counted.append(s.parts.streams.count)
+                await send(message)
+
+            await app(scope, receive, note)
+
+        s.app = counting
+        async with await s.signed_in() as browser:
+            assert (await browser.get("/")).status_code == 200
+    assert set(counted) == {0}
