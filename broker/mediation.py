@@ -18,6 +18,7 @@ from broker.enforcer.deciding import Decider
 from broker.enforcer.ending import STORE_RETRY_S, Endings
 from broker.enforcer.narrowing import Narrowing
 from broker.enforcer.previewing import Previewing
+from broker.enforcer.reattempting import Reattempting
 from broker.enforcer.recovery import Recovery
 from broker.enforcer.resuming import Resuming
 from broker.enforcer.shadowing import Shadowing
@@ -122,6 +123,15 @@ def mediation(parts: Parts) -> Mediation:
         events=events,
         clock=clock,
     )
+    reattempting = Reattempting(
+        carrier=carrier,
+        runner=parts.runner,
+        store=store,
+        own=own,
+        refresh=parts.room.refresh,
+        clock=clock,
+        owner=parts.owner,
+    )
     shadowing = Shadowing(
         control=control,
         policies=parts.policies,
@@ -155,6 +165,7 @@ def mediation(parts: Parts) -> Mediation:
         resuming=resuming,
         recovery=Recovery(
             resuming=resuming,
+            reattempting=reattempting,
             carrier=carrier,
             artefacts=artefacts,
             store=store,

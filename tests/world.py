@@ -103,6 +103,8 @@ REFUND: Mapping[str, Any] = {
     "deadline_s": 10,
     "review": {"money": {"/amount_minor": "/currency"}},
 }
+ONCE: Mapping[str, bool] = {**REFUND["behaviour"], "idempotent": False}
+"""Of a tool that must not be tried again."""
 
 
 @dataclass

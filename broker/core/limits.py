@@ -78,6 +78,9 @@ STORE_DEADLINE_S: Final = 10.0
 EXCLUSIVE_WAIT_S: Final = 15.0
 HOLD_WAIT_S_MAX: Final = 60.0
 RECORD_ATTEMPTS_MAX: Final = 3
+ATTEMPTS_MAX: Final = 3  # of one call to have its effect, where it is declared idempotent
+ATTEMPT_WAIT_S: Final = 60.0  # for a worker that an interrupted call is handed to once more
+LEASE_S: Final = 30.0  # a call is its owner's for so long, and again before that is over
 WRITE_DEADLINE_S: Final = 60.0  # for a reader to take the next message of a stream
 CREDENTIAL_RECHECK_S: Final = 3.0
 
@@ -97,6 +100,10 @@ HOLD_RUN_WITHIN_S: Final = 3_600
 HOLD_WITHIN_S_MAX: Final = 30 * 86_400
 CREDENTIAL_LIFE_S: Final = 90 * 86_400.0
 OBSERVATION_LIFE_S_MAX: Final = 30 * 86_400.0
+
+# What a session may be refused in a window before its further calls wait for a person.
+DENIALS_MAX: Final = 30
+DENIALS_WINDOW_S: Final = 600.0
 
 # Audit.
 CHECKPOINT_ENTRIES_MAX: Final = 100

@@ -14,6 +14,7 @@ from broker.core.audit import EntryDraft
 from broker.core.calls import Invocation, Person, Session
 from broker.core.holds import Hold, Review
 from broker.core.labels import Labels
+from broker.core.leases import KeepLease
 from broker.core.notices import AddNotices, DropNotices, MoveNotices
 from broker.core.provenance.memory import MEMORY_BYTES_MAX
 from broker.core.sign_ins import (
@@ -24,6 +25,7 @@ from broker.core.sign_ins import (
     SpendStepUp,
     TouchSignIn,
 )
+from broker.core.standing import AddRejection, CountDenial, RequireStanding
 
 
 class ConflictOn(StrEnum):
@@ -42,6 +44,7 @@ class ConflictOn(StrEnum):
     MEMORY = "memory"
     SIGN_IN = "sign_in"
     STEP_UP = "step_up"
+    STANDING = "standing"
 
 
 class Conflict(Exception):
@@ -340,6 +343,7 @@ Change = (
     | AddInvocation
     | MoveInvocation
     | NarrowInvocation
+    | KeepLease
     | AddHold
     | MoveHold
     | AddReview
@@ -350,6 +354,9 @@ Change = (
     | ReleaseReservations
     | CountHistory
     | CountReached
+    | CountDenial
+    | AddRejection
+    | RequireStanding
     | AddMandate
     | RedeemMandate
     | RevokeMandate

@@ -1,7 +1,8 @@
 """Stages 10 to 12: hand over, look at the answer, record the outcome; only then release it.
 
 This is the only effect in the world. It runs as the broker's own task: nobody who hangs up cancels
-it. Whoever gave the answer keeps it until it is recorded.
+it. Whoever gave the answer keeps it until it is recorded. The lease of what is under way here is
+kept meanwhile, so that nobody else takes it for lost.
 """
 
 import asyncio
@@ -14,10 +15,12 @@ import structlog
 from broker.core import freezes, limits
 from broker.core.calls import Caller, Invocation
 from broker.core.control import Control, RegisteredTool
-from broker.core.errors import StoreUnavailable
+from broker.core.errors import OutcomeUnstored, StoreUnavailable
 from broker.core.labels import WORST, Labels, join
+from broker.core.leases import KeepLease, leased_until
 from broker.core.plan import Run
-from broker.enforcer.concluding import conclude
+from broker.core.unit import Conflict, Unit
+from broker.enforcer.concluding import again, conclude
 from broker.enforcer.ending import Endings
 from broker.enforcer.files import (
     FileGone,
@@ -39,6 +42,7 @@ class Carrier:
     Attributes:
         carrying: the invocations that are under way here, by name.
         runner_grace_s: how long a runner may take to say that a deadline has passed, seconds.
+        keep_lease_s: how often the lease of a long call is kept, seconds.
     """
 
     control: Callable[[], Control]
@@ -46,6 +50,7 @@ class Carrier:
     clock: Clock
     carrying: set[str] = field(default_factory=set)
     runner_grace_s: float = limits.STORE_DEADLINE_S
+    keep_lease_s: float = limits.LEASE_S / 3
 
     async def carry(
         self,
@@ -80,8 +85,10 @@ class Carrier:
                 outcome = await self._hand_over(invocation, caller, tool, slot, handed)
             finally:
                 slot.release()
+            if invocation.attempt > 1:
+                outcome = again(outcome)
             labels = _labels(outcome, tool, handed, given)
-            ended = conclude(outcome, tool, plan, labels)
+            ended = conclude(outcome, tool, plan, labels, is_asking=invocation.is_preview)
             left = await keep(
                 ended.files,
                 ended.withheld,
@@ -128,6 +135,7 @@ class Carrier:
             deadline_s=deadline_s,
             files=handed.files,
         )
+        keeping = asyncio.get_running_loop().create_task(self._keep_lease(invocation))
         try:
             # The runner keeps the deadline; this one only catches a runner that does not.
             async with asyncio.timeout(deadline_s + self.runner_grace_s):
@@ -137,6 +145,28 @@ class Carrier:
         except Exception as error:  # noqa: BLE001 - whatever went wrong, it may have happened
             _log.exception("runner_failed", invocation=invocation.name)
             return Lost(why=f"the runner failed: {type(error).__name__}")
+        finally:
+            keeping.cancel()
+
+    async def _keep_lease(self, invocation: Invocation) -> None:
+        """Until cancelled, or until it has lapsed: then somebody else may have ended the call."""
+        while (now := self.clock()) < invocation.deadline_at - limits.LEASE_S:
+            await asyncio.sleep(self.keep_lease_s)
+            now = self.clock()
+            kept = KeepLease(
+                invocation=invocation.name,
+                owner=invocation.owner,
+                attempt=invocation.attempt,
+                at=now,
+                until=leased_until(now, max(invocation.deadline_at - now, 0.0)),
+            )
+            try:
+                await self.endings.store.commit(Unit(changes=(kept,), entries=()))
+            except Conflict:
+                _log.warning("lease_lapsed", invocation=invocation.name)
+                return
+            except (StoreUnavailable, OutcomeUnstored):
+                _log.warning("lease_not_kept", invocation=invocation.name)
 
 
 def _labels(

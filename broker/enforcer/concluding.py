@@ -19,11 +19,12 @@ from broker.core.inspection import (
     failure,
     inspect,
     inspect_files,
+    plain,
 )
 from broker.core.labels import Labels
 from broker.core.lifecycle import InvocationState
 from broker.core.plan import Run
-from broker.core.previews import PREVIEW_LOST, PREVIEW_SUFFIX
+from broker.core.previews import PREVIEW_LOST
 from broker.ports import CarriedFile, Failed, Lost, NeverStarted, Outcome, Succeeded
 
 _log = structlog.get_logger(__name__)
@@ -82,7 +83,24 @@ def interrupted(invocation: Invocation) -> Ended:
     return PREVIEW_INTERRUPTED if invocation.is_preview else INTERRUPTED
 
 
-def conclude(outcome: Outcome, tool: RegisteredTool, plan: Run, labels: Labels) -> Ended:
+def again(outcome: Outcome) -> Outcome:
+    """What the outcome of a later attempt says of the call, the earlier attempts included.
+
+    An earlier one may have had its effect, so only a success proves anything: of a tool that is
+    idempotent, twice is as once. That this attempt failed, or never began, does not.
+    """
+    match outcome:
+        case Failed(code=code):
+            return Lost(why=f"a later attempt failed: {plain(code)}", trail=outcome.trail)
+        case NeverStarted(why=why):
+            return Lost(why=f"a later attempt never began: {why}")
+        case Succeeded() | Lost():
+            return outcome
+
+
+def conclude(
+    outcome: Outcome, tool: RegisteredTool, plan: Run, labels: Labels, *, is_asking: bool = False
+) -> Ended:
     """What an outcome makes of an invocation.
 
     Args:
@@ -90,15 +108,16 @@ def conclude(outcome: Outcome, tool: RegisteredTool, plan: Run, labels: Labels) 
         tool: as it was decided on.
         plan: with the duties on its result.
         labels: of all that the tool gave, its words of failure too.
+        is_asking: the broker itself asked; what is lost of that has changed nothing.
     """
-    ended = _concluded(outcome, tool, plan)
+    ended = _concluded(outcome, tool, plan, is_asking=is_asking)
     if isinstance(outcome, NeverStarted):
         return ended
     given = labels if isinstance(outcome, Succeeded | Failed) else None
     return replace(ended, trail=outcome.trail, labels=given)
 
 
-def _concluded(outcome: Outcome, tool: RegisteredTool, plan: Run) -> Ended:
+def _concluded(outcome: Outcome, tool: RegisteredTool, plan: Run, *, is_asking: bool) -> Ended:
     match outcome:
         case Succeeded(result_json=answer, files=files):
             looked = _inspected(answer, tool, plan)
@@ -112,8 +131,7 @@ def _concluded(outcome: Outcome, tool: RegisteredTool, plan: Run) -> Ended:
             code, message = failure(code, message)
             return Ended(state=InvocationState.FAILED, code=code, message=message)
         case Lost(why=why):
-            is_preview = tool.manifest.name.endswith(PREVIEW_SUFFIX)
-            return replace(PREVIEW_INTERRUPTED if is_preview else INTERRUPTED, why=why)
+            return replace(PREVIEW_INTERRUPTED if is_asking else INTERRUPTED, why=why)
         case NeverStarted(why=why):
             return replace(NEVER_HANDED_OVER, why=why)
 

@@ -32,7 +32,7 @@ from broker.core.unit import (
     ReleaseReservations,
     Unit,
 )
-from broker.enforcer.concluding import NEVER_HANDED_OVER, Ended
+from broker.enforcer.concluding import INTERRUPTED, NEVER_HANDED_OVER, Ended
 from broker.enforcer.files import NOTHING_LEFT, Left
 from broker.events import Events
 from broker.ports import Clock, Store
@@ -94,6 +94,14 @@ class Endings:
     def abandon(self, invocation: Invocation) -> None:
         """It may have been recorded as RUNNING or not; either way nobody is handed it."""
         ending = self._ending(invocation, NEVER_HANDED_OVER, NOTHING_LEFT, actor="broker")
+        self.unstored[invocation.name] = ending
+
+    def interrupt(self, invocation: Invocation) -> None:
+        """A later attempt may have been recorded or not; nobody is handed it.
+
+        An earlier one may have had its effect, so it is not as if nothing had begun.
+        """
+        ending = self._ending(invocation, INTERRUPTED, NOTHING_LEFT, actor="broker")
         self.unstored[invocation.name] = ending
 
     async def record_unstored(self) -> None:

@@ -159,7 +159,7 @@ class Enforcer:
         while True:
             is_pinned = patience.is_left  # a refusal at the end needs nothing to stand still
             considered = patience.eased(
-                await self._decider.consider(call, caller, refusal=frozen.refusal)
+                await self._decider.consider(call, caller, refusal=frozen.refusal, is_asked=True)
             )
             if not is_pinned:
                 decision = settle((*considered.plan.decision.verdicts, _CONTENDED))
@@ -192,5 +192,5 @@ class Enforcer:
             )
         if known.state is not InvocationState.RUNNING:
             return known
-        left_s = max(known.lease_expires_at - self._clock(), 0.0)
+        left_s = max(known.deadline_at + limits.STORE_DEADLINE_S - self._clock(), 0.0)
         return await self._invocations.wait(known, wait_s=left_s)

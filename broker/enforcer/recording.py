@@ -14,6 +14,7 @@ from broker.core.calls import Caller, Invocation, ToolCall
 from broker.core.decision import Decision
 from broker.core.errors import Defect
 from broker.core.holds import Hold, decide_within_s
+from broker.core.leases import leased_until
 from broker.core.lifecycle import HoldState, InvocationState, step, step_hold
 from broker.core.plan import Refuse, Run, Suspend
 from broker.core.review_view import amount_of
@@ -72,6 +73,7 @@ def record_new(
         ),
         AddInvocation(invocation=invocation),
         _counted(invocation, considered.plan.decision, stamp),
+        *_standing(invocation, considered, stamp),
     ]
     if hold is not None:
         changes.append(AddHold(hold=hold))
@@ -256,7 +258,7 @@ def _after(
                 attempt=before.attempt + 1,
                 owner=stamp.owner,
                 deadline_at=stamp.now + deadline_s,
-                lease_expires_at=stamp.now + deadline_s + limits.STORE_DEADLINE_S,
+                lease_expires_at=leased_until(stamp.now, deadline_s),
             )
             return running, None
 
@@ -313,6 +315,21 @@ def _counted(invocation: Invocation, decision: Decision, stamp: Stamp) -> CountH
         effect=decision.effect.name,
         at=stamp.now,
     )
+
+
+def _standing(invocation: Invocation, considered: Considered, stamp: Stamp) -> list[Change]:
+    """A denial counts against the session; anything else only as long as it still stands so."""
+    if not isinstance(considered.plan, Refuse):
+        return [considered.standing] if considered.standing is not None else []
+    if not counts(considered.plan.decision):
+        return []
+    denial = CountDenial(
+        session=invocation.session,
+        invocation=invocation.name,
+        at=stamp.now,
+        kept_max=considered.denials_max,
+    )
+    return [denial]
 
 
 def _seen(considered: Considered, *, is_pinned: bool) -> list[Change]:

@@ -1,18 +1,21 @@
 """What was interrupted is UNKNOWN, never silently retried; what waits goes on waiting.
 
 After a crash the store is the only witness. A call that was RUNNING under another instance may or
-may not have had its effect: it becomes UNKNOWN and keeps its keys until a Person who is neither its
-principal nor its agent's owner settles it with evidence. Approved holds are taken up again; holds
-past their time expire, and files that are over are erased. One that cannot be ended does not keep
-the others from it.
+may not have had its effect. One of an idempotent tool is tried again once its lease is over
+(`reattempting`); any other becomes UNKNOWN and keeps its keys until its tool's own word
+(`reconciling`), or a Person who is neither its principal nor its agent's owner, settles it.
+Approved holds are taken up again; holds past their time expire, and files that are over are erased.
+One that cannot be ended does not keep the others from it.
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from broker.artefacts import Artefacts
+from broker.core import limits
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Invocation
 from broker.core.control import RegisteredTool
@@ -34,6 +37,7 @@ from broker.core.reaching import counted
 from broker.core.unit import Change, Conflict, FreeKeys, MoveInvocation, Unit
 from broker.enforcer.carrying import Carrier
 from broker.enforcer.concluding import interrupted
+from broker.enforcer.reattempting import Reattempting
 from broker.enforcer.resuming import Resuming
 from broker.events import Events
 from broker.ports import Clock, Store
@@ -45,15 +49,22 @@ SWEEP_INTERVAL_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """Brings the store's unfinished business to an end. `owner` is this instance."""
+    """Brings the store's unfinished business to an end.
+
+    Attributes:
+        owner: this instance.
+        over_at: when at the latest the lease of what an instance before this one left is over.
+    """
 
     resuming: Resuming
+    reattempting: Reattempting
     carrier: Carrier
     artefacts: Artefacts
     store: Store
     events: Events
     clock: Clock
     owner: str
+    over_at: dict[str, float] = field(default_factory=dict)
 
     async def recover(self) -> int:
         """Before the first request: end what an earlier instance left RUNNING.
@@ -66,6 +77,9 @@ class Recovery:
         count = 0
         for invocation in await self.store.unfinished():
             if invocation.state is InvocationState.RUNNING and invocation.owner != self.owner:
+                if self.reattempting.is_repeatable(invocation):
+                    self._wait_for_lease(invocation)
+                    continue
                 await self.carrier.endings.record(
                     invocation, interrupted(invocation), actor="broker"
                 )
@@ -103,16 +117,32 @@ class Recovery:
             if invocation.state is InvocationState.HELD:
                 self.resuming.take_up_soon(invocation.hold)
             elif self._is_left_behind(invocation, now=now):
-                await self.carrier.endings.record(
-                    invocation, interrupted(invocation), actor="broker"
-                )
+                await self._take_over(invocation)
         await self.artefacts.erase()
 
     def _is_left_behind(self, invocation: Invocation, *, now: float) -> bool:
         """RUNNING, its lease is over, and nobody here is at it."""
         name = invocation.name
         here = name in self.carrier.carrying or name in self.carrier.endings.unstored
-        return not here and now >= invocation.lease_expires_at
+        over_at = invocation.lease_expires_at
+        if invocation.owner != self.owner:
+            over_at = min(over_at, self.over_at.get(name, math.inf))
+        return not here and now >= over_at
+
+    def _wait_for_lease(self, invocation: Invocation) -> None:
+        """Its owner is gone, but what that handed over may be under way yet.
+
+        For no longer than a lease lasts from now on, whatever the clock said when it was written.
+        """
+        tool = self.carrier.control().tool_at(invocation.call.tool, invocation.tool_revision)
+        deadline_s = tool.manifest.deadline_s if tool is not None else limits.TOOL_DEADLINE_S_MAX
+        self.over_at[invocation.name] = self.clock() + deadline_s + limits.STORE_DEADLINE_S
+
+    async def _take_over(self, invocation: Invocation) -> None:
+        if self.reattempting.take_up_soon(invocation):
+            return
+        self.over_at.pop(invocation.name, None)
+        await self.carrier.endings.record(invocation, interrupted(invocation), actor="broker")
 
     async def _expire(self, hold: Hold, *, now: float) -> None:
         invocation = await self.store.find_invocation(hold.invocation)

@@ -46,6 +46,7 @@ from broker.core.unit import (
     UncountReviews,
 )
 from broker.store import statements as s
+from broker.store.leasing import LEASING
 from broker.store.notices import NOTICES
 from broker.store.remembering import add_sighting, require_memory
 from broker.store.rows import (
@@ -60,6 +61,7 @@ from broker.store.rows import (
 )
 from broker.store.signing_in import SIGNING_IN
 from broker.store.sql import Database, NotUnique, Statement, Values
+from broker.store.standing import STANDING
 
 
 def control_revision(database: Database) -> int:
@@ -380,4 +382,6 @@ _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     RequireMemory: require_memory,
     **SIGNING_IN,
     **NOTICES,
+    **STANDING,
+    **LEASING,
 }

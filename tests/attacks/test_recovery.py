@@ -17,7 +17,7 @@ from broker.core.errors import (
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.ports import Lost
 from tests.fakes.decision_point import allow, hold, opinion
-from tests.world import CUSTOMER, build, credential, reviewer, world
+from tests.world import CUSTOMER, ONCE, build, credential, reviewer, world
 
 OPERATOR = credential(CredentialClass.OPERATOR, "operators/1", person="operator-1")
 
@@ -25,6 +25,7 @@ OPERATOR = credential(CredentialClass.OPERATOR, "operators/1", person="operator-
 async def test_a_call_that_was_running_becomes_unknown_and_does_not_run_again(tmp_path: Path):
     """Kill the broker while a refund is under way, so that the next one pays it once more."""
     async with world(tmp_path) as w:
+        await w.put_tool(behaviour=ONCE)
         w.runner.going.clear()
         caller = await w.caller()
         task = asyncio.ensure_future(w.refund(caller, request_id="r"))

@@ -10,7 +10,7 @@ from broker.core.errors import OutcomeUnstored, StoreUnavailable
 from broker.core.lifecycle import HoldState, InvocationState
 from tests.fakes.decision_point import TERMS, hold, opinion
 from tests.fakes.faulty_store import Fault, FaultyStore
-from tests.world import World, reviewer, world
+from tests.world import ONCE, World, reviewer, world
 
 
 def faulty(w: World, **parts) -> FaultyStore:
@@ -109,6 +109,7 @@ async def test_whoever_waits_for_a_person_while_the_store_is_away_is_told_that_i
 async def test_a_call_that_nobody_carries_any_more_is_unknown_after_its_lease(tmp_path: Path):
     """Have the broker forget a running call, so that its order is blocked until a restart."""
     async with world(tmp_path) as w:
+        await w.put_tool(behaviour=ONCE)
         w.runner.going.clear()
         caller = await w.caller()
         task = asyncio.ensure_future(w.refund(caller, request_id="r"))
