@@ -60,9 +60,17 @@ class EntryKind(enum.StrEnum):
     DIRECTORY_PUT = "directory.put"
     DIRECTORY_DELETED = "directory.deleted"
     CREDENTIAL_CREATED = "credential.created"
+    CREDENTIAL_ROTATED = "credential.rotated"
     CREDENTIAL_REVOKED = "credential.revoked"
+    IDENTITY_REVOKED = "identity.revoked"
     NOTICES_GIVEN_UP = "notices.given_up"
     AUDIT_EXPORTED = "audit.exported"
+    BACKUP_TAKEN = "backup.taken"
+    LOG_RESTORED = "log.restored"
+    RETENTION_SET = "retention.set"
+    CONTENTS_ERASED = "contents.erased"
+    LEGAL_HOLD_CREATED = "legal_hold.created"
+    LEGAL_HOLD_DELETED = "legal_hold.deleted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

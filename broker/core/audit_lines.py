@@ -4,6 +4,7 @@ r"""An export of the log is JSON lines, each in RFC 8785 form, in the order of t
     {"contents":{…},"entry":{…},"leaf":0,"salt":"…"}
     {"entry":{…},"leaf":1}                              nothing to tell, or erased
     {"checkpoint":"callbroker/…\n2\n…\n\n— callbroker/… …\n"}
+    {"epoch":"callbroker/… restored\n1\n…"}               among heads outside alone: a restore
 
 A checkpoint stands right after the last leaf that it covers. An export that starts late carries
 the roots of the full subtrees before it (`before`), so that its heads can be checked all the same.
@@ -61,7 +62,14 @@ class CheckpointLine:
     note: str
 
 
-Line = HeaderLine | EntryLine | CheckpointLine
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochLine:
+    """A restore, as `epochs.sign_epoch` made its note. No line of an export: of heads outside."""
+
+    note: str
+
+
+Line = HeaderLine | EntryLine | CheckpointLine | EpochLine
 
 
 def header_line(header: HeaderLine) -> bytes:
@@ -92,6 +100,11 @@ def checkpoint_line(note: str) -> bytes:
     return canonical_bytes({"checkpoint": note})
 
 
+def epoch_line(note: str) -> bytes:
+    """The line of a restore in the file outside of the database."""
+    return canonical_bytes({"epoch": note})
+
+
 def read_line(line: bytes) -> Line:
     """What a line says.
 
@@ -116,6 +129,9 @@ def _read(value: dict[str, JsonValue]) -> Line | None:
     if value.keys() == {"checkpoint"}:
         note = value["checkpoint"]
         return CheckpointLine(note=note) if isinstance(note, str) else None
+    if value.keys() == {"epoch"}:
+        note = value["epoch"]
+        return EpochLine(note=note) if isinstance(note, str) else None
     if value.keys() == {"header"}:
         return _read_header(cast("dict[str, JsonValue]", value["header"]))
     if not {"entry", "leaf"} <= value.keys():
@@ -148,3 +164,5 @@ def _written(line: Line) -> bytes:
             return entry_line(line.leaf, line.entry, line.contents)
         case CheckpointLine():
             return checkpoint_line(line.note)
+        case EpochLine():
+            return epoch_line(line.note)

@@ -10,6 +10,10 @@ held by nobody and counts as broken; an export is signed to its end.
 
 Cutting off a whole tail together with its heads leaves a shorter log that is consistent: give the
 newest head from outside of the database to notice that (RFC 9162 §2.1.4 is about the same).
+
+A log that was restored from a backup contradicts heads that were signed before. That is accepted
+only at an entry with a signed note of it (`core.epochs`), for the heads that the note gives up, and
+it is always told.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,15 +21,17 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from broker.core.arguments import JsonValue
-from broker.core.audit import contents_digest, entry_hash
+from broker.core.audit import EntryKind, contents_digest, entry_hash
 from broker.core.audit_lines import (
     CheckpointLine,
     EntryLine,
+    EpochLine,
     HeaderLine,
     Line,
     MalformedLine,
     read_line,
 )
+from broker.core.epochs import Epoch, is_abandoned, read_epoch
 from broker.core.merkle import Frontier, leaf_hash
 from broker.core.notes import (
     Checkpoint,
@@ -68,6 +74,7 @@ class Report:
         signed: how many of the log's entries, from its first, good heads cover.
         erased: entries whose contents are gone; no fault.
         warnings: what is no fault, but should be known.
+        restores: how often it was restored from a backup, as far as the export or the heads tell.
     """
 
     ok: bool
@@ -77,6 +84,7 @@ class Report:
     erased: int
     first_broken: Broken | None
     warnings: tuple[str, ...]
+    restores: tuple[Epoch, ...] = ()
 
 
 def verify(
@@ -85,6 +93,7 @@ def verify(
     *,
     signature_holds: SignatureHolds,
     checkpoints: Iterable[str] = (),
+    epochs: Iterable[str] = (),
 ) -> Report:
     """Check an export.
 
@@ -93,15 +102,17 @@ def verify(
         public_key: 32 bytes of Ed25519; taken from a trusted place, not from the export.
         signature_holds: checks one signature.
         checkpoints: signed heads that were kept elsewhere, in any order.
+        epochs: notes of restores that were kept with them, in any order.
 
     Raises:
-        MalformedNote: one of `checkpoints` is not signed by this key.
+        MalformedNote: one of `checkpoints` or `epochs` is not signed by this key.
     """
     outside: dict[int, list[Checkpoint]] = {}
     for note in checkpoints:
         head = read(note, public_key, signature_holds)
         outside.setdefault(head.size, []).append(head)
-    reading = _Reading(public_key, signature_holds, outside)
+    known = [read_epoch(note, public_key, signature_holds) for note in epochs]
+    reading = _Reading(public_key, signature_holds, outside, known)
     numbered = enumerate(lines, start=1)
     reading.begin(numbered)
     for number, line in numbered:
@@ -130,6 +141,12 @@ class _Reading:
     public_key: bytes
     signature_holds: SignatureHolds
     outside: Mapping[int, list[Checkpoint]]
+    known: list[Epoch] = field(default_factory=list)
+    line: list[Epoch] = field(default_factory=list)
+    epoch: int = 0
+    is_epoch_known: bool = True
+    kept: Checkpoint | None = None
+    unfits: list[tuple[Checkpoint, tuple[int, int, str]]] = field(default_factory=list)
     tree: Frontier = field(default_factory=Frontier)
     start: int = 0
     good: int = 0
@@ -152,6 +169,12 @@ class _Reading:
             self._suspect(0, "", "The export says that it is signed by another key.")
         self.tree, self.asked_for_contents = header.before, header.contents
         self.start = self.good = header.before.size
+        if self.start:
+            # What came before is not told here: the notes from outside say what it has been through
+            self.line = sorted(self.known, key=lambda epoch: epoch.number)
+            self.line = [e for e in self.line if e.kept.size < self.start]
+            self.epoch = self.line[-1].number if self.line else 0
+            self.is_epoch_known = bool(self.known)
         self._compare_outside()
 
     def take(self, number: int, text: bytes) -> None:
@@ -161,8 +184,8 @@ class _Reading:
                 self._entry(line)
             case CheckpointLine(note=note):
                 self._head(number, note)
-            case HeaderLine():
-                self._suspect(self.tree.size, "", f"Line {number} is a second header.")
+            case HeaderLine() | EpochLine():
+                self._suspect(self.tree.size, "", f"Line {number} is not one between entries.")
             case None:
                 pass
 
@@ -173,7 +196,9 @@ class _Reading:
             # An entry that a good head covers is as it was signed: then it is the other one.
             place = earlier if earlier.leaf >= self.good else later
             self._suspect(place.leaf, place.id, "It is not what its neighbour in the chain names.")
-        missing = max(self.outside, default=0)
+        self._judge_outside()
+        lasting = (h for heads in self.outside.values() for h in heads if not self._is_lost(h))
+        missing = max((head.size for head in lasting), default=0)
         if missing > self.tree.size:
             why = f"A head from outside covers {missing} entries; the rest is missing."
             self._suspect(self.tree.size, "", why)
@@ -188,8 +213,30 @@ class _Reading:
             signed=self.good,
             erased=self.erased,
             first_broken=first,
-            warnings=tuple(self.warnings),
+            warnings=(*self.warnings, *map(_told, self.line)),
+            restores=tuple(self.line),
         )
+
+    def _is_lost(self, head: Checkpoint) -> bool:
+        return is_abandoned(head, self.line)
+
+    def _judge_outside(self) -> None:
+        """Heads from outside that do not fit are a fault, but for those that a restore gave up."""
+        for head, unfit in self.unfits:
+            if self._is_lost(head):
+                continue
+            if head.size == self.start:
+                why = "What came before this export is not what was signed."
+                self._suspect(self.start, "", why)
+            elif self.unfit is None or unfit[1] < self.unfit[1]:
+                self.unfit = unfit
+        heads = (head for heads in self.outside.values() for head in heads)
+        newest = max(
+            [head.epoch for head in heads] + [epoch.number for epoch in self.known], default=0
+        )
+        if newest > self.epoch:
+            why = f"It knows nothing of restore {newest}, which was signed outside."
+            self._suspect(self.tree.size, "", why)
 
     def _suspect_unheld(self) -> None:
         """Where no head holds and nothing says more, name the first entry that none holds."""
@@ -223,8 +270,27 @@ class _Reading:
             self._contents(said, line, _Place(leaf, name))
         if leaf == self.good:
             self.after_good = name
+        if line.said.get("kind") == EntryKind.LOG_RESTORED:
+            self._restored(line.said, _Place(leaf, name))
         self.tree.add(leaf_hash(line.entry))
         self._compare_outside()
+
+    def _restored(self, said: Mapping[str, JsonValue], place: _Place) -> None:
+        """A new epoch begins, if the log's key has signed that it does, just here."""
+        body = said.get("body")
+        note = body.get("note") if isinstance(body, dict) else None
+        try:
+            epoch = read_epoch(str(note), self.public_key, self.signature_holds)
+        except MalformedNote:
+            self._suspect(place.leaf, place.id, "It tells of a restore that this key never signed.")
+            return
+        held = self.kept == epoch.kept if self.kept else epoch.kept.size == self.start
+        if epoch.number <= self.epoch or not held:
+            why = "It tells of a restore, but not from what comes before it."
+            self._suspect(place.leaf, place.id, why)
+            return
+        self.line.append(epoch)
+        self.epoch, self.is_epoch_known = epoch.number, True
 
     def _follow(self, said: "_Said", line: EntryLine, place: _Place) -> None:
         """Whether it comes after the entry before it, in its instance's chain."""
@@ -263,25 +329,40 @@ class _Reading:
                 self.tree.size, "", f"The head on line {number} is not signed by this key."
             )
             return
+        if not self.is_epoch_known:
+            self.epoch, self.is_epoch_known = head.epoch, True
         if head.size != self.tree.size:
             why = f"The head on line {number} covers {head.size} entries, not {self.tree.size}."
             self._suspect(min(head.size, self.tree.size), "", why)
-        else:
-            self._compare(head)
-
-    def _compare_outside(self) -> None:
-        for head in self.outside.get(self.tree.size, ()):
-            self._compare(head)
-
-    def _compare(self, head: Checkpoint) -> None:
-        if head.root == self.tree.root():
-            self.good = head.size
-            self.after_good = ""
-        elif head.size == self.start:
-            self._suspect(self.start, "", "What came before this export is not what was signed.")
+        elif head.epoch != self.epoch:
+            why = f"The head on line {number} is of another restore than what it covers."
+            self._suspect(self.tree.size, "", why)
+        elif self._fits(head):
+            self.kept = head
         elif self.unfit is None:
             # Kept even where a later head holds: then two signed heads contradict each other.
             self.unfit = (self.good, head.size, self.after_good)
+
+    def _compare_outside(self) -> None:
+        for head in self.outside.get(self.tree.size, ()):
+            if not self._fits(head):
+                self.unfits.append((head, (self.good, head.size, self.after_good)))
+
+    def _fits(self, head: Checkpoint) -> bool:
+        """Whether this head, of what was read so far, is of this; then it holds all of it."""
+        if head.root != self.tree.root():
+            return False
+        self.good = head.size
+        self.after_good = ""
+        return True
+
+
+def _told(epoch: Epoch) -> str:
+    kept, lost = epoch.kept.size, epoch.abandoned.size
+    return (
+        f"Restore {epoch.number}: the log was put back to {kept} signed entries; "
+        f"what a head over {lost} had covered beyond them is abandoned."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

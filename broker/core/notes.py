@@ -3,6 +3,7 @@
     <origin>                                    whose log
     <size>                                      how many leaves
     <root>                                      base64 of the tree's root
+    epoch <number>                              only after a restore (`core.epochs`): of which one
                                                 a blank line
     — <key name> <base64 of key id, signature>  over all above the blank line
 
@@ -29,6 +30,7 @@ _KEY_ID_BYTES: Final = 4
 _DASH: Final = "\N{EM DASH} "
 _SIZE_DIGITS_MAX: Final = 18
 _TEXT_LINES: Final = 3
+_EPOCH: Final = "epoch "
 
 Sign = Callable[[bytes], bytes]
 SignatureHolds = Callable[[bytes, bytes, bytes], bool]
@@ -41,11 +43,16 @@ class MalformedNote(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A head of the log: `root` is the Merkle root of the first `size` entries."""
+    """A head of the log: `root` is the Merkle root of the first `size` entries.
+
+    Attributes:
+        epoch: how often the log had been restored from a backup before it was signed.
+    """
 
     origin: str
     size: int
     root: bytes
+    epoch: int = 0
 
 
 def origin_of(public_key: bytes) -> str:
@@ -55,9 +62,7 @@ def origin_of(public_key: bytes) -> str:
 
 def sign(checkpoint: Checkpoint, public_key: bytes, signing: Sign) -> str:
     """The signed note."""
-    text = _text(checkpoint)
-    signature = key_id(checkpoint.origin, public_key) + signing(text.encode())
-    return f"{text}\n{_DASH}{checkpoint.origin} {_base64(signature)}\n"
+    return sign_text(_text(checkpoint), checkpoint.origin, public_key, signing)
 
 
 def read(note: str, public_key: bytes, signature_holds: SignatureHolds) -> Checkpoint:
@@ -68,12 +73,42 @@ def read(note: str, public_key: bytes, signature_holds: SignatureHolds) -> Check
     Raises:
         MalformedNote: it is not one, or not signed by this key.
     """
-    checkpoint, text, signatures = _parts(note)
-    expected = key_id(checkpoint.origin, public_key)
-    for name, identity, signature in signatures:
-        if name == checkpoint.origin and hmac.compare_digest(identity, expected):
+    text, signed = _divided(note)
+    checkpoint = _checkpoint(text)
+    require_signed(text, signed, checkpoint.origin, public_key, signature_holds)
+    return checkpoint
+
+
+def sign_text(text: str, name: str, public_key: bytes, signing: Sign) -> str:
+    """Any text in a signed note, by the key of this name."""
+    signature = key_id(name, public_key) + signing(text.encode())
+    return f"{text}\n{_DASH}{name} {_base64(signature)}\n"
+
+
+def read_text(note: str, name: str, public_key: bytes, signature_holds: SignatureHolds) -> str:
+    """The text of a note that this key has signed under this name.
+
+    Raises:
+        MalformedNote: it is no note, or not signed by this key.
+    """
+    text, signed = _divided(note)
+    require_signed(text, signed, name, public_key, signature_holds)
+    return text
+
+
+def require_signed(
+    text: str, signed: str, name: str, public_key: bytes, signature_holds: SignatureHolds
+) -> None:
+    """Pass only a text with a signature by this key under this name.
+
+    Raises:
+        MalformedNote: there is none that holds.
+    """
+    expected = key_id(name, public_key)
+    for named, identity, signature in [_signature(line) for line in signed[:-1].split("\n")]:
+        if named == name and hmac.compare_digest(identity, expected):
             if signature_holds(public_key, signature, text.encode()):
-                return checkpoint
+                return
             break
     raise MalformedNote("The checkpoint is not signed by this key.")
 
@@ -107,24 +142,40 @@ def parse_verifier_key(text: str) -> bytes:
 
 
 def _text(checkpoint: Checkpoint) -> str:
-    return f"{checkpoint.origin}\n{checkpoint.size}\n{_base64(checkpoint.root)}\n"
+    epoch = f"{_EPOCH}{checkpoint.epoch}\n" if checkpoint.epoch else ""
+    return f"{checkpoint.origin}\n{checkpoint.size}\n{_base64(checkpoint.root)}\n{epoch}"
 
 
-def _parts(note: str) -> tuple[Checkpoint, str, list[tuple[str, bytes, bytes]]]:
+def _divided(note: str) -> tuple[str, str]:
+    """What is signed, and the signatures' lines."""
     if len(note) > NOTE_CHARACTERS_MAX:
         raise MalformedNote("The note is too long.")
     text, blank, signed = note.rpartition("\n\n")
-    text += "\n"
-    lines = text.split("\n")
-    if not blank or not signed.endswith("\n") or len(lines) != _TEXT_LINES + 1:
-        raise MalformedNote("A note is three lines, a blank one and signatures.")
-    origin, size, root = lines[:_TEXT_LINES]
-    if not (size.isascii() and size.isdigit()) or len(size) > _SIZE_DIGITS_MAX:
-        raise MalformedNote("The size is no number.")
-    checkpoint = Checkpoint(origin=origin, size=int(size), root=_decoded(root))
+    if not blank or not signed.endswith("\n"):
+        raise MalformedNote("A note is a text, a blank line and signatures.")
+    return text + "\n", signed
+
+
+def _checkpoint(text: str) -> Checkpoint:
+    lines = text[:-1].split("\n")
+    if len(lines) not in (_TEXT_LINES, _TEXT_LINES + 1):
+        raise MalformedNote("A checkpoint is three lines, and one more after a restore.")
+    origin, size, root, *epoch = lines
+    checkpoint = Checkpoint(
+        origin=origin,
+        size=_number(size),
+        root=_decoded(root),
+        epoch=_number(epoch[0].removeprefix(_EPOCH)) if epoch else 0,
+    )
     if not origin or len(checkpoint.root) != HASH_BYTES or _text(checkpoint) != text:
         raise MalformedNote("The note's text is not as the specification writes it.")
-    return checkpoint, text, [_signature(line) for line in signed[:-1].split("\n")]
+    return checkpoint
+
+
+def _number(digits: str) -> int:
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > _SIZE_DIGITS_MAX:
+        raise MalformedNote("The size is no number.")
+    return int(digits)
 
 
 def _signature(line: str) -> tuple[str, bytes, bytes]:

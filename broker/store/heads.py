@@ -1,14 +1,21 @@
 """Signed heads are kept outside of the database, so that the database alone cannot be set back.
 
-One file, a line for each head, only ever added to. A line that was cut off by a crash is no head:
-it is dropped before the next one is written.
+One file, a line for each head and each restore, only ever added to. A line that was cut off by a
+crash is no head: it is dropped before the next one is written.
 """
 
 import os
 from pathlib import Path
 from typing import Final
 
-from broker.core.audit_lines import CheckpointLine, MalformedLine, checkpoint_line, read_line
+from broker.core.audit_lines import (
+    CheckpointLine,
+    EpochLine,
+    MalformedLine,
+    checkpoint_line,
+    epoch_line,
+    read_line,
+)
 from broker.store.keys import sync_directory
 
 HEADS_FILE: Final = "heads.jsonl"
@@ -36,12 +43,22 @@ class Heads:
         Raises:
             OSError: it could not be written; nothing is known of it.
         """
+        self._append(checkpoint_line(note) + b"\n")
+
+    def open_epoch(self, epoch: str, head: str) -> None:
+        """Keep that a restored log goes on, and its first head, durably.
+
+        Raises:
+            OSError: they could not be written; nothing is known of them.
+        """
+        self._append(epoch_line(epoch) + b"\n" + checkpoint_line(head) + b"\n")
+
+    def _append(self, line: bytes) -> None:
         fresh = not self.path.exists()
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         descriptor = os.open(self.path, flags, 0o600)
         try:
             whole = _whole_lines(descriptor)
-            line = checkpoint_line(note) + b"\n"
             if os.pwrite(descriptor, line, whole) != len(line):
                 raise OSError("The head was written in part.")
             os.ftruncate(descriptor, whole + len(line))
@@ -53,17 +70,33 @@ class Heads:
 
 
 def notes_of(text: bytes) -> list[str]:
-    """The notes of a file of heads, or of one note by itself.
+    """The heads of a file of them, or of one note by itself.
 
     Raises:
         ValueError: it is neither.
     """
     if not text.startswith(b"{"):
         return [text.decode()] if text else []
+    return [line.note for line in _lines(text) if isinstance(line, CheckpointLine)]
+
+
+def epochs_of(text: bytes) -> list[str]:
+    """The notes of restores in a file of heads.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    if not text.startswith(b"{"):
+        return []
+    return [line.note for line in _lines(text) if isinstance(line, EpochLine)]
+
+
+def _lines(text: bytes) -> list[CheckpointLine | EpochLine]:
     lines = [read_line(line) for line in text.split(b"\n")[:-1]]
-    if not all(isinstance(line, CheckpointLine) for line in lines):
+    known = [line for line in lines if isinstance(line, CheckpointLine | EpochLine)]
+    if len(known) != len(lines):
         raise MalformedLine("The file holds something that is no signed head.")
-    return [line.note for line in lines if isinstance(line, CheckpointLine)]
+    return known
 
 
 def _whole_lines(descriptor: int) -> int:

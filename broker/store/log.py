@@ -6,6 +6,7 @@ back unit, or a failed transaction, never moves a chain's head. Starting reads t
 checks it: the keyed chain from its first entry on, and the newest head from outside.
 """
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +18,7 @@ from broker.core.audit import (
     SALT_BYTES,
     ChainHead,
     EntryDraft,
+    EntryKind,
     LinkedEntry,
     following,
     link,
@@ -28,6 +30,10 @@ from broker.store.keys import AuditKeys, signature_holds
 from broker.store.sql import Database, Row, Statement, insert
 
 CHUNK: Final = 2_000
+
+# Only a first look, which spares reading what is surely something else.
+_RESTORED: Final = b'"kind":"log.restored"'
+_GO_ON: Final = "To go on from a backup, `callbroker restore`."
 
 
 class LogRefused(Exception):
@@ -70,6 +76,7 @@ class Log:
     Attributes:
         unsigned: what no head covers yet.
         is_ahead: the last start found a head that had not reached the outside.
+        epoch: of the newest restore that it has been through; 0 for none.
     """
 
     instance: str
@@ -80,6 +87,7 @@ class Log:
     tree: Frontier = field(default_factory=Frontier)
     unsigned: Unsigned = field(default_factory=Unsigned)
     is_ahead: bool = False
+    epoch: int = 0
 
     def addition(self) -> "Addition":
         """Begin to add to it."""
@@ -88,6 +96,7 @@ class Log:
             head=self.head,
             tree=self.tree,
             unsigned=self.unsigned.copy(),
+            epoch=self.epoch,
         )
 
     def load(self, database: Database, *, newest: str | None) -> None:
@@ -107,13 +116,20 @@ class Log:
         if checking.tree.size < head.size:
             raise LogRefused(
                 f"The database has {checking.tree.size} signed audit entries, but a head outside "
-                f"of it covers {head.size}: it is older than the log, or was cut short.",
+                f"of it covers {head.size}: it is older than the log, or was cut short. " + _GO_ON,
             )
         if checking.tree.size and newest is None:
             raise LogRefused("The audit log was signed, but no head is left outside of it.")
         for row in _pages(database, _UNSIGNED):
             checking.follow(row)
             self.unsigned.add(row["instance"], row["sequence"], row["entry"])
+        if checking.epoch != head.epoch:
+            raise LogRefused(
+                f"The database is of restore {checking.epoch} and the newest head outside of it of "
+                f"restore {head.epoch}: it is older than the log, or restoring it did not end. "
+                + _GO_ON,
+            )
+        self.epoch = checking.epoch
         self.tree = checking.tree
         self.is_ahead = self.tree.size > head.size
         self.head = checking.heads.get(self.instance, ChainHead())
@@ -139,6 +155,7 @@ class Addition:
     head: ChainHead
     tree: Frontier
     unsigned: Unsigned
+    epoch: int = 0
     entries: list[LinkedEntry] = field(default_factory=list)
     note: str = ""
 
@@ -197,7 +214,9 @@ class Addition:
             offset += span.last - span.first + 1
         for leaf in self.unsigned.leaves:
             tree.add(leaf)
-        head = Checkpoint(origin=origin_of(public), size=tree.size, root=tree.root())
+        head = Checkpoint(
+            origin=origin_of(public), size=tree.size, root=tree.root(), epoch=self.epoch
+        )
         self.note = sign(head, public, self.log.keys.signing_key.sign)
         self.tree, self.unsigned = tree, Unsigned()
         if database.row(_HEAD_AT, {"size": head.size}) is None:
@@ -207,6 +226,7 @@ class Addition:
         """It was committed: the log stands here now."""
         self.log.head, self.log.tree, self.log.unsigned = self.head, self.tree, self.unsigned
         self.log.is_ahead = self.log.is_ahead and not self.note
+        self.log.epoch = self.epoch
 
     def _row(self, entry: LinkedEntry) -> Row:
         return {
@@ -228,6 +248,7 @@ class _Checking:
     outside: Checkpoint
     tree: Frontier = field(default_factory=Frontier)
     heads: dict[str, ChainHead] = field(default_factory=dict)
+    epoch: int = 0
 
     def signed(self, row: Row) -> None:
         """The next leaf."""
@@ -248,6 +269,10 @@ class _Checking:
                 "was not written by a broker with this key, or one before it is missing.",
             )
         self.heads[row["instance"]] = after
+        if _RESTORED in row["entry"]:
+            said = json.loads(row["entry"])
+            if said["kind"] == EntryKind.LOG_RESTORED:
+                self.epoch = said["body"]["epoch"]
 
 
 def _pages(database: Database, statement: Statement) -> Iterable[Row]:
