@@ -15,6 +15,7 @@ from broker.core.decision import STAGE_SETTLE, Discharge, Effect, HoldTerms, Ver
 from broker.core.lifecycle import HoldState
 from broker.core.limits import HOLD_WITHIN_S_MAX
 from broker.core.previews import Preview
+from broker.core.standing import Marks
 
 TAKEN_S: Final = 300.0
 """For how long a hold that somebody takes is theirs to approve; taking it again renews that."""
@@ -61,6 +62,8 @@ class Hold:
         preview: what the tool says that it would change; None where it has no preview.
         narrows: the hold that a reviewer made less of, which this one is in place of; or empty.
         taken_by, taken_until: the Person who looks at it, and until when nobody else approves it.
+        reached: what a rejection of it is remembered by (`core.standing`), for each form of the
+            call: as it is, and as it was asked. Empty: opened before that was kept.
         run_from: once approved, until when that can be taken back; it does not run before.
     """
 
@@ -89,6 +92,7 @@ class Hold:
     taken_by: Reviewer | None = None
     taken_until: float = 0.0
     run_from: float = 0.0
+    reached: tuple[Marks, ...] = ()
 
 
 def decide_within_s(requirements: Sequence[Requirement]) -> int:

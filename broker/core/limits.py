@@ -63,6 +63,7 @@ SANDBOX_FILES_BYTES_MAX: Final = 8 * 1024 * 1024  # of one call, each way
 CALLS_UNDER_WAY_MAX: Final = 4_096
 CALLS_OF_SESSION_MAX: Final = 256
 LATE_ANSWERS_MAX: Final = 8  # kept as evidence of one call
+PERMITS_OF_SESSION_MAX: Final = 64  # that its agent's own processes execute
 
 # Waiting. Every await that leaves the process has one of these, or a manifest's own, smaller one.
 FACT_DEADLINE_S: Final = 0.5
@@ -81,14 +82,29 @@ RECORD_ATTEMPTS_MAX: Final = 3
 ATTEMPTS_MAX: Final = 3  # of one call to have its effect, where it is declared idempotent
 ATTEMPT_WAIT_S: Final = 60.0  # for a worker that an interrupted call is handed to once more
 LEASE_S: Final = 30.0  # a call is its owner's for so long, and again before that is over
+PERMIT_TAKE_S: Final = 15.0  # for an agent's process to take the permit that it waited for
 WRITE_DEADLINE_S: Final = 60.0  # for a reader to take the next message of a stream
 CREDENTIAL_RECHECK_S: Final = 3.0
+CREDENTIAL_USE_S: Final = 60.0  # so coarsely it is known when a credential was last used
+
+# Issuers of access tokens.
+ISSUER_DEADLINE_S: Final = 5.0
+ISSUER_KEYS_EVERY_S: Final = 300.0
+ISSUER_KEYS_PAUSE_S: Final = 60.0  # however many tokens name a key that is not there
+ISSUER_KEYS_LIFE_S: Final = 3_600.0  # while the issuer is away
+VERIFIED_TOKENS_S: Final = 60.0
+VERIFIED_TOKENS_MAX: Final = 10_000
 
 # The store's writer: how much company one transaction has, and how long it waits for the file.
 STORE_BUSY_S: Final = 2.0
 STORE_GROUP_UNITS_MAX: Final = 64
 STORE_QUEUE_UNITS_MAX: Final = 4_096
 STORE_READERS: Final = 2
+# Of a database that is a server: what it ends by itself, and how long its answer is looked for.
+STORE_READERS_REMOTE: Final = 8
+STORE_CONNECT_S: Final = 3.0
+STORE_IDLE_S: Final = 5.0  # within a transaction, which holds what others wait for
+STORE_READ_BACK_S: Final = 7.0  # whether a commit happened that nobody acknowledged
 
 # Lives.
 SESSION_IDLE_S: Final = 1_800.0
@@ -104,6 +120,7 @@ OBSERVATION_LIFE_S_MAX: Final = 30 * 86_400.0
 # What a session may be refused in a window before its further calls wait for a person.
 DENIALS_MAX: Final = 30
 DENIALS_WINDOW_S: Final = 600.0
+DENIALS_KEPT_MAX: Final = 200  # of a session: the newest, and the most that may be allowed
 
 # Audit.
 CHECKPOINT_ENTRIES_MAX: Final = 100

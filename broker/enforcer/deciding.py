@@ -17,7 +17,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from broker.core import limits, reaching
+from broker.core import limits, reaching, standing
 from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
 from broker.core.calls import Caller, Fact, ToolCall, Usage
@@ -42,6 +42,7 @@ from broker.core.profiles import OfferedProfile
 from broker.core.question import question
 from broker.core.scopes import EffectiveScope, effective, held_by
 from broker.core.screening import screen
+from broker.core.standing import BOUNDS, DenialBounds, RequireStanding, StandingAsked
 from broker.core.summary import summarise
 from broker.enforcer import files
 from broker.enforcer.looked_up import NO_FACTS, digest_of, sound
@@ -76,6 +77,7 @@ class Considered:
         traced: where the arguments come from, by how much of what the session had seen; None where
             it did not matter.
         preview: what the tool says that it would change, where it waits and has one.
+        standing: what `record` requires of what the session was refused; None where nothing.
         lifted: whether an approval's codes were lifted, and the hold is to be claimed.
         is_busy: it is refused only because another call on the same thing is under way just now.
     """
@@ -94,6 +96,7 @@ class Considered:
     summary: str = ""
     preview: Preview | None = None
     traced: Traced | None = None
+    standing: RequireStanding | None = None
     lifted: bool = False
     is_busy: bool = False
 
@@ -115,6 +118,7 @@ class Decider:
     terms: HoldTerms
     offered: Callable[[], Sequence[OfferedProfile]] = tuple
     exclusive_wait_s: float = limits.EXCLUSIVE_WAIT_S
+    denials: DenialBounds = BOUNDS
     tracer: Tracer = field(default_factory=Tracer)
 
     def contended(self, call: ToolCall, caller: Caller) -> Sequence[str]:
@@ -135,6 +139,7 @@ class Decider:
         refusal: Verdict | None = None,
         also: Sequence[Verdict] = (),
         is_preview: bool = False,
+        is_asked: bool = False,
     ) -> Considered:
         """One pass through the stages.
 
@@ -145,6 +150,7 @@ class Decider:
             refusal: why it could not be frozen as it was meant.
             also: verdicts that count besides those of the stages.
             is_preview: the broker itself asks a tool beforehand; nobody else finds that one.
+            is_asked: an agent asks it now, so that what its session was refused counts.
 
         Raises:
             DependencyError: a part cannot be asked; nothing was decided.
@@ -168,7 +174,10 @@ class Decider:
         )
         if tool is None or _denied(screened):
             return Considered(control=control, tool=tool, plan=make_plan(settle(screened)))
-        return await self._look(call, caller, control, tool, scopes, (*screened, *also), hold)
+        verdicts = (*screened, *also)
+        return await self._look(
+            call, caller, control, tool, scopes, verdicts, hold, is_asked=is_asked
+        )
 
     async def _look(
         self,
@@ -179,6 +188,8 @@ class Decider:
         scopes: Mapping[str, EffectiveScope],
         screened: tuple[Verdict, ...],
         hold: Hold | None,
+        *,
+        is_asked: bool,
     ) -> Considered:
         manifest = tool.manifest
         named = await files.find(
@@ -197,7 +208,14 @@ class Decider:
         counters = counter_keys(manifest, call, caller)
         recalled = self.tracer.memories.recall(caller.session)
         targets = reaching.targets(caller.principal.id, manifest, call.arguments)
-        facts, seen = await self._gather(call, caller, manifest, counters, recalled, targets)
+        asked_now = self._standing(call, caller) if is_asked else None
+        seen = await self._seen(caller, counters, recalled, targets, asked_now)
+        screened += standing.too_many(seen.standing, self.denials, self.terms)
+        refusals = standing.asked_again(seen.standing, manifest, call)
+        if refusals:
+            plan = make_plan(settle((*screened, *refusals)))
+            return Considered(control=control, tool=tool, plan=plan)
+        facts = await self._facts(call, caller, manifest)
         traced = await self.tracer.trace(
             call,
             caller,
@@ -277,6 +295,7 @@ class Decider:
                 files={at: artefact.file_name for at, artefact in artefacts.items()},
             ),
             traced=traced,
+            standing=standing.required(asked_now, seen.standing, self.denials),
             lifted=bool(discharged),
         )
 
@@ -300,17 +319,24 @@ class Decider:
             except TimeoutError:
                 return {}, _BUSY
 
-    async def _gather(
+    def _standing(self, call: ToolCall, caller: Caller) -> StandingAsked:
+        return StandingAsked(
+            session=caller.session.name,
+            elders=tuple(name for name, _ in caller.session.ancestors),
+            tool=call.tool,
+            since=self.clock() - self.denials.window_s,
+        )
+
+    async def _seen(
         self,
-        call: ToolCall,
         caller: Caller,
-        manifest: ToolManifest,
         counters: Mapping[str, CounterKey],
         recalled: Recalled,
         targets: Mapping[str, str],
-    ) -> tuple[Mapping[str, Fact], Seen]:
-        # Counters first: a reservation that commits while facts are looked up is then a conflict.
-        seen = await self.store.seen(
+        asked: StandingAsked | None,
+    ) -> Seen:
+        # Before facts: a reservation that commits while they are looked up is then a conflict.
+        return await self.store.seen(
             caller.session.name,
             [
                 CounterAsked(name=name, key=c.key, window_s=c.window_s, limit=c.limit)
@@ -321,16 +347,21 @@ class Decider:
             elders=recalled.parent.positions if recalled.parent is not None else {},
             principal=caller.principal.id,
             targets={*targets.values()},
+            standing=asked,
         )
+
+    async def _facts(
+        self, call: ToolCall, caller: Caller, manifest: ToolManifest
+    ) -> Mapping[str, Fact]:
         if not manifest.facts:
-            return {}, seen
+            return {}
         facts = await self.facts.gather(
             manifest,
             arguments=call.arguments,
             principal=caller.principal,
             session=caller.session,
         )
-        return sound(facts), seen
+        return sound(facts)
 
 
 def effective_scopes(

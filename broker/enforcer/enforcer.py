@@ -172,7 +172,9 @@ class Enforcer:
                 record_new, name, call, caller, considered, is_pinned=is_pinned
             )
             try:
-                return await self._committer.record(considered, asked_at, make)
+                return await self._committer.record(
+                    considered, asked_at, make, asker=_asker(call, caller)
+                )
             except Conflict as conflict:
                 if conflict.on is ConflictOn.REQUEST_ID:
                     return None

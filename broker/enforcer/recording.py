@@ -19,6 +19,7 @@ from broker.core.lifecycle import HoldState, InvocationState, step, step_hold
 from broker.core.plan import Refuse, Run, Suspend
 from broker.core.review_view import amount_of
 from broker.core.screening import visible_reasons
+from broker.core.standing import CountDenial, Marks, counts, marks
 from broker.core.unit import (
     AddHold,
     AddInvocation,
@@ -256,6 +257,7 @@ def _after(
                 common,
                 state=state,
                 attempt=before.attempt + 1,
+                runner=considered.tool.manifest.runner if considered.tool else "",
                 owner=stamp.owner,
                 deadline_at=stamp.now + deadline_s,
                 lease_expires_at=leased_until(stamp.now, deadline_s),
@@ -292,7 +294,16 @@ def _hold(
         currency=currency,
         alike=_alike(invocation, plan, caller, considered),
         preview=considered.preview,
+        reached=_reached(invocation, considered),
     )
+
+
+def _reached(invocation: Invocation, considered: Considered) -> tuple[Marks, ...]:
+    """What a no to this is remembered by: as it is, and as it was asked."""
+    if considered.tool is None:
+        return ()
+    forms = (invocation.call, *([invocation.asked] if invocation.asked else []))
+    return tuple(marks(considered.tool.manifest, form)[: limits.TARGETS_MAX] for form in forms)
 
 
 def _alike(invocation: Invocation, plan: Suspend, caller: Caller, considered: Considered) -> str:
@@ -327,7 +338,7 @@ def _standing(invocation: Invocation, considered: Considered, stamp: Stamp) -> l
         session=invocation.session,
         invocation=invocation.name,
         at=stamp.now,
-        kept_max=considered.denials_max,
+        kept_max=limits.DENIALS_KEPT_MAX,
     )
     return [denial]
 

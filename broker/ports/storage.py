@@ -13,6 +13,7 @@ from broker.core.holds import Hold, Review
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.provenance.memory import Sighting
 from broker.core.sign_ins import SignIn, StepUp
+from broker.core.standing import NO_STANDING, Standing, StandingAsked
 from broker.core.unit import Mandate, Unit
 
 NO_ELDERS: Final[Mapping[str, int]] = MappingProxyType({})
@@ -45,6 +46,7 @@ class Seen:
         reached: how often the principal has reached each target that was asked for, by tool.
         sightings: what was released to the session, in order.
         elders: the same of sessions that it goes on from, by name.
+        standing: what the session was refused, where that was asked for.
     """
 
     usage: Mapping[str, Usage]
@@ -52,6 +54,7 @@ class Seen:
     reached: Mapping[str, tuple[Reached, ...]] = field(default_factory=dict)
     sightings: tuple[Sighting, ...] = ()
     elders: Mapping[str, tuple[Sighting, ...]] = field(default_factory=dict)
+    standing: Standing = NO_STANDING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +167,7 @@ class Store(Protocol):
         elders: Mapping[str, int] = NO_ELDERS,
         principal: str = "",
         targets: Collection[str] = (),
+        standing: StandingAsked | None = None,
     ) -> Seen:
         """Counters, history, and what was released to the session after a position.
 
@@ -175,6 +179,7 @@ class Store(Protocol):
             elders: sessions that it goes on from, and a position of each.
             principal: its id.
             targets: digests of `core.reaching`.
+            standing: what of the session's refusals is asked for.
         """
         ...
 

@@ -27,6 +27,7 @@ from broker.core.holds import (
 from broker.core.inspection import plain
 from broker.core.lifecycle import HoldState, step_hold
 from broker.core.sign_ins import SpendStepUp
+from broker.core.standing import remembered
 from broker.core.unit import AddReview, Change, MoveHold, UncountReviews
 from broker.own_work import OwnWork
 from broker.reviews.docket import ONCE, STEP_UP_NEEDED, Docket
@@ -177,7 +178,9 @@ class Reviews:
         await self._check(review, hold, reviews, etag=etag)
         invocation = await self._docket.invocation_of(hold)
         moved, ended = moves_of(hold, invocation, rejected(reason), at=review.at)
-        await self._commit(hold, (AddReview(review=review), moved, ended), review, moved.hold)
+        kept = remembered(invocation, hold.reached, at=review.at)
+        changes = (AddReview(review=review), moved, ended, kept)
+        await self._commit(hold, changes, review, moved.hold)
         self._docket.events.publish("invocation", invocation.name)
 
     async def _take_back(self, reviewer: Reviewer, name: str, *, etag: int) -> None:

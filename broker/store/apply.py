@@ -1,8 +1,9 @@
 """Each change of a unit is a conditional statement; one that touches no row is a Conflict by name.
 
-Nothing is read first and written later on the strength of it, except the state that a life cycle's
-step leaves, and that one the UPDATE names again: so the same statements hold where several brokers
-write. Whoever calls undoes the unit when one of its changes raises.
+Where several brokers write the same statements hold. What is read first and written later on the
+strength of it is named again by the UPDATE, as the state that a life cycle's step leaves; or it is
+a count, and then the row that it is of is locked before. Whoever calls undoes the unit when one of
+its changes raises, and has the control rows stand still (`Dialect.begin_write`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -243,15 +244,7 @@ def _release(database: Database, change: ReleaseReservations) -> None:
 
 
 def _count_history(database: Database, change: CountHistory) -> None:
-    seen = {
-        "of_session": change.session,
-        "of_tool": change.tool,
-        "of_effect": change.effect,
-        "now": change.at,
-    }
-    if database.run(s.COUNT_HISTORY, seen):
-        return
-    first = {
+    row = {
         "session": change.session,
         "tool": change.tool,
         "effect": change.effect,
@@ -259,7 +252,7 @@ def _count_history(database: Database, change: CountHistory) -> None:
         "first_at": change.at,
         "last_at": change.at,
     }
-    _must_be_new(database, s.ADD_HISTORY, first, ConflictOn.SESSION)
+    database.run(s.COUNT_HISTORY, row)
 
 
 def _count_reached(database: Database, change: CountReached) -> None:
@@ -267,6 +260,7 @@ def _count_reached(database: Database, change: CountReached) -> None:
         "principal": change.principal,
         "target": change.target,
         "tool": change.tool,
+        "count": 1,
         "first_at": change.at,
         "last_at": change.at,
     }
@@ -291,6 +285,8 @@ def _revoke_mandate(database: Database, change: RevokeMandate) -> None:
 
 
 def _append_words(database: Database, change: AppendWords) -> None:
+    if database.row(s.MANDATE_FOR_ADDING, {"mandate": change.mandate}) is None:
+        raise Conflict(ConflictOn.MANDATE)
     row = database.row(s.WORDS_AT, {"mandate": change.mandate})
     if row is None or change.after not in {None, row["count"]}:
         raise Conflict(ConflictOn.MANDATE)
@@ -314,14 +310,13 @@ def _drop_control(database: Database, change: DropControl) -> None:
 
 
 def _add_document(database: Database, change: AddDocument) -> None:
-    if database.row(s.DOCUMENT_AT, {"digest": change.digest}) is not None:
-        return
     row = {"digest": change.digest, "kind": change.kind, "at": change.at, "body": change.body}
     database.run(s.ADD_DOCUMENT, row)
 
 
 def _add_artefact(database: Database, change: AddArtefact) -> None:
     artefact = change.stored.artefact
+    database.row(s.SESSION_FOR_ADDING, {"session": artefact.session})
     row = database.row(s.ARTEFACTS_HAD, {"session": artefact.session})
     if row is None or row["count"] >= change.count_max:
         raise Conflict(ConflictOn.ARTEFACT)

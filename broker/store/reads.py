@@ -13,6 +13,7 @@ from broker.core.holds import Hold, Review
 from broker.core.lifecycle import InvocationState
 from broker.core.limits import PAGE_SIZE_MAX
 from broker.core.sign_ins import SignIn, StepUp
+from broker.core.standing import NO_STANDING, StandingAsked
 from broker.core.unit import Mandate
 from broker.ports import (
     CounterAsked,
@@ -37,6 +38,7 @@ from broker.store.rows import (
     words_of,
 )
 from broker.store.sql import Database, Row
+from broker.store.standing import standing
 
 
 def control(database: Database) -> ControlRows:
@@ -95,7 +97,7 @@ def keys(database: Database, names: Sequence[str]) -> Mapping[str, KeySeen]:
     return {name: _key(database, name) for name in names}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Past:
     """What of the past is asked for: see `ports.Store.seen`."""
 
@@ -104,6 +106,7 @@ class Past:
     elders: Mapping[str, int]
     principal: str
     targets: Collection[str]
+    standing: StandingAsked | None = None
 
 
 def seen(database: Database, past: Past, counters: Sequence[CounterAsked], now: float) -> Seen:
@@ -116,6 +119,7 @@ def seen(database: Database, past: Past, counters: Sequence[CounterAsked], now: 
         reached={one: reached(database, past.principal, one) for one in past.targets},
         sightings=sightings(database, past.session, past.after),
         elders={name: sightings(database, name, since) for name, since in past.elders.items()},
+        standing=standing(database, past.standing) if past.standing else NO_STANDING,
     )
 
 

@@ -16,6 +16,7 @@ from broker.core.holds import Hold, Requirement, Review, ReviewEffect, Reviewer
 from broker.core.labels import Labels
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.sign_ins import SignIn, StepUp
+from broker.core.standing import marks_of
 from broker.core.unit import Mandate
 from broker.store import parts as p
 from broker.store.sql import Row
@@ -359,6 +360,7 @@ def _shown(hold: Hold) -> dict[str, Any]:
         "narrows": hold.narrows,
         "taken_until": hold.taken_until,
         "run_from": hold.run_from,
+        "reached": hold.reached,
         "taken_by": None if hold.taken_by is None else p.reviewer_part(hold.taken_by),
         "preview": None if hold.preview is None else p.preview_part(hold.preview),
     }
@@ -371,6 +373,8 @@ def _shown_of(body: Mapping[str, Any]) -> dict[str, Any]:
         said["taken_by"] = p.reviewer_part_of(body["taken_by"])
     if "preview" in body:
         said["preview"] = p.preview_part_of(body["preview"])
+    if "reached" in body:
+        said["reached"] = marks_of(body["reached"])
     return said
 
 

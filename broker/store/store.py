@@ -22,6 +22,7 @@ from broker.core.notices import NoticeEvent
 from broker.core.recorded import RecordedDecision
 from broker.core.review_quality import HoldSeen
 from broker.core.sign_ins import SignIn, StepUp
+from broker.core.standing import StandingAsked
 from broker.core.unit import Mandate, Unit
 from broker.ids import UuidFactory
 from broker.ports import (
@@ -221,11 +222,10 @@ class SqlStore:
         elders: Mapping[str, int] = NO_ELDERS,
         principal: str = "",
         targets: Collection[str] = (),
+        standing: StandingAsked | None = None,
     ) -> Seen:
         """Counters, history, and what was released to the session after a position."""
-        past = reads.Past(
-            session=session, after=after, elders=elders, principal=principal, targets=targets
-        )
+        past = reads.Past(session, after, elders, principal, targets, standing)
         return await self._readers.look(reads.seen, past, counters, now)
 
     async def find_hold(self, name: str) -> tuple[Hold, tuple[Review, ...]] | None:
