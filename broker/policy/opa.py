@@ -1,14 +1,17 @@
 """Asks OPA; each way in which it can fail to answer is DENY or "nothing was decided".
 
-OPA is asked one question at one path with built-in errors strict, once, within a deadline. Late,
-erring, undefined, malformed or of another revision is DENY with a code of its own. Only where there
-is nobody to ask is it PolicyUnavailable. A deadline that passes closes the connection, and that
-stops OPA's evaluation: a rule that loops costs its own call and no more.
+OPA is asked at one path with built-in errors strict, within a deadline; an OPA of our own also by
+groups (`grouping`), whose answers are those that each question would have had alone. Late, erring,
+undefined, malformed or of another revision is DENY with a code of its own. Only where there is
+nobody to ask is it PolicyUnavailable. A deadline that passes closes the connection, and that stops
+OPA's evaluation: a rule that loops costs its own call and no more.
 """
 
 import asyncio
+import json
+import os
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -22,37 +25,54 @@ from broker.core.arguments import JsonValue
 from broker.core.decision import Opinion
 from broker.core.errors import PolicyUnavailable
 from broker.core.question_schema import EXAMPLE
+from broker.policy.grouping import GROUP_ROOT, GROUP_RULE, Grouping
 from broker.policy.opinion import denied, opinion_of
 
 CONNECTIONS_MAX: Final = 100
 WARM_UP_DEADLINE_S: Final = 5.0
-_PACKAGE: Final = "broker.decision"
-_RULE: Final = "decision"
 # OPA ignores `=1` in silence, and then a rule whose built-in fails is merely undefined.
-_PARAMETERS: Final = MappingProxyType({"strict-builtin-errors": "true"})
+_STRICT: Final = "strict-builtin-errors=true"
+_ALONE: Final = f"/v1/data/broker/decision/decision?{_STRICT}"
+_TOGETHER: Final = f"/v1/data/{GROUP_ROOT}/{GROUP_RULE}?{_STRICT}"
+_JSON: Final = MappingProxyType({"Content-Type": "application/json"})
 
 
 class Opa:
     """The decision point over OPA's Data API. Construct by `over_socket` or `over_url`."""
 
-    def __init__(self, client: "_Client", *, revision: str) -> None:
+    def __init__(self, client: "_Client", *, revision: str, takes_groups: bool) -> None:
         self._client = client
         self._revision = revision
+        self._asks = _Asks(client, revision)
+        self._grouping = (
+            Grouping(asks=self._asks, revision=revision, places=os.cpu_count() or 1)
+            if takes_groups
+            else None
+        )
 
     @classmethod
-    async def over_socket(cls, path: Path, *, token: str, revision: str) -> Self:
-        """An OPA on a unix socket. Nothing is sent yet."""
+    async def over_socket(
+        cls, path: Path, *, token: str, revision: str, takes_groups: bool = False
+    ) -> Self:
+        """An OPA on a unix socket. Nothing is sent yet.
+
+        Args:
+            path: of the socket.
+            token: the bearer token that its `system.authz` admits.
+            revision: of the bundle that it must answer from.
+            takes_groups: `grouping.GROUP_MODULE` lies beside that bundle.
+        """
         client = _Client(
             lambda: aiohttp.UnixConnector(path=str(path), limit=CONNECTIONS_MAX), token=token
         )
         await client.__aenter__()
-        return cls(client, revision=revision)
+        return cls(client, revision=revision, takes_groups=takes_groups)
 
     @classmethod
     async def over_url(
         cls, url: str, *, token: str, revision: str, ca_file: Path | None = None
     ) -> Self:
-        """An OPA that somebody else runs. Nothing is sent yet.
+        """An OPA that somebody else runs. Nothing is sent yet, and it is asked no groups.
 
         Args:
             url: `https://host[:port]`; `http` to this machine alone, as the answer is the decision.
@@ -80,7 +100,7 @@ class Opa:
             ssl=secure,
         )
         await client.__aenter__()
-        return cls(client, revision=revision)
+        return cls(client, revision=revision, takes_groups=False)
 
     @property
     def revision(self) -> str:
@@ -102,21 +122,16 @@ class Opa:
             PolicyUnavailable: nobody is there, or the connection broke; nothing was decided.
         """
         try:
+            asked = json.dumps(question, allow_nan=False).encode()
+        except (ValueError, RecursionError):
+            return denied("POLICY_MALFORMED", revision=self._revision)
+        if self._grouping is not None:
+            return await self._grouping.ask(asked, key=_key(question), deadline_s=deadline_s)
+        try:
             async with asyncio.timeout(deadline_s):
-                answer = await self._client.query_rule(
-                    question, _PACKAGE, _RULE, query_params=_PARAMETERS
-                )
-        except TimeoutError:  # before ClientConnectionError: some of aiohttp's are both
-            return self._denied("POLICY_LATE")
-        except aiohttp.ContentTypeError:
-            return self._denied("POLICY_MALFORMED")
-        except aiohttp.ClientResponseError:
-            return self._denied("POLICY_ERROR")
-        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
-            raise PolicyUnavailable("Policy cannot be asked now.") from error
-        except (aiohttp.ClientError, ValueError, RecursionError):
-            return self._denied("POLICY_MALFORMED")
-        return opinion_of(answer, revision=self._revision)
+                return await self._asks.one(asked)
+        except TimeoutError:
+            return denied("POLICY_LATE", revision=self._revision)
 
     async def warm_up(self) -> str:
         """Ask the question that asks for nothing; the code of what is wrong, empty if nothing is.
@@ -138,10 +153,57 @@ class Opa:
 
     async def close(self) -> None:
         """Close every connection; evaluations under way end as PolicyUnavailable."""
+        if self._grouping is not None:
+            self._grouping.close()
         await self._client.close_connection()
 
-    def _denied(self, code: str) -> Opinion:
-        return denied(code, revision=self._revision)
+
+class _Asks:
+    """Implements `grouping.Asks`; has no deadline of its own."""
+
+    def __init__(self, client: "_Client", revision: str) -> None:
+        self._client = client
+        self._revision = revision
+
+    async def one(self, question: bytes) -> Opinion:
+        try:
+            answer = await self._client.post(_ALONE, b'{"input":%b}' % question)
+        except _Failed as failed:
+            return denied(failed.code, revision=self._revision)
+        return opinion_of(answer, revision=self._revision)
+
+    async def many(self, questions: Sequence[bytes]) -> Sequence[Opinion] | None:
+        try:
+            answer = await self._client.post(
+                _TOGETHER, b'{"input":{"batch":[%b]}}' % b",".join(questions)
+            )
+        except _Failed:
+            return None
+        answers = answer.get("result") if isinstance(answer, dict) else None
+        numbers = [str(number) for number in range(len(questions))]
+        if not isinstance(answers, dict) or not answers.keys() <= {*numbers}:
+            return None
+        return [self._opinion(answers, number) for number in numbers]
+
+    def _opinion(self, answers: Mapping[str, JsonValue], number: str) -> Opinion:
+        answer = {"result": answers[number]} if number in answers else {}
+        return opinion_of(answer, revision=self._revision)
+
+
+class _Failed(Exception):
+    """It answered, and not with an answer."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def _key(question: Mapping[str, JsonValue]) -> tuple[str, str]:
+    call, agent = question.get("call"), question.get("agent")
+    return (
+        str(call.get("tool")) if isinstance(call, dict) else "",
+        str(agent.get("id")) if isinstance(agent, dict) else "",
+    )
 
 
 class _Client(AsyncOpaClient):  # type: ignore[misc]
@@ -167,6 +229,28 @@ class _Client(AsyncOpaClient):  # type: ignore[misc]
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
         )
+
+    async def post(self, path: str, body: bytes) -> JsonValue:
+        """Ask, once.
+
+        Raises:
+            _Failed: with POLICY_ERROR or POLICY_MALFORMED.
+            PolicyUnavailable: nobody is there, or the connection broke.
+        """
+        url = self.root_url.removesuffix("/v1") + path
+        try:
+            async with self._request("POST", url, data=body, headers=_JSON) as response:
+                response.raise_for_status()
+                answer: JsonValue = await response.json()
+        except aiohttp.ContentTypeError as error:
+            raise _Failed("POLICY_MALFORMED") from error
+        except aiohttp.ClientResponseError as error:
+            raise _Failed("POLICY_ERROR") from error
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
+            raise PolicyUnavailable("Policy cannot be asked now.") from error
+        except (aiohttp.ClientError, ValueError, RecursionError) as error:
+            raise _Failed("POLICY_MALFORMED") from error
+        return answer
 
     @asynccontextmanager
     async def _request(

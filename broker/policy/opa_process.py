@@ -1,9 +1,9 @@
 """One OPA per policy revision, ours alone: started from its bundle, watched, restarted, and ended.
 
 Whoever can write to an OPA owns its answers. So each child listens on a unix socket in a folder
-that nobody else can enter, admits one path by a token that only this object knows, sees no
-environment and cannot outlive the broker. Its bundle never changes: a new revision is a new child.
-While a child is away nothing is decided.
+that nobody else can enter, admits questions for the decision alone (one, or a group) by a token
+that only this object knows, sees no environment and cannot outlive the broker. Its bundle never
+changes: a new revision is a new child. While a child is away nothing is decided.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from broker.core.errors import PolicyUnavailable
 from broker.core.limits import POLICY_DEADLINE_S
 from broker.policy import opa_child
 from broker.policy.bundle import PolicyBundle
+from broker.policy.grouping import GROUP_MODULE, GROUP_ROOT
 from broker.policy.opa import Opa
 
 START_DEADLINE_S: Final = 30.0
@@ -44,6 +45,11 @@ package system.authz
 
 default allow := false
 
+_paths := {
+	["v1", "data", "broker", "decision", "decision"],
+	["v1", "data", "callbroker_group", "decisions"],
+}
+
 allow if {
 	crypto.sha256(input.identity) == "%s"
 	_admitted
@@ -51,7 +57,7 @@ allow if {
 
 _admitted if {
 	input.method == "POST"
-	input.path == ["v1", "data", "broker", "decision", "decision"]
+	input.path in _paths
 	input.params == {"strict-builtin-errors": ["true"]}
 }
 
@@ -209,7 +215,9 @@ class _Child:
             folder = await asyncio.to_thread(_lay_out, bundle, token, runtime_directory)
         except OSError as error:
             raise PolicyUnavailable("OPA did not start: its folder cannot be made.") from error
-        client = await Opa.over_socket(folder / "socket", token=token, revision=bundle.revision)
+        client = await Opa.over_socket(
+            folder / "socket", token=token, revision=bundle.revision, takes_groups=True
+        )
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", opa_child.__file__, _HOW, str(os.getpid())),
@@ -295,7 +303,8 @@ def _command(opa: Path, folder: Path) -> list[str]:
         *("run", "--server", f"--addr=unix://{folder / 'socket'}", "--unix-socket-perm=600"),
         *("--authentication=token", "--authorization=basic", "--skip-version-check"),
         *("--log-level=error", "--optimize-store-for-read-speed", "--shutdown-grace-period=1"),
-        *("--bundle", str(folder / "bundle.tar.gz"), str(folder / "authorization")),
+        *("--bundle", str(folder / "bundle.tar.gz")),
+        *(str(folder / "authorization"), str(folder / "group")),
     ]
 
 
@@ -303,11 +312,15 @@ def _lay_out(bundle: PolicyBundle, token: str, runtime_directory: Path | None) -
     """A folder of mode 0700 with the bundle and, beside it, who may ask."""
     folder = Path(tempfile.mkdtemp(prefix="callbroker-opa-", dir=runtime_directory))
     (folder / "bundle.tar.gz").write_bytes(bundle.bundle)
-    authorization = folder / "authorization"
-    (authorization / "system" / "authz").mkdir(parents=True)
-    manifest = {"roots": ["system/authz"], "revision": "authorization"}
-    (authorization / ".manifest").write_text(json.dumps(manifest), encoding="utf-8")
-    (authorization / "system" / "authz" / "authz.rego").write_text(
-        _AUTHORIZATION % hashlib.sha256(token.encode("ascii")).hexdigest(), encoding="utf-8"
-    )
+    known = hashlib.sha256(token.encode("ascii")).hexdigest()
+    _lay_beside(folder / "authorization", "system/authz", _AUTHORIZATION % known)
+    _lay_beside(folder / "group", GROUP_ROOT, GROUP_MODULE)
     return folder
+
+
+def _lay_beside(folder: Path, root: str, module: str) -> None:
+    """A bundle of one module, beside the one that decides."""
+    (folder / root).mkdir(parents=True)
+    manifest = {"roots": [root], "revision": folder.name}
+    (folder / ".manifest").write_text(json.dumps(manifest), encoding="utf-8")
+    (folder / root / "module.rego").write_text(module, encoding="utf-8")
