@@ -54,14 +54,17 @@ class Invocations:
                 await changes.next(_LOOK_AGAIN_S)
 
     async def wait(self, invocation: Invocation, *, wait_s: float) -> Invocation:
-        """The invocation once it is settled, or as it was last seen when the time is up."""
+        """The invocation once it is settled, or as it was last seen when the time is up.
+
+        What the agent's own process is to execute waits for that, and not the other way round.
+        """
         with self._events.subscribe("invocation", invocation.name) as changes:
             try:
                 async with asyncio.timeout(wait_s):
-                    while not is_settled(invocation.state):
+                    while not _is_over(invocation):
                         found = await self._store.find_invocation(invocation.name)
                         invocation = found or invocation
-                        if is_settled(invocation.state):
+                        if _is_over(invocation):
                             break
                         await changes.next(_LOOK_AGAIN_S)
             except (TimeoutError, StoreUnavailable):
@@ -120,3 +123,7 @@ class Invocations:
 def is_settled(state: InvocationState) -> bool:
     """Nothing more happens to it by itself."""
     return state in TERMINAL or state is InvocationState.UNKNOWN
+
+
+def _is_over(invocation: Invocation) -> bool:
+    return is_settled(invocation.state) or invocation.is_with_caller

@@ -105,6 +105,7 @@ def mediation(parts: Parts) -> Mediation:
         carrier=carrier,
         runner=parts.runner,
         store=store,
+        own=own,
         refresh=parts.room.refresh,
         events=events,
         clock=clock,

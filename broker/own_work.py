@@ -71,6 +71,10 @@ class OwnWork:
             return
         _ = self._begin(work, "")
 
+    def go_on(self, work: Coroutine[Any, Any, Any], *, share: str) -> None:
+        """Go on with what was begun, without whoever asked; also while the broker is stopping."""
+        _ = self._begin(work, share)
+
     async def drain(self, *, within_s: float) -> None:
         """Begin nothing more, and wait; what is left then is cancelled."""
         self._is_stopping = True

@@ -11,6 +11,7 @@ from typing import Self
 
 from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
+from broker.core.caller_word import BY_AGENT, CALLER, RECONCILED
 from broker.core.canonical import call_digest, canonical_bytes
 from broker.core.decision import Decision
 from broker.core.lifecycle import InvocationState
@@ -211,6 +212,7 @@ class Invocation:
         asked: what the agent asked for, where a reviewer has narrowed it to `call`; else None.
         hold: the name of the latest hold, or empty.
         attempt: how many times it was handed to a runner.
+        runner: what has it carried out, as the manifest said; empty before anything does.
         etag: rises with every change.
     """
 
@@ -232,6 +234,7 @@ class Invocation:
     artefacts: tuple[Artefact, ...] = ()
     hold: str = ""
     attempt: int = 0
+    runner: str = ""
     owner: str = ""
     lease_expires_at: float = 0.0
     deadline_at: float = 0.0
@@ -246,3 +249,15 @@ class Invocation:
         Its own name is its request id: no agent knows a name before there is a call of it.
         """
         return self.request_id == self.name
+
+    @property
+    def is_with_caller(self) -> bool:
+        """RUNNING, and the agent's own process is to say how it ended."""
+        return self.state is InvocationState.RUNNING and self.runner == CALLER
+
+    @property
+    def reported_by(self) -> str:
+        """`agent` where how it ended is the agent's own word alone; else empty."""
+        ended = self.state in {InvocationState.SUCCEEDED, InvocationState.FAILED}
+        is_its_word = ended and self.runner == CALLER and self.code != RECONCILED
+        return BY_AGENT if is_its_word else ""

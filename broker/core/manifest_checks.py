@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from broker.core import manifest_structure, schemas, statements, summary, urls
 from broker.core.arguments import JsonValue
+from broker.core.caller_word import CALLER, runner_advice
 from broker.core.canonical import canonical_bytes
 from broker.core.known import CALLER_MEMBERS, EACH, RESERVED
 from broker.core.limits import EXCLUSIVE_KEYS_MAX, MANIFEST_BYTES_MAX
@@ -24,7 +25,7 @@ _Document: TypeAlias = Mapping[str, Any]
 
 _INDEX: Final = re.compile(r"0|[1-9][0-9]*")
 _RUNNER: Final = "worker"
-_AVAILABLE_RUNNERS: Final = (_RUNNER, "sandbox")
+_AVAILABLE_RUNNERS: Final = (_RUNNER, "sandbox", CALLER)
 
 
 def findings(document: Mapping[str, JsonValue]) -> tuple[str, ...]:
@@ -75,6 +76,7 @@ def advice(document: Mapping[str, JsonValue]) -> tuple[str, ...]:
         for name, fact in given.get("facts", {}).items()
         if name in bound and fact.get("absent", "DENY") != "DENY"
     )
+    found.extend(runner_advice(document))
     return tuple(found)
 
 

@@ -254,7 +254,8 @@ _EXECUTION: Final[Schema] = {
     "runner": {
         "enum": [*RUNNERS],
         "default": "worker",
-        "description": "What carries the call out; worker and sandbox are available now.",
+        "description": "What carries the call out; worker, sandbox and caller are available now. "
+        "caller: the agent's own process, on a permit; its results are its word, and untrusted.",
     },
     "sandbox": SANDBOX_SECTION,
     "deadline_s": deadline("Seconds for one attempt; 30 unless said.", TOOL_DEADLINE_S_MAX),

@@ -8,6 +8,7 @@ anywhere: so the word of a tool that reads a written store is taken back, and ne
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from broker.core.caller_word import CALLER
 from broker.core.manifest import Output, ToolManifest
 
 _ELSE_MAX = 3
@@ -31,7 +32,8 @@ def effective_output(manifest: ToolManifest, written_by: Mapping[str, tuple[str,
         written_by: `writers` of all tools in force, this one too: what an agent has one tool write,
             it can read by the same one.
     """
-    if any(store in written_by for store in manifest.stores.reads or ()):
+    written = any(store in written_by for store in manifest.stores.reads or ())
+    if written or manifest.runner == CALLER:
         return replace(manifest.output, trust="untrusted")
     return manifest.output
 
@@ -44,7 +46,7 @@ def stores_advice(manifests: Iterable[ToolManifest]) -> tuple[str, ...]:
     every = sorted(manifests, key=lambda manifest: manifest.name)
     written_by = writers(every)
     told: list[str] = []
-    readers = [m for m in every if m.output.trust == "trusted"]
+    readers = [m for m in every if m.output.trust == "trusted" and m.runner != CALLER]
     for manifest in readers:
         told += _of_reader(manifest, written_by)
     named = sorted({store for m in readers for store in m.stores.reads or ()})

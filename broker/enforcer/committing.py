@@ -20,7 +20,8 @@ from broker.enforcer.deciding import Considered
 from broker.enforcer.entries import Stamp
 from broker.enforcer.recording import Recording
 from broker.events import Events
-from broker.ports import Clock, IdFactory, Runner, Slot, Store
+from broker.own_work import OwnWork
+from broker.ports import Asker, Clock, IdFactory, Runner, Slot, Store
 from broker.sessions import check_open
 
 RUNNER_WAIT_S = 2.0
@@ -70,12 +71,15 @@ class Recorded:
 class Committer:
     """Writes decisions. `owner` names this broker instance; it alone ends what it began.
 
+    `own` has what goes on once whoever asked was answered.
+
     `refresh` reads again what is in force, when the store says that it has moved on.
     """
 
     carrier: Carrier
     runner: Runner
     store: Store
+    own: OwnWork
     refresh: Callable[[], Awaitable[object]]
     events: Events
     clock: Clock
@@ -87,14 +91,18 @@ class Committer:
         considered: Considered,
         asked_at: float,
         make: Callable[[Stamp], Recording],
+        *,
+        asker: Asker | None = None,
     ) -> Recorded:
         """Write a decision, once, with a place at the runner where there is something to run.
+
+        `asker`: whose call it is; None where the broker itself asks.
 
         Raises:
             Conflict: what was read has moved.
             DependencyError: nothing ran, and the same request may be repeated.
         """
-        slot = await self._slot(considered)
+        slot = await self._slot(considered, asker)
         try:
             recording = make(self._stamp(asked_at))
             await self._commit(recording)
@@ -119,6 +127,9 @@ class Committer:
     async def follow(self, recorded: Recorded, caller: Caller) -> Invocation:
         """Have done what was recorded.
 
+        What the agent's own process executes is RUNNING when this returns: whoever asked gets its
+        permit, and says how it ended.
+
         Raises:
             OutcomeUnstored: it ran, or may have, and that could not be recorded.
         """
@@ -129,7 +140,7 @@ class Committer:
         plan = considered.plan
         if not isinstance(plan, Run) or recorded.slot is None or considered.tool is None:
             return recording.invocation
-        return await self.carrier.carry(
+        carried = self.carrier.carry(
             recording.invocation,
             caller,
             considered.tool,
@@ -137,8 +148,12 @@ class Committer:
             recorded.slot,
             given=considered.traced.given if considered.traced is not None else BEST,
         )
+        if recording.invocation.is_with_caller:
+            self.own.go_on(carried, share=caller.session.name)
+            return recording.invocation
+        return await carried
 
-    async def _slot(self, considered: Considered) -> Slot | None:
+    async def _slot(self, considered: Considered, asker: Asker | None) -> Slot | None:
         plan = considered.plan
         if not isinstance(plan, Run) or considered.tool is None:
             return None
@@ -146,7 +161,9 @@ class Committer:
         wait_s = RUNNER_WAIT_S if manifest.sandbox is None else SANDBOX_WAIT_S
         if manifest.name.endswith(PREVIEW_SUFFIX):
             wait_s = limits.PREVIEW_PLACE_WAIT_S
-        return await self.runner.reserve(manifest, profile=plan.profile.digest, wait_s=wait_s)
+        return await self.runner.reserve(
+            manifest, profile=plan.profile.digest, wait_s=wait_s, asker=asker
+        )
 
     async def _commit(self, recording: Recording) -> None:
         try:

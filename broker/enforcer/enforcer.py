@@ -26,7 +26,7 @@ from broker.enforcer.shadowing import Shadowing
 from broker.enforcer.turns import Turns
 from broker.invocations import Invocations
 from broker.own_work import OwnWork
-from broker.ports import Clock, IdFactory, Store
+from broker.ports import Asker, Clock, IdFactory, Store
 
 _CONTENDED = Verdict(
     effect=Effect.DENY,
@@ -155,6 +155,7 @@ class Enforcer:
         None: another request with this id was recorded first.
         """
         call = frozen.call
+        asker = Asker(session=caller.session.name, request_id=call.request_id)
         patience = Patience()
         while True:
             is_pinned = patience.is_left  # a refusal at the end needs nothing to stand still
@@ -172,9 +173,7 @@ class Enforcer:
                 record_new, name, call, caller, considered, is_pinned=is_pinned
             )
             try:
-                return await self._committer.record(
-                    considered, asked_at, make, asker=_asker(call, caller)
-                )
+                return await self._committer.record(considered, asked_at, make, asker=asker)
             except Conflict as conflict:
                 if conflict.on is ConflictOn.REQUEST_ID:
                     return None

@@ -76,6 +76,7 @@ def entries_of(
                     "keys": [*sorted(considered.keys)],
                     "digest": invocation.call.digest,
                     **_isolation(considered.plan),
+                    **_at_caller(invocation),
                 },
             ),
         )
@@ -99,6 +100,11 @@ def _isolation(plan: Plan) -> Mapping[str, JsonValue]:
     if not isinstance(plan, Run) or not plan.profile.name:
         return {}
     return {"profile": plan.profile.name, "profile_digest": plan.profile.digest}
+
+
+def _at_caller(invocation: Invocation) -> Mapping[str, JsonValue]:
+    """That the agent's own process gets a permit to execute it, and no runner of the operator's."""
+    return {"runner": invocation.runner} if invocation.is_with_caller else {}
 
 
 def _cause(

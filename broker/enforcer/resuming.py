@@ -28,7 +28,7 @@ from broker.enforcer.turns import Turns
 from broker.events import Events
 from broker.invocations import Invocations
 from broker.own_work import OwnWork
-from broker.ports import Clock, Store
+from broker.ports import Asker, Clock, Store
 from broker.sessions import OPEN
 
 _log = structlog.get_logger(__name__)
@@ -159,7 +159,8 @@ class Resuming:
                 return None  # people have said yes: that is not thrown away
             make = functools.partial(_in_time, held, hold, caller, considered)
             try:
-                return await self._committer.record(considered, held.created_at, make)
+                asker = Asker(session=held.session, request_id=held.request_id)
+                return await self._committer.record(considered, held.created_at, make, asker=asker)
             except Conflict as conflict:
                 if conflict.on is ConflictOn.SESSION:
                     await self._invocations.withdraw(hold.name, actor="broker")

@@ -32,6 +32,7 @@ from broker.ports.recorded import (
     RecordedDecisions,
 )
 from broker.ports.running import (
+    Asker,
     CarriedFile,
     Failed,
     FrozenCall,
@@ -64,6 +65,7 @@ IdFactory = Callable[[], str]
 
 __all__ = [
     "AgentSeen",
+    "Asker",
     "AuditLog",
     "Browsing",
     "Bundle",

@@ -77,6 +77,14 @@ class NeverStarted:
 Outcome = Succeeded | Failed | Lost | NeverStarted
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Whose call a place is for: names it before it is recorded, and after."""
+
+    session: str
+    request_id: str
+
+
 class Slot(Protocol):
     """A place at a runner, kept free for one call."""
 
@@ -96,7 +104,14 @@ class Slot(Protocol):
 class Runner(Protocol):
     """Has calls carried out."""
 
-    async def reserve(self, manifest: ToolManifest, *, profile: str, wait_s: float) -> Slot:
+    async def reserve(
+        self,
+        manifest: ToolManifest,
+        *,
+        profile: str,
+        wait_s: float,
+        asker: Asker | None = None,
+    ) -> Slot:
         """Keep a place free.
 
         Args:
@@ -104,6 +119,7 @@ class Runner(Protocol):
             profile: digest of the sandbox profile that was decided on; empty for runners that
                 have none.
             wait_s: seconds to wait for a place.
+            asker: whose call it is for; None where the broker itself asks.
 
         Raises:
             RunnerUnavailable: nobody implements the tool, or nobody is free in time.

@@ -15,7 +15,7 @@ import structlog
 from broker.core.errors import RunnerUnavailable
 from broker.core.manifest import SandboxSpec, ToolManifest
 from broker.core.profiles import OfferedProfile
-from broker.ports import SandboxNodeView
+from broker.ports import Asker, SandboxNodeView
 from broker.sandbox_nodes.conversation import NodeSlot, PlaceRefused, reserve
 from broker.sandbox_nodes.node import POLL_INTERVAL_S, Node, NodeTls
 from broker.sandbox_nodes.placement import NodeView, places
@@ -89,17 +89,26 @@ class SandboxRunner:
         """End everything. Twice is harmless."""
         await asyncio.gather(*(node.close() for node in self._nodes.values()))
 
-    async def reserve(self, manifest: ToolManifest, *, profile: str, wait_s: float) -> NodeSlot:
+    async def reserve(
+        self,
+        manifest: ToolManifest,
+        *,
+        profile: str,
+        wait_s: float,
+        asker: Asker | None = None,
+    ) -> NodeSlot:
         """Keep a container free for one call.
 
         Args:
             manifest: of the tool, with its `sandbox`.
             profile: digest of what was decided on.
             wait_s: seconds to wait for a place.
+            asker: a container is nobody's before it has a call.
 
         Raises:
             RunnerUnavailable: no node has one in time; the sentence says why.
         """
+        del asker
         sandbox = manifest.sandbox
         if sandbox is None or not self._nodes:
             raise _unavailable(manifest, _NOT_CONFIGURED)

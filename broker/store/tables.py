@@ -166,6 +166,8 @@ invocations = sa.Table(
     sa.Column("artefacts", sa.Text, nullable=True),
     # The arguments that the agent asked for, where a reviewer has narrowed them. NULL: the same.
     sa.Column("asked", sa.LargeBinary, nullable=True),
+    # What has it carried out. NULL: written before that was kept.
+    sa.Column("runner", sa.Text, nullable=True),
     _one_of("state", tuple(state.value for state in InvocationState)),
     sa.UniqueConstraint("session", "request_id"),
     _partial("ix_invocations_open", "state", where=OPEN_INVOCATION),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from broker.core.errors import RunnerUnavailable
 from broker.core.manifest import ToolManifest
-from broker.ports import Runner, Slot
+from broker.ports import Asker, Runner, Slot
 
 
 class Runners:
@@ -14,7 +14,14 @@ class Runners:
         """Make one of runners under the names that manifests use."""
         self._by_name = by_name
 
-    async def reserve(self, manifest: ToolManifest, *, profile: str, wait_s: float) -> Slot:
+    async def reserve(
+        self,
+        manifest: ToolManifest,
+        *,
+        profile: str,
+        wait_s: float,
+        asker: Asker | None = None,
+    ) -> Slot:
         """Keep a place free at the manifest's runner.
 
         Raises:
@@ -26,4 +33,4 @@ class Runners:
                 f"No runner {manifest.runner} is here for {manifest.name}.",
                 metadata={"tool": manifest.name},
             )
-        return await runner.reserve(manifest, profile=profile, wait_s=wait_s)
+        return await runner.reserve(manifest, profile=profile, wait_s=wait_s, asker=asker)

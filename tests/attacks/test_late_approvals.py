@@ -46,8 +46,8 @@ async def test_an_approval_whose_time_ends_while_it_is_decided_is_not_claimed(tm
         one = await held(w)
         reserve = w.runner.reserve
 
-        async def slow(manifest, *, profile, wait_s):
-            slot = await reserve(manifest, profile=profile, wait_s=wait_s)
+        async def slow(manifest, **asked):
+            slot = await reserve(manifest, **asked)
             w.clock.advance(TERMS.run_within_s)
             return slot
 

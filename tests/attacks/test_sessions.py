@@ -233,8 +233,8 @@ async def test_a_freeze_between_decision_and_hand_over_stops_the_call(tmp_path: 
     async with world(tmp_path) as w:
         reserve = w.runner.reserve
 
-        async def reserve_then_freeze(manifest, *, profile, wait_s):
-            slot = await reserve(manifest, profile=profile, wait_s=wait_s)
+        async def reserve_then_freeze(manifest, **asked):
+            slot = await reserve(manifest, **asked)
             commit = w.store.commit
 
             async def commit_then_freeze(unit):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from broker.core.errors import RunnerUnavailable
 from broker.core.manifest import ToolManifest
-from broker.ports import FrozenCall, Outcome, Runner, Slot, Succeeded
+from broker.ports import Asker, FrozenCall, Outcome, Runner, Slot, Succeeded
 
 Effect = Callable[[FrozenCall], Outcome]
 
@@ -31,9 +31,16 @@ class FakeRunner:
         self.acknowledged = 0
         self.instead: Runner | None = None
 
-    async def reserve(self, manifest: ToolManifest, *, profile: str, wait_s: float) -> Slot:
+    async def reserve(
+        self,
+        manifest: ToolManifest,
+        *,
+        profile: str,
+        wait_s: float,
+        asker: Asker | None = None,
+    ) -> Slot:
         if self.instead is not None:
-            return await self.instead.reserve(manifest, profile=profile, wait_s=wait_s)
+            return await self.instead.reserve(manifest, profile=profile, wait_s=wait_s, asker=asker)
         if not self.free:
             raise RunnerUnavailable(f"No worker for {manifest.name} is free.")
         self.free -= 1

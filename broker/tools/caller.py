@@ -1,0 +1,301 @@
+"""Tools that cannot move: the agent's own process executes, on a permit, and says how it ended.
+
+A permit is for one attempt of one frozen call. It is made once the call is recorded as RUNNING and
+goes to the one process that asked for it as its taker, and to no other however often that one asks.
+What nobody took never began; what was taken counts as said, once, by whoever shows the permit
+before its end, and is lost otherwise. What is said is the agent's word, and is marked as that.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, assert_never
+
+from broker.core import freezes, limits
+from broker.core.arguments import JsonValue
+from broker.core.caller_word import BY_AGENT
+from broker.core.control import Control
+from broker.core.errors import IllegalTransition, LimitExceeded
+from broker.core.manifest import ToolManifest
+from broker.ports import Asker, Clock, Failed, FrozenCall, Lost, NeverStarted, Outcome, Succeeded
+
+_REMEMBERED_MAX: Final = 4_096
+_OPEN_WITHIN_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """What lets the agent's process execute one call.
+
+    Attributes:
+        call: exactly this; its fencing token is the permit's secret.
+        expires_at: POSIX seconds. What is said later changes nothing.
+    """
+
+    call: FrozenCall
+    expires_at: float
+
+
+@dataclass(slots=True, eq=False)
+class OpenPermit:
+    """One whose call is RUNNING here.
+
+    Attributes:
+        taker: of the one process that has it; empty while nobody has.
+        recorded: set once its outcome is stored.
+    """
+
+    permit: Permit
+    outcome: "asyncio.Future[Outcome]"
+    taker: str = ""
+    taken: asyncio.Event = field(default_factory=asyncio.Event)
+    recorded: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class CallerHub:
+    """All permits of this broker (`ports.Runner`)."""
+
+    def __init__(
+        self,
+        *,
+        control: Callable[[], Control],
+        clock: Clock,
+        of_session_max: int = limits.PERMITS_OF_SESSION_MAX,
+        take_within_s: float = limits.PERMIT_TAKE_S,
+    ) -> None:
+        """Make one.
+
+        Args:
+            control: what is in force.
+            clock: POSIX seconds.
+            of_session_max: permits that one session may have open.
+            take_within_s: how long a permit waits for its taker.
+        """
+        self._control = control
+        self._clock = clock
+        self._of_session_max = of_session_max
+        self._take_within_s = take_within_s
+        self._waiting: Counter[Asker] = Counter()
+        self._places: Counter[str] = Counter()
+        self._open: dict[str, OpenPermit] = {}
+        self._over: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+        self._changed = asyncio.Event()
+
+    @contextlib.contextmanager
+    def present(self, asker: Asker) -> Iterator[None]:
+        """While the block runs, a process of the agent's waits to execute this call."""
+        self._waiting[asker] += 1
+        try:
+            yield
+        finally:
+            self._waiting[asker] -= 1
+            if not self._waiting[asker]:
+                del self._waiting[asker]
+
+    async def reserve(
+        self,
+        manifest: ToolManifest,
+        *,
+        profile: str = "",
+        wait_s: float = 0.0,
+        asker: Asker | None = None,
+    ) -> "CallerSlot":
+        """Keep a place for a call whose asker is there; nobody is waited for.
+
+        Raises:
+            IllegalTransition: no process of the agent's waits to execute it.
+            LimitExceeded: its session has as many permits open as one may.
+        """
+        del profile, wait_s
+        if asker is None or asker not in self._waiting:
+            raise IllegalTransition(
+                f"{manifest.name} is executed by the agent's own process, and none waits to: ask"
+                " as the taker of its permit.",
+                metadata={"tool": manifest.name},
+            )
+        if self._places[asker.session] >= self._of_session_max:
+            raise LimitExceeded(
+                f"A session has at most {self._of_session_max} permits open.",
+                metadata={"tool": manifest.name},
+            )
+        self._places[asker.session] += 1
+        return CallerSlot(hub=self, session=asker.session)
+
+    def open(self, call: FrozenCall) -> OpenPermit:
+        """Make the permit of a call that is recorded as RUNNING."""
+        permit = Permit(call=call, expires_at=self._clock() + call.deadline_s)
+        opened = OpenPermit(permit=permit, outcome=asyncio.get_running_loop().create_future())
+        self._open[call.invocation.name] = opened
+        self._tell()
+        return opened
+
+    async def outcome(self, opened: OpenPermit) -> Outcome:
+        """Wait for the permit's taker, and for its taker's word; returns by its end."""
+        call = opened.permit.call
+        loop = asyncio.get_running_loop()
+        end = loop.time() + call.deadline_s
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(self._take_within_s, call.deadline_s)):
+                    await opened.taken.wait()
+            if not opened.taken.is_set():
+                return NeverStarted(why="nobody took the permit")
+            await asyncio.wait({opened.outcome}, timeout=max(end - loop.time(), 0.0))
+            if opened.outcome.done():
+                return opened.outcome.result()
+            why = "nothing was reported before the permit's end"
+            return Lost(why=why, trail=self._frozen(call))
+        finally:
+            self._close(opened)
+
+    async def opened(self, invocation: str) -> OpenPermit | None:
+        """The permit of a RUNNING call; waits for a moment, since it is opened after the record."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_OPEN_WITHIN_S):
+                while invocation not in self._open and invocation not in self._over:
+                    changed = self._changed
+                    await changed.wait()
+        return self._open.get(invocation)
+
+    def find(self, invocation: str) -> OpenPermit | None:
+        """The permit, if it is open here."""
+        return self._open.get(invocation)
+
+    def take(self, opened: OpenPermit, taker: str) -> Permit | None:
+        """Give it to the first taker, and again to that one alone.
+
+        Returns:
+            None where another process has it, a freeze came first, or it is over.
+        """
+        if opened.taken.is_set():
+            is_its = hmac.compare_digest(opened.taker.encode(), taker.encode())
+            return opened.permit if is_its and not opened.outcome.done() else None
+        invocation = opened.permit.call.invocation
+        freeze = freezes.covering_call(self._control().freezes, invocation, now=self._clock())
+        if freeze is not None:
+            self.withdraw(opened, why=f"frozen: {freeze.name}")
+            return None
+        opened.taker = taker
+        opened.taken.set()
+        return opened.permit
+
+    def withdraw(self, opened: OpenPermit, *, why: str) -> None:
+        """Nobody has it yet, and nobody shall: the call never began."""
+        if not opened.taken.is_set():
+            opened.outcome.set_result(NeverStarted(why=why))
+            opened.taken.set()
+
+    def count(self, opened: OpenPermit, outcome: Outcome, *, meanwhile: str = "") -> bool:
+        """Count what its taker says, once; False where something else was said before.
+
+        Args:
+            opened: whose token was shown.
+            outcome: as it was said.
+            meanwhile: what has ended since it was taken, for the entry.
+        """
+        if opened.outcome.done():
+            return _digest(opened.outcome.result()) == _digest(outcome)
+        ended: Mapping[str, JsonValue] = {"ended_meanwhile": meanwhile} if meanwhile else {}
+        frozen = self._frozen(opened.permit.call)
+        said = _marked(outcome, {"reported_by": BY_AGENT, **frozen, **ended})
+        opened.outcome.set_result(said)
+        return True
+
+    def was_counted(self, invocation: str, token: str, outcome: Outcome) -> bool | None:
+        """Whether this was said in time of a permit that is over.
+
+        Returns:
+            None where nothing is known of that permit here.
+
+        Raises:
+            KeyError: it is another attempt's token, or made up.
+        """
+        if invocation not in self._over:
+            return None
+        expected, counted = self._over[invocation]
+        if not hmac.compare_digest(expected.encode(), token.encode()):
+            raise KeyError(invocation)
+        return counted == _digest(outcome)
+
+    def acknowledged(self, opened: OpenPermit) -> None:
+        """Its outcome is stored."""
+        opened.recorded.set()
+
+    def left(self, session: str) -> None:
+        """A place is given back."""
+        self._places[session] -= 1
+        if not self._places[session]:
+            del self._places[session]
+        self._tell()
+
+    def _frozen(self, call: FrozenCall) -> Mapping[str, JsonValue]:
+        """The freeze that came when nobody could be stopped any more, if one did."""
+        now = self._clock()
+        freeze = freezes.covering_call(self._control().freezes, call.invocation, now=now)
+        return {"frozen_meanwhile": freeze.name} if freeze else {}
+
+    def _close(self, opened: OpenPermit) -> None:
+        """What is said from here on is late."""
+        call = opened.permit.call
+        self._open.pop(call.invocation.name, None)
+        said = _digest(opened.outcome.result()) if opened.outcome.done() else b""
+        self._over[call.invocation.name] = (call.fencing_token, said)
+        while len(self._over) > _REMEMBERED_MAX:
+            self._over.popitem(last=False)
+
+    def _tell(self) -> None:
+        """Wake whoever waits for a permit to be opened."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+@dataclass(slots=True, eq=False)
+class CallerSlot:
+    """A place for one permit of a session (`ports.Slot`)."""
+
+    hub: CallerHub
+    session: str
+    _released: bool = False
+    _opened: OpenPermit | None = None
+
+    async def run(self, call: FrozenCall) -> Outcome:
+        """Open the permit, and wait for the agent's word until its end."""
+        self._opened = self.hub.open(call)
+        return await self.hub.outcome(self._opened)
+
+    def release(self) -> None:
+        """Give the place back."""
+        if not self._released:
+            self._released = True
+            self.hub.left(self.session)
+
+    def acknowledge(self) -> None:
+        """The outcome is recorded; whoever said it is told."""
+        if self._opened is not None:
+            self.hub.acknowledged(self._opened)
+
+
+def _marked(outcome: Outcome, trail: Mapping[str, JsonValue]) -> Outcome:
+    match outcome:
+        case Succeeded() | Failed() | Lost():
+            return replace(outcome, trail=trail)
+        case NeverStarted():
+            return outcome
+
+
+def _digest(outcome: Outcome) -> bytes:
+    """Two reports say the same where these are equal; when they came is of no account."""
+    match outcome:
+        case Succeeded(result_json=result):
+            said = [b"succeeded", result]
+        case Failed(code=code, message=message):
+            said = [b"failed", code.encode(), message.encode()]
+        case Lost(why=why) | NeverStarted(why=why):
+            said = [b"unknown", why.encode()]
+        case _:
+            assert_never(outcome)
+    return hashlib.sha256(b"\0".join(said)).digest()
