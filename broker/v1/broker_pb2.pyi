@@ -164,6 +164,7 @@ class Tool(_message.Message):
     RESULT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     READ_ONLY_FIELD_NUMBER: _builtins.int
+    EXECUTED_BY_CALLER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name."""
     description: _builtins.str
@@ -176,6 +177,8 @@ class Tool(_message.Message):
     """Digest of the whole manifest."""
     read_only: _builtins.bool
     """True where the tool only reads."""
+    executed_by_caller: _builtins.bool
+    """True where the agent's own process executes it, on a permit: Invoke with a permit_taker."""
     def __init__(
         self,
         *,
@@ -185,10 +188,11 @@ class Tool(_message.Message):
         result_schema_json: _builtins.bytes = ...,
         revision: _builtins.str = ...,
         read_only: _builtins.bool = ...,
+        executed_by_caller: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_schema_json", b"arguments_schema_json", "description", b"description", "name", b"name", "read_only", b"read_only", "result_schema_json", b"result_schema_json", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_schema_json", b"arguments_schema_json", "description", b"description", "executed_by_caller", b"executed_by_caller", "name", b"name", "read_only", b"read_only", "result_schema_json", b"result_schema_json", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -234,6 +238,7 @@ class InvokeRequest(_message.Message):
     TOOL_FIELD_NUMBER: _builtins.int
     ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
     HOLD_WAIT_FIELD_NUMBER: _builtins.int
+    PERMIT_TAKER_FIELD_NUMBER: _builtins.int
     session: _builtins.str
     """"sessions/{uuid}"."""
     session_secret: _builtins.str
@@ -248,6 +253,11 @@ class InvokeRequest(_message.Message):
     """One JSON object, UTF-8, at most 1 MiB, depth 32, 10,000 nodes; no duplicate keys, no integer
     beyond 2^53 (RFC 7493). Anything else is INVALID_ARGUMENT.
     """
+    permit_taker: _builtins.str
+    """For tools that the agent's own process executes: random text of that process, 16 to 128
+    characters, new for each call. The permit goes to the first that shows one, and again to that one
+    alone, so that a lost answer can be asked for again and a restarted process executes nothing twice.
+    """
     @_builtins.property
     def hold_wait(self) -> _duration_pb2.Duration:
         """How long to wait for people before answering HELD; at most 60 s, none where left out."""
@@ -261,14 +271,59 @@ class InvokeRequest(_message.Message):
         tool: _builtins.str = ...,
         arguments_json: _builtins.bytes = ...,
         hold_wait: _duration_pb2.Duration | None = ...,
+        permit_taker: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hold_wait", b"hold_wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "hold_wait", b"hold_wait", "request_id", b"request_id", "session", b"session", "session_secret", b"session_secret", "tool", b"tool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "hold_wait", b"hold_wait", "permit_taker", b"permit_taker", "request_id", b"request_id", "session", b"session", "session_secret", b"session_secret", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InvokeRequest: _TypeAlias = InvokeRequest  # noqa: Y015
+
+@_typing.final
+class Permit(_message.Message):
+    """Lets one process execute one call of a tool that the agent's own process executes: once, exactly
+    with Invocation.arguments_json, and report it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    VALID_FOR_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """Names this attempt of this call; shown to ReportOutcome."""
+    digest: _builtins.str
+    """"sha256:" and hex, over tool and arguments: what it is for."""
+    attempt: _builtins.int
+    """1 for the first."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Its end; what is reported later changes nothing."""
+
+    @_builtins.property
+    def valid_for(self) -> _duration_pb2.Duration:
+        """How long until then, as the broker's clock has it."""
+
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        valid_for: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "valid_for", b"valid_for"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "digest", b"digest", "expire_time", b"expire_time", "token", b"token", "valid_for", b"valid_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Permit: _TypeAlias = Permit  # noqa: Y015
 
 @_typing.final
 class InvokeResponse(_message.Message):
@@ -277,18 +332,24 @@ class InvokeResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INVOCATION_FIELD_NUMBER: _builtins.int
+    PERMIT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def invocation(self) -> _types_pb2.Invocation:
         """The record."""
+
+    @_builtins.property
+    def permit(self) -> Global___Permit:
+        """Only with RUNNING, to its taker."""
 
     def __init__(
         self,
         *,
         invocation: _types_pb2.Invocation | None = ...,
+        permit: Global___Permit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["invocation", b"invocation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invocation", b"invocation", "permit", b"permit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["invocation", b"invocation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invocation", b"invocation", "permit", b"permit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -301,16 +362,20 @@ class GetInvocationRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    PERMIT_TAKER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"invocations/{uuid}"."""
+    permit_taker: _builtins.str
+    """As of InvokeRequest."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        permit_taker: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "permit_taker", b"permit_taker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -323,18 +388,24 @@ class GetInvocationResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INVOCATION_FIELD_NUMBER: _builtins.int
+    PERMIT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def invocation(self) -> _types_pb2.Invocation:
         """As it is now."""
+
+    @_builtins.property
+    def permit(self) -> Global___Permit:
+        """Only with RUNNING, to its taker."""
 
     def __init__(
         self,
         *,
         invocation: _types_pb2.Invocation | None = ...,
+        permit: Global___Permit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["invocation", b"invocation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invocation", b"invocation", "permit", b"permit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["invocation", b"invocation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invocation", b"invocation", "permit", b"permit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -347,16 +418,20 @@ class WatchInvocationRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    PERMIT_TAKER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"invocations/{uuid}"."""
+    permit_taker: _builtins.str
+    """As of InvokeRequest. A held call of such a tool is released only while somebody watches with one."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        permit_taker: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "permit_taker", b"permit_taker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -369,18 +444,24 @@ class WatchInvocationResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INVOCATION_FIELD_NUMBER: _builtins.int
+    PERMIT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def invocation(self) -> _types_pb2.Invocation:
         """As it is now."""
+
+    @_builtins.property
+    def permit(self) -> Global___Permit:
+        """Only with RUNNING, to its taker."""
 
     def __init__(
         self,
         *,
         invocation: _types_pb2.Invocation | None = ...,
+        permit: Global___Permit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["invocation", b"invocation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invocation", b"invocation", "permit", b"permit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["invocation", b"invocation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invocation", b"invocation", "permit", b"permit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -431,6 +512,104 @@ class CancelInvocationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelInvocationResponse: _TypeAlias = CancelInvocationResponse  # noqa: Y015
+
+@_typing.final
+class ReportOutcomeRequest(_message.Message):
+    """What the agent's own process says of a call that it executed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PERMIT_TOKEN_FIELD_NUMBER: _builtins.int
+    RESULT_JSON_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    RAISED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"invocations/{uuid}"."""
+    permit_token: _builtins.str
+    """Of its permit."""
+    result_json: _builtins.bytes
+    """It took effect: JSON of the result, at most 1 MiB."""
+    raised: _builtins.str
+    """The tool raised: the name of the error's class. Of a tool that only reads nothing took effect;
+    any other may have had its effect, and the call is UNKNOWN.
+    """
+    @_builtins.property
+    def failure(self) -> Global___ReportedFailure:
+        """Nothing took effect, and why."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        permit_token: _builtins.str = ...,
+        result_json: _builtins.bytes = ...,
+        failure: Global___ReportedFailure | None = ...,
+        raised: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "outcome", b"outcome", "raised", b"raised", "result_json", b"result_json"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "name", b"name", "outcome", b"outcome", "permit_token", b"permit_token", "raised", b"raised", "result_json", b"result_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["result_json", "failure", "raised"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___ReportOutcomeRequest: _TypeAlias = ReportOutcomeRequest  # noqa: Y015
+
+@_typing.final
+class ReportedFailure(_message.Message):
+    """Nothing took effect."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """UPPER_SNAKE, at most 63 characters."""
+    message: _builtins.str
+    """One sentence for the model; at most 1000 characters."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportedFailure: _TypeAlias = ReportedFailure  # noqa: Y015
+
+@_typing.final
+class ReportOutcomeResponse(_message.Message):
+    """What became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOCATION_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    counted: _builtins.bool
+    """False where it came too late, or something else was reported before."""
+    @_builtins.property
+    def invocation(self) -> _types_pb2.Invocation:
+        """The record; its result is what of it was released."""
+
+    def __init__(
+        self,
+        *,
+        invocation: _types_pb2.Invocation | None = ...,
+        counted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invocation", b"invocation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "invocation", b"invocation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportOutcomeResponse: _TypeAlias = ReportOutcomeResponse  # noqa: Y015
 
 @_typing.final
 class ArtefactHeader(_message.Message):

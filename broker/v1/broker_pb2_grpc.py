@@ -74,6 +74,11 @@ class BrokerServiceStub(object):
                 request_serializer=broker_dot_v1_dot_broker__pb2.CancelInvocationRequest.SerializeToString,
                 response_deserializer=broker_dot_v1_dot_broker__pb2.CancelInvocationResponse.FromString,
                 _registered_method=True)
+        self.ReportOutcome = channel.unary_unary(
+                '/broker.v1.BrokerService/ReportOutcome',
+                request_serializer=broker_dot_v1_dot_broker__pb2.ReportOutcomeRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_broker__pb2.ReportOutcomeResponse.FromString,
+                _registered_method=True)
         self.CreateArtefact = channel.stream_unary(
                 '/broker.v1.BrokerService/CreateArtefact',
                 request_serializer=broker_dot_v1_dot_broker__pb2.CreateArtefactRequest.SerializeToString,
@@ -154,6 +159,15 @@ class BrokerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportOutcome(self, request, context):
+        """Says how a call ended that the agent's own process executed on a permit. It counts once, with
+        that permit, before its end; a later word is kept as evidence and changes nothing. The same
+        report may be sent again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateArtefact(self, request_iterator, context):
         """Uploads a file into the session: a header first, then what is in it. Nothing is kept of one that
         comes late, or longer or shorter than announced.
@@ -220,6 +234,11 @@ def add_BrokerServiceServicer_to_server(servicer, server):
                     servicer.CancelInvocation,
                     request_deserializer=broker_dot_v1_dot_broker__pb2.CancelInvocationRequest.FromString,
                     response_serializer=broker_dot_v1_dot_broker__pb2.CancelInvocationResponse.SerializeToString,
+            ),
+            'ReportOutcome': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportOutcome,
+                    request_deserializer=broker_dot_v1_dot_broker__pb2.ReportOutcomeRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_broker__pb2.ReportOutcomeResponse.SerializeToString,
             ),
             'CreateArtefact': grpc.stream_unary_rpc_method_handler(
                     servicer.CreateArtefact,
@@ -436,6 +455,33 @@ class BrokerService(object):
             '/broker.v1.BrokerService/CancelInvocation',
             broker_dot_v1_dot_broker__pb2.CancelInvocationRequest.SerializeToString,
             broker_dot_v1_dot_broker__pb2.CancelInvocationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportOutcome(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.BrokerService/ReportOutcome',
+            broker_dot_v1_dot_broker__pb2.ReportOutcomeRequest.SerializeToString,
+            broker_dot_v1_dot_broker__pb2.ReportOutcomeResponse.FromString,
             options,
             channel_credentials,
             insecure,

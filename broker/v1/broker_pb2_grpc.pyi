@@ -54,6 +54,11 @@ class BrokerServiceStub:
     """Takes a held call back. A running one is cancelled only where the runner proves that it never
     started; otherwise FAILED_PRECONDITION.
     """
+    ReportOutcome: _grpc.UnaryUnaryMultiCallable[_broker_pb2.ReportOutcomeRequest, _broker_pb2.ReportOutcomeResponse]
+    """Says how a call ended that the agent's own process executed on a permit. It counts once, with
+    that permit, before its end; a later word is kept as evidence and changes nothing. The same
+    report may be sent again.
+    """
     CreateArtefact: _grpc.StreamUnaryMultiCallable[_broker_pb2.CreateArtefactRequest, _broker_pb2.CreateArtefactResponse]
     """Uploads a file into the session: a header first, then what is in it. Nothing is kept of one that
     comes late, or longer or shorter than announced.
@@ -90,6 +95,11 @@ class BrokerServiceAsyncStub(BrokerServiceStub):
     CancelInvocation: _aio.UnaryUnaryMultiCallable[_broker_pb2.CancelInvocationRequest, _broker_pb2.CancelInvocationResponse]  # type: ignore[assignment]
     """Takes a held call back. A running one is cancelled only where the runner proves that it never
     started; otherwise FAILED_PRECONDITION.
+    """
+    ReportOutcome: _aio.UnaryUnaryMultiCallable[_broker_pb2.ReportOutcomeRequest, _broker_pb2.ReportOutcomeResponse]  # type: ignore[assignment]
+    """Says how a call ended that the agent's own process executed on a permit. It counts once, with
+    that permit, before its end; a later word is kept as evidence and changes nothing. The same
+    report may be sent again.
     """
     CreateArtefact: _aio.StreamUnaryMultiCallable[_broker_pb2.CreateArtefactRequest, _broker_pb2.CreateArtefactResponse]  # type: ignore[assignment]
     """Uploads a file into the session: a header first, then what is in it. Nothing is kept of one that
@@ -166,6 +176,17 @@ class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_broker_pb2.CancelInvocationResponse, _abc.Awaitable[_broker_pb2.CancelInvocationResponse]]:
         """Takes a held call back. A running one is cancelled only where the runner proves that it never
         started; otherwise FAILED_PRECONDITION.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportOutcome(
+        self,
+        request: _broker_pb2.ReportOutcomeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_broker_pb2.ReportOutcomeResponse, _abc.Awaitable[_broker_pb2.ReportOutcomeResponse]]:
+        """Says how a call ended that the agent's own process executed on a permit. It counts once, with
+        that permit, before its end; a later word is kept as evidence and changes nothing. The same
+        report may be sent again.
         """
 
     @_abc_1.abstractmethod

@@ -348,6 +348,7 @@ class Invocation(_message.Message):
     RESULT_WITHHELD_FIELD_NUMBER: _builtins.int
     ARTEFACTS_FIELD_NUMBER: _builtins.int
     ASKED_ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
+    REPORTED_BY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"invocations/{uuid}"; also the idempotency key that the tool is given."""
     session: _builtins.str
@@ -378,6 +379,10 @@ class Invocation(_message.Message):
     """True where the result exists and was withheld by an obligation."""
     asked_arguments_json: _builtins.bytes
     """Canonical JSON of what was asked for, where a reviewer approved less than that; else empty."""
+    reported_by: _builtins.str
+    """"agent" where the agent's own process executed the call and how it ended is its word alone; else
+    empty.
+    """
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
         """Why, for DENY and HOLD. Which rule or attribute mattered is not told here."""
@@ -416,10 +421,11 @@ class Invocation(_message.Message):
         result_withheld: _builtins.bool = ...,
         artefacts: _abc.Iterable[Global___Artefact] | None = ...,
         asked_arguments_json: _builtins.bytes = ...,
+        reported_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "artefacts", b"artefacts", "asked_arguments_json", b"asked_arguments_json", "code", b"code", "create_time", b"create_time", "digest", b"digest", "effect", b"effect", "etag", b"etag", "hold", b"hold", "message", b"message", "name", b"name", "reasons", b"reasons", "request_id", b"request_id", "result_json", b"result_json", "result_withheld", b"result_withheld", "session", b"session", "state", b"state", "tool", b"tool", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "artefacts", b"artefacts", "asked_arguments_json", b"asked_arguments_json", "code", b"code", "create_time", b"create_time", "digest", b"digest", "effect", b"effect", "etag", b"etag", "hold", b"hold", "message", b"message", "name", b"name", "reasons", b"reasons", "reported_by", b"reported_by", "request_id", b"request_id", "result_json", b"result_json", "result_withheld", b"result_withheld", "session", b"session", "state", b"state", "tool", b"tool", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
