@@ -10,11 +10,18 @@ from broker.config import ConfigurationRefused
 from broker.core.errors import BrokerError
 from broker.policy.opa_binary import OpaBinaryError
 from broker.rpc.server import AddressRefused
-from broker.store import DatabaseInUse, KeysRefused, LogRefused, SchemaRefused
+from broker.store import (
+    DatabaseInUse,
+    DatabaseRefused,
+    KeysRefused,
+    LogRefused,
+    SchemaRefused,
+)
 
 _OF_THE_MACHINE = (
     AddressRefused,
     DatabaseInUse,
+    DatabaseRefused,
     KeysRefused,
     LogRefused,
     OpaBinaryError,

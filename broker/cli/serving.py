@@ -8,11 +8,13 @@ import sys
 from broker import log
 from broker.app import Application
 from broker.cli.failures import CommandFailed, ExitCode
+from broker.cli.loop import run_on_loop
 from broker.cli.opening import refusing
 from broker.cli.screen import say
 from broker.cli.watch import watching
 from broker.config import Settings
 from broker.core.errors import BrokerError
+from broker.store.addresses import is_file
 from broker.store.sqlite import path_of
 from broker.token_files import save_token
 from broker.web.opening import LINK_LIFE_S
@@ -33,11 +35,13 @@ def run(configured: Settings, *, watch: bool) -> None:
     log.configure(form=configured.log_format, level=configured.log_level)
     with refusing():
         _require_database(configured)
-        asyncio.run(_serve(configured, watch=watch))
+        run_on_loop(_serve(configured, watch=watch))
 
 
 def _require_database(configured: Settings) -> None:
     """Before anything is made: whoever is in the wrong directory shall leave no keys there."""
+    if not is_file(configured.database):
+        return
     path = path_of(configured.database)
     if not path.is_file():
         raise CommandFailed(

@@ -1,9 +1,9 @@
 """The durable state: rows and the log of why they are as they are, in one transaction."""
 
+from broker.store.checking import LogRefused
+from broker.store.dialects import DatabaseInUse, DatabaseRefused
 from broker.store.keys import AuditKeys, KeysRefused, load_or_create, signature_holds
-from broker.store.log import LogRefused
 from broker.store.schema import SchemaRefused, upgrade
-from broker.store.sqlite import DatabaseInUse
 from broker.store.store import SqlStore
 from broker.store.writer import Cadence
 
@@ -11,6 +11,7 @@ __all__ = [
     "AuditKeys",
     "Cadence",
     "DatabaseInUse",
+    "DatabaseRefused",
     "KeysRefused",
     "LogRefused",
     "SchemaRefused",

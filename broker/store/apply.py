@@ -33,6 +33,7 @@ from broker.core.unit import (
     MoveHold,
     MoveInvocation,
     NarrowInvocation,
+    NoteUses,
     PutControl,
     PutShadowTally,
     RedeemMandate,
@@ -47,6 +48,7 @@ from broker.core.unit import (
     UncountReviews,
 )
 from broker.store import statements as s
+from broker.store.credential_uses import note_uses
 from broker.store.leasing import LEASING
 from broker.store.notices import NOTICES
 from broker.store.remembering import add_sighting, require_memory
@@ -377,6 +379,7 @@ _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     RequireMemory: require_memory,
     **SIGNING_IN,
     **NOTICES,
+    NoteUses: note_uses,
     **STANDING,
     **LEASING,
 }

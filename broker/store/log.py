@@ -6,7 +6,6 @@ back unit, or a failed transaction, never moves a chain's head. Starting reads t
 checks it: the keyed chain from its first entry on, and the newest head from outside.
 """
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,55 +17,18 @@ from broker.core.audit import (
     SALT_BYTES,
     ChainHead,
     EntryDraft,
-    EntryKind,
     LinkedEntry,
-    following,
     link,
 )
-from broker.core.merkle import Frontier, leaf_hash
+from broker.core.merkle import Frontier
 from broker.core.notes import Checkpoint, MalformedNote, origin_of, read, sign
 from broker.store import tables as t
+from broker.store.catching_up import count_unsigned, read_on
+from broker.store.checking import SIGNED, UNSIGNED, Checking, LogRefused, Unsigned, pages
 from broker.store.keys import AuditKeys, signature_holds
 from broker.store.sql import Database, Row, Statement, insert
 
-CHUNK: Final = 2_000
-
-# Only a first look, which spares reading what is surely something else.
-_RESTORED: Final = b'"kind":"log.restored"'
 _GO_ON: Final = "To go on from a backup, `callbroker restore`."
-
-
-class LogRefused(Exception):
-    """The audit log is not what was signed; the broker does not start on it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Entries of one instance, by their numbers in its chain, both included."""
-
-    instance: str
-    first: int
-    last: int
-
-
-@dataclass(slots=True)
-class Unsigned:
-    """Entries that no signed head covers yet, in the order in which they will be leaves."""
-
-    spans: list[Span] = field(default_factory=list)
-    leaves: list[bytes] = field(default_factory=list)
-
-    def add(self, instance: str, sequence: int, entry: bytes) -> None:
-        """Add the entry that comes next in the order."""
-        self.leaves.append(leaf_hash(entry))
-        if self.spans and self.spans[-1].instance == instance:
-            self.spans[-1] = Span(instance, self.spans[-1].first, sequence)
-        else:
-            self.spans.append(Span(instance, sequence, sequence))
-
-    def copy(self) -> "Unsigned":
-        """Another one that starts as this one."""
-        return Unsigned(spans=list(self.spans), leaves=list(self.leaves))
 
 
 @dataclass(slots=True)
@@ -74,7 +36,10 @@ class Log:
     """Where the log stands, and what continues it.
 
     Attributes:
-        unsigned: what no head covers yet.
+        is_shared: others add to it too; see `store.catching_up`.
+        unsigned: what no head covers yet; of a shared log only what the start found.
+        waiting: how many entries no head covers, as far as is known.
+        heads: where each instance's chain stands in `tree`; of a shared log alone.
         is_ahead: the last start found a head that had not reached the outside.
         epoch: of the newest restore that it has been through; 0 for none.
     """
@@ -88,6 +53,13 @@ class Log:
     unsigned: Unsigned = field(default_factory=Unsigned)
     is_ahead: bool = False
     epoch: int = 0
+    is_shared: bool = False
+    waiting: int = 0
+    heads: dict[str, ChainHead] = field(default_factory=dict)
+
+    def anew(self) -> "Log":
+        """The same log, of which nothing has been read."""
+        return Log(self.instance, self.keys, self.new_id, self.new_salt, is_shared=self.is_shared)
 
     def addition(self) -> "Addition":
         """Begin to add to it."""
@@ -97,6 +69,8 @@ class Log:
             tree=self.tree,
             unsigned=self.unsigned.copy(),
             epoch=self.epoch,
+            waiting=self.waiting,
+            heads=self.heads,
         )
 
     def load(self, database: Database, *, newest: str | None) -> None:
@@ -110,8 +84,8 @@ class Log:
             LogRefused: it is not what was linked and signed.
         """
         head = self._outside(newest)
-        checking = _Checking(key=self.keys.mac_key, outside=head)
-        for row in _pages(database, _SIGNED):
+        checking = Checking(key=self.keys.mac_key, outside=head)
+        for row in pages(database, SIGNED):
             checking.signed(row)
         if checking.tree.size < head.size:
             raise LogRefused(
@@ -119,8 +93,12 @@ class Log:
                 f"of it covers {head.size}: it is older than the log, or was cut short. " + _GO_ON,
             )
         if checking.tree.size and newest is None:
-            raise LogRefused("The audit log was signed, but no head is left outside of it.")
-        for row in _pages(database, _UNSIGNED):
+            raise LogRefused(
+                "The audit log was signed, but no head is left outside of it: a broker that joins "
+                "others starts with the audit keys and the heads of one of them.",
+            )
+        self.heads = dict(checking.heads) if self.is_shared else {}
+        for row in pages(database, UNSIGNED):
             checking.follow(row)
             self.unsigned.add(row["instance"], row["sequence"], row["entry"])
         if checking.epoch != head.epoch:
@@ -130,7 +108,7 @@ class Log:
                 + _GO_ON,
             )
         self.epoch = checking.epoch
-        self.tree = checking.tree
+        self.tree, self.waiting = checking.tree, len(self.unsigned.leaves)
         self.is_ahead = self.tree.size > head.size
         self.head = checking.heads.get(self.instance, ChainHead())
 
@@ -156,8 +134,15 @@ class Addition:
     tree: Frontier
     unsigned: Unsigned
     epoch: int = 0
+    waiting: int = 0
+    heads: dict[str, ChainHead] = field(default_factory=dict)
     entries: list[LinkedEntry] = field(default_factory=list)
     note: str = ""
+
+    def look(self, database: Database) -> None:
+        """See how much waits for a head, where others add to the log too."""
+        if self.log.is_shared:
+            self.waiting = count_unsigned(database)
 
     def link(self, drafts: Sequence[EntryDraft]) -> list[LinkedEntry]:
         """Work out a unit's entries; they count once they are given to `take`.
@@ -184,7 +169,9 @@ class Addition:
         for entry in linked:
             self.entries.append(entry)
             self.head = entry.head
-            self.unsigned.add(self.log.instance, entry.head.sequence, entry.entry)
+            self.waiting += 1
+            if not self.log.is_shared:
+                self.unsigned.add(self.log.instance, entry.head.sequence, entry.entry)
 
     def store(self, database: Database) -> None:
         """Write the entries."""
@@ -200,7 +187,12 @@ class Addition:
             database.run_many(_ADD_CONTENTS, kept)
 
     def sign(self, database: Database) -> None:
-        """Give every entry that has none its place among the leaves, and sign the head."""
+        """Give every entry that has none its place among the leaves, and sign the head.
+
+        Raises:
+            LogRefused: what others have added is not theirs, or something is missing.
+        """
+        ends = self.catch_up(database)
         tree, public = self.tree.copy(), self.log.keys.public_key
         offset = tree.size
         for span in self.unsigned.spans:
@@ -218,13 +210,41 @@ class Addition:
             origin=origin_of(public), size=tree.size, root=tree.root(), epoch=self.epoch
         )
         self.note = sign(head, public, self.log.keys.signing_key.sign)
-        self.tree, self.unsigned = tree, Unsigned()
+        self.tree, self.unsigned, self.waiting, self.heads = tree, Unsigned(), 0, ends
         if database.row(_HEAD_AT, {"size": head.size}) is None:
             database.run(_ADD_HEAD, {"size": head.size, "note": self.note})
+
+    def catch_up(self, database: Database) -> dict[str, ChainHead]:
+        """Have the log alone until the commit, and read what others have signed and added.
+
+        Returns:
+            Where each instance's chain stands with what no head covers yet.
+
+        Raises:
+            LogRefused: as `sign`.
+        """
+        if not self.log.is_shared:
+            return {}
+        database.say(database.dialect.lock_log)
+        found = read_on(database, self.log.keys, tree=self.tree, heads=self.heads, epoch=self.epoch)
+        if found.ends.get(self.log.instance, ChainHead()) != self.head:
+            raise LogRefused("The end of this broker's own chain is not what it wrote.")
+        self.tree, self.heads, self.epoch = found.tree, found.heads, found.epoch
+        self.unsigned, self.waiting = found.unsigned, len(found.unsigned.leaves)
+        self.note = found.note or self.note
+        return found.ends
+
+    def is_stored(self, database: Database) -> bool:
+        """Whether the last of its entries is in the database."""
+        last = self.entries[-1]
+        at = {"of": self.log.instance, "at": last.head.sequence}
+        row = database.row(_ENTRY_AT, at)
+        return row is not None and row["mac"] == last.head.mac
 
     def accept(self) -> None:
         """It was committed: the log stands here now."""
         self.log.head, self.log.tree, self.log.unsigned = self.head, self.tree, self.unsigned
+        self.log.waiting, self.log.heads = self.waiting, self.heads
         self.log.is_ahead = self.log.is_ahead and not self.note
         self.log.epoch = self.epoch
 
@@ -240,58 +260,13 @@ class Addition:
         }
 
 
-@dataclass(slots=True)
-class _Checking:
-    """Reads the log from its first entry on, with the key."""
-
-    key: bytes
-    outside: Checkpoint
-    tree: Frontier = field(default_factory=Frontier)
-    heads: dict[str, ChainHead] = field(default_factory=dict)
-    epoch: int = 0
-
-    def signed(self, row: Row) -> None:
-        """The next leaf."""
-        if row["leaf_index"] != self.tree.size:
-            raise LogRefused(f"Audit entry {self.tree.size} is missing from the database.")
-        self.follow(row)
-        self.tree.add(leaf_hash(row["entry"]))
-        if self.tree.size == self.outside.size and self.tree.root() != self.outside.root:
-            raise LogRefused("The audit log is not the one whose head was signed outside of it.")
-
-    def follow(self, row: Row) -> None:
-        """The next entry of an instance's chain."""
-        head = self.heads.get(row["instance"], ChainHead())
-        after = following(head, row["entry"], key=self.key)
-        if row["sequence"] != after.sequence or row["mac"] != after.mac:
-            raise LogRefused(
-                f"Audit entry {row['id']} (number {row['sequence']} of {row['instance']}) "
-                "was not written by a broker with this key, or one before it is missing.",
-            )
-        self.heads[row["instance"]] = after
-        if _RESTORED in row["entry"]:
-            said = json.loads(row["entry"])
-            if said["kind"] == EntryKind.LOG_RESTORED:
-                self.epoch = said["body"]["epoch"]
-
-
-def _pages(database: Database, statement: Statement) -> Iterable[Row]:
-    """All rows of a statement, without having all at once."""
-    after: Row = {"leaf": -1, "instance": "", "sequence": 0}
-    while rows := database.rows(statement, {**after, "limit": CHUNK}):
-        yield from rows
-        last = rows[-1]
-        after = {
-            "leaf": last["leaf_index"],
-            "instance": last["instance"],
-            "sequence": last["sequence"],
-        }
-
-
 _E = t.audit_entries.c
 _ADD_ENTRY: Final = insert(t.audit_entries)
 _ADD_CONTENTS: Final = insert(t.audit_contents)
 _ADD_HEAD: Final = insert(t.audit_checkpoints)
+_ENTRY_AT: Final = Statement(
+    sa.select(_E.mac).where(_E.instance == bound("of"), _E.sequence == bound("at")),
+)
 _HEAD_AT: Final = Statement(
     sa.select(t.audit_checkpoints.c.size).where(t.audit_checkpoints.c.size == bound("size")),
 )
@@ -299,22 +274,4 @@ _SET_LEAVES: Final = Statement(
     sa.update(t.audit_entries)
     .where(_E.instance == bound("of"), _E.sequence.between(bound("first"), bound("last")))
     .values(leaf_index=_E.sequence + bound("offset", type_=sa.BigInteger)),
-)
-_SIGNED: Final = Statement(
-    sa.select(t.audit_entries)
-    .where(_E.leaf_index > bound("leaf"))
-    .order_by(_E.leaf_index)
-    .limit(bound("limit")),
-)
-_UNSIGNED: Final = Statement(
-    sa.select(t.audit_entries)
-    .where(
-        sa.text(t.UNSIGNED),
-        sa.or_(
-            _E.instance > bound("instance"),
-            sa.and_(_E.instance == bound("instance"), _E.sequence > bound("sequence")),
-        ),
-    )
-    .order_by(_E.instance, _E.sequence)
-    .limit(bound("limit")),
 )

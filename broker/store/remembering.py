@@ -10,6 +10,7 @@ from broker.store.sql import Database, NotUnique
 
 def add_sighting(database: Database, change: AddSighting) -> None:
     """Put it after the newest; without its content where there is no room for that."""
+    database.row(s.SESSION_FOR_ADDING, {"session": change.session})
     had = database.row(s.SIGHTINGS_HAD, {"session": change.session})
     if had is None:
         raise Conflict(ConflictOn.MEMORY)
@@ -31,7 +32,8 @@ def add_sighting(database: Database, change: AddSighting) -> None:
 
 
 def require_memory(database: Database, change: RequireMemory) -> None:
-    """Check that nothing was added since."""
+    """Check that nothing was added since, and have nothing added until the commit."""
+    database.row(s.SESSION_FOR_READING, {"session": change.session})
     had = database.row(s.SIGHTINGS_HAD, {"session": change.session})
     if had is None or had["position"] != change.position:
         raise Conflict(ConflictOn.MEMORY)

@@ -1,6 +1,7 @@
 """The tables change by migrations alone; a broker starts on exactly the schema it was made for.
 
-Making and migrating take the same lock as a running broker, so neither happens beneath one.
+Making and migrating a file take the lock of a running broker, so neither happens beneath one.
+A server's tables are migrated beneath running brokers: they only grow, and one at a time does it.
 """
 
 import functools
@@ -13,7 +14,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from broker.store import sqlite
+from broker.core.errors import StoreUnavailable
+from broker.store.addresses import dialect_of, shown
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -26,22 +28,34 @@ def upgrade(url: str) -> None:
     """Make the database, or bring it to this release's schema.
 
     Raises:
-        DatabaseInUse: a broker is running on it.
+        DatabaseInUse: a broker is running on it, and it serves one process at a time.
         SchemaRefused: it is of a newer release.
+        StoreUnavailable: it cannot be connected to, or its tables cannot be changed.
+        ValueError: the address names no database.
     """
-    path = sqlite.path_of(url)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    release = sqlite.lock(path)
+    dialect = dialect_of(url)
+    dialect.make(url)
+    release = dialect.own(url)
     try:
-        engine = sqlite.engine(url)
-        with engine.connect() as connection:
-            _refuse_unknown(connection)
+        with dialect.engine(url).connect() as connection:
             # DDL is transactional here; the driver begins nothing by itself.
-            connection.exec_driver_sql(sqlite.BEGIN_WRITE)
+            dialect.say(connection.connection.cursor(), dialect.begin_migration)
+            _refuse_unknown(connection)
             command.upgrade(_configuration(connection), "head")
+            dialect.finish(connection)
             connection.exec_driver_sql("COMMIT")
+    except dialect.opening_errors as error:
+        raise StoreUnavailable(
+            f"The database {shown(url)} cannot be made ready: {reason(error)}"
+        ) from error
     finally:
         release()
+
+
+def reason(error: BaseException) -> str:
+    """What a driver says is wrong, in a line."""
+    said = str(getattr(error, "orig", None) or error).strip()
+    return said.splitlines()[0] if said else type(error).__name__
 
 
 def refuse_other(connection: sa.Connection) -> None:

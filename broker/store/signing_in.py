@@ -43,7 +43,10 @@ def _drop_sign_ins(database: Database, change: DropSignIns) -> None:
 def _add_step_up(database: Database, change: AddStepUp) -> None:
     made = change.step_up
     database.run(s.DROP_STEP_UP, {"of_sign_in": made.sign_in, "of_hold": made.hold})
-    database.run(s.ADD_STEP_UP, step_up_row(made))
+    try:
+        database.run(s.ADD_STEP_UP, step_up_row(made))
+    except NotUnique as taken:
+        raise Conflict(ConflictOn.STEP_UP) from taken
 
 
 def _spend_step_up(database: Database, change: SpendStepUp) -> None:

@@ -6,12 +6,14 @@ text is kept by connection, and a `Database` runs it on the driver's cursor. The
 conversion (`store.tables`), which is what makes that sound.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.sql.compiler import SQLCompiler
+
+from broker.store.dialects import Dialect
 
 Row = dict[str, Any]
 Values = Mapping[str, Any]
@@ -35,17 +37,17 @@ class Statement:
 class Database:
     """One connection, as synchronous functions over it."""
 
-    def __init__(self, connection: sa.Connection, *, is_unique: Callable[[Any], bool]) -> None:
+    def __init__(self, connection: sa.Connection, dialect: Dialect) -> None:
         """Take a connection for oneself.
 
         Args:
-            connection: of any dialect; its driver's cursor is used.
-            is_unique: tells of an integrity error whether uniqueness was violated.
+            connection: its driver's cursor is used.
+            dialect: of the database that it is to.
         """
-        self._dialect = connection.dialect
+        self.dialect: Final = dialect
+        self._compiling = connection.dialect
         self._connection = connection
         self._cursor: DBAPICursor = connection.connection.cursor()
-        self._is_unique = is_unique
         self._texts: dict[Statement, tuple[str, tuple[str, ...], Values]] = {}
 
     def run(self, statement: Statement, values: Values) -> int:
@@ -58,8 +60,8 @@ class Database:
         bound = [values[name] if name in values else constants[name] for name in names]
         try:
             self._cursor.execute(text, bound)
-        except self._dialect.loaded_dbapi.IntegrityError as error:
-            if self._is_unique(error):
+        except self._compiling.loaded_dbapi.IntegrityError as error:
+            if self.dialect.is_unique(error):
                 raise NotUnique from error
             raise
         return self._cursor.rowcount
@@ -82,8 +84,14 @@ class Database:
         return rows[0] if rows else None
 
     def say(self, text: str) -> None:
-        """Begin, commit, roll back, savepoints: what has no values."""
-        self._cursor.execute(text)
+        """Begin, commit, roll back, savepoints, locks: what has no values. Nothing says nothing."""
+        if text:
+            self.dialect.say(self._cursor, text)
+
+    def claim(self, name: str, *, former: int) -> int:
+        """Have a broker's name for this connection alone; what to give as `former` next time."""
+        self.dialect.claim(self._cursor, name, former)
+        return self.dialect.backend(self._cursor)
 
     def close(self) -> None:
         """Give the connection back."""
@@ -97,7 +105,7 @@ class Database:
     def _text(self, statement: Statement) -> tuple[str, tuple[str, ...], Values]:
         known = self._texts.get(statement)
         if known is None:
-            compiled = statement.core.compile(dialect=self._dialect)
+            compiled = statement.core.compile(dialect=self._compiling)
             if not isinstance(compiled, SQLCompiler):
                 raise TypeError("Only statements that select or change rows are run here.")
             names = tuple(compiled.positiontup or ())
@@ -109,3 +117,27 @@ def insert(table: sa.Table, *, without: str = "") -> Statement:
     """All columns of a table, by their names, but for one that counts by itself."""
     names = [column.name for column in table.columns if column.name != without]
     return Statement(sa.insert(table).inline().values({name: sa.bindparam(name) for name in names}))
+
+
+def insert_once(table: sa.Table) -> Statement:
+    """As `insert`, but a row that is there already stays, and none is touched."""
+    return Statement(sa.text(f"{_inserting(table)} ON CONFLICT DO NOTHING"))
+
+
+def upsert(table: sa.Table, **changes: str) -> Statement:
+    """As `insert`, but a row of the same primary key is changed instead.
+
+    Args:
+        table: whose columns are bound by their names.
+        changes: a column and the SQL of what becomes of it, with `excluded` for the new row.
+    """
+    key = ", ".join(f'"{column.name}"' for column in table.primary_key.columns)
+    made = ", ".join(f'"{name}" = {value}' for name, value in changes.items())
+    return Statement(sa.text(f"{_inserting(table)} ON CONFLICT ({key}) DO UPDATE SET {made}"))
+
+
+def _inserting(table: sa.Table) -> str:
+    names = [column.name for column in table.columns]
+    columns = ", ".join(f'"{name}"' for name in names)
+    values = ", ".join(f":{name}" for name in names)
+    return f'INSERT INTO "{table.name}" ({columns}) VALUES ({values})'  # noqa: S608 - our own names

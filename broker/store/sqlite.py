@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.pool import NullPool
 
-from broker.core.limits import STORE_BUSY_S
+from broker.core.limits import STORE_BUSY_S, STORE_READERS
+from broker.store.dialects import DatabaseInUse, Dialect
 
 BEGIN_READ: Final = "BEGIN DEFERRED"
 BEGIN_WRITE: Final = "BEGIN IMMEDIATE"
@@ -44,10 +46,6 @@ _OF_UNIT: Final = (
 )
 ERRORS: Final = (sqlite3.Error,)
 OPENING_ERRORS: Final = (sqlite3.Error, sa.exc.DBAPIError)
-
-
-class DatabaseInUse(Exception):
-    """Another process has this database."""
 
 
 def engine(url: str) -> sa.Engine:
@@ -120,3 +118,46 @@ def lock(database: Path) -> Callable[[], None]:
 def _prepare(connection: Any, _record: object) -> None:
     for pragma in _PRAGMAS:
         connection.execute(pragma)
+
+
+def _say(cursor: DBAPICursor, text: str) -> None:
+    cursor.execute(text)
+
+
+def _make(url: str) -> None:
+    path_of(url).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _own(url: str) -> Callable[[], None]:
+    return lock(path_of(url))
+
+
+# The lock on the file beside it has said already that nobody else writes: nothing is claimed, no
+# transaction is in another's way, no connection is lost.
+DIALECT: Final = Dialect(
+    is_shared=False,
+    is_near=True,
+    readers=STORE_READERS,
+    errors=ERRORS,
+    opening_errors=OPENING_ERRORS,
+    begin_read=BEGIN_READ,
+    begin_write=BEGIN_WRITE,
+    begin_control=BEGIN_WRITE,
+    begin_migration=BEGIN_WRITE,
+    wait_for_no_lock=WAIT_FOR_NO_LOCK,
+    lock_log="",
+    engine=engine,
+    say=_say,
+    make=_make,
+    own=_own,
+    claim=lambda _cursor, _name, _former: None,
+    backend=lambda _cursor: 0,
+    finish=lambda _connection: None,
+    refuse=lambda _connection: None,
+    is_unique=is_unique,
+    is_of_unit=is_of_unit,
+    is_contended=lambda _error: False,
+    is_lost=lambda _error: False,
+    is_certainly_not_committed=is_certainly_not_committed,
+    is_no_transaction=is_no_transaction,
+)

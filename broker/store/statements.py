@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam as bound
 
 from broker.store import tables as t
-from broker.store.sql import Statement, insert
+from broker.store.sql import Statement, insert, insert_once, upsert
 
 # What never changes of a call once it is recorded: who asked, for whom, and what.
 _FROZEN: Final = frozenset(
@@ -49,13 +49,26 @@ TOUCH_SESSION: Final = Statement(
     )
     .values(idle_expires_at=bound("idle_expires_at")),
 )
-# Read within the transaction that writes; a store with several writers locks the row (FOR SHARE).
+# Locked until the commit, where there are several writers: nobody ends it in between.
 SESSION_OPEN: Final = Statement(
-    sa.select(t.sessions.c.name).where(
+    sa.select(t.sessions.c.name)
+    .where(
         t.sessions.c.name == bound("session"),
         t.sessions.c.state == "OPEN",
         t.sessions.c.expires_at > bound("now"),
-    ),
+    )
+    .with_for_update(read=True),
+)
+# What is counted of a session is counted by one writer at a time, or while nobody adds to it.
+SESSION_FOR_ADDING: Final = Statement(
+    sa.select(t.sessions.c.name)
+    .where(t.sessions.c.name == bound("session"))
+    .with_for_update(key_share=True),
+)
+SESSION_FOR_READING: Final = Statement(
+    sa.select(t.sessions.c.name)
+    .where(t.sessions.c.name == bound("session"))
+    .with_for_update(read=True),
 )
 END_SESSION: Final = Statement(
     sa.update(t.sessions)
@@ -188,25 +201,9 @@ ADD_RESERVATION: Final = insert(t.reservations, without="id")
 DROP_RESERVATIONS: Final = Statement(
     sa.delete(t.reservations).where(t.reservations.c.invocation == bound("by")),
 )
-COUNT_HISTORY: Final = Statement(
-    sa.update(t.history)
-    .where(
-        t.history.c.session == bound("of_session"),
-        t.history.c.tool == bound("of_tool"),
-        t.history.c.effect == bound("of_effect"),
-    )
-    .values(count=t.history.c.count + 1, last_at=bound("now")),
-)
-ADD_HISTORY: Final = insert(t.history)
-# One statement, so that two that reach somebody for the first time at once are no conflict.
-COUNT_REACHED: Final = Statement(
-    sa.text(
-        "INSERT INTO reached (principal, target, tool, count, first_at, last_at) "
-        "VALUES (:principal, :target, :tool, 1, :first_at, :last_at) "
-        "ON CONFLICT (principal, target, tool) "
-        "DO UPDATE SET count = reached.count + 1, last_at = excluded.last_at",
-    ),
-)
+# One statement each, so that two that are first at once are no conflict.
+COUNT_HISTORY: Final = upsert(t.history, count="history.count + 1", last_at="excluded.last_at")
+COUNT_REACHED: Final = upsert(t.reached, count="reached.count + 1", last_at="excluded.last_at")
 ADD_MANDATE: Final = insert(t.mandates)
 ADD_WORDS: Final = insert(t.mandate_words)
 REDEEM_MANDATE: Final = Statement(
@@ -223,11 +220,15 @@ REVOKE_MANDATE: Final = Statement(
     .where(t.mandates.c.name == bound("mandate"), t.mandates.c.state == "ISSUED")
     .values(state="REVOKED"),
 )
-WORDS_AT: Final = Statement(
-    sa.select(sa.func.count(t.mandate_words.c.position).label("count"))
-    .select_from(t.mandates.outerjoin(t.mandate_words))
+MANDATE_FOR_ADDING: Final = Statement(
+    sa.select(t.mandates.c.name)
     .where(t.mandates.c.name == bound("mandate"), t.mandates.c.state != "REVOKED")
-    .group_by(t.mandates.c.name),
+    .with_for_update(key_share=True),
+)
+WORDS_AT: Final = Statement(
+    sa.select(sa.func.count().label("count"))
+    .select_from(t.mandate_words)
+    .where(t.mandate_words.c.mandate == bound("mandate")),
 )
 DROP_CONTROL: Final = Statement(
     sa.delete(t.control_rows).where(
@@ -236,11 +237,7 @@ DROP_CONTROL: Final = Statement(
     ),
 )
 ADD_CONTROL: Final = insert(t.control_rows)
-DOCUMENT_AT: Final = Statement(
-    sa.select(t.documents.c.digest).where(t.documents.c.digest == bound("digest")),
-)
-ADD_DOCUMENT: Final = insert(t.documents)
-# Read within the transaction that writes; a store with several writers locks the session's row.
+ADD_DOCUMENT: Final = insert_once(t.documents)
 ARTEFACTS_HAD: Final = Statement(
     sa.select(
         sa.func.count().label("count"),

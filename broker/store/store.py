@@ -1,11 +1,6 @@
-"""The durable state over SQL, as `ports.Store` describes it; SQLite now.
-
-What a broker finds is checked before it is used: the schema is this release's, no other process has
-the database, the log is whole, and it is not older than the newest signed head outside of it.
-"""
+"""The durable state over SQL, as `ports.Store` describes it; see `store.opening` for its start."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
@@ -15,7 +10,6 @@ from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
 from broker.core.calls import Invocation, Session
 from broker.core.control import ControlRows
-from broker.core.errors import StoreUnavailable
 from broker.core.holds import Hold, Review
 from broker.core.labels import Labels
 from broker.core.notices import NoticeEvent
@@ -24,7 +18,6 @@ from broker.core.review_quality import HoldSeen
 from broker.core.sign_ins import SignIn, StepUp
 from broker.core.standing import StandingAsked
 from broker.core.unit import Mandate, Unit
-from broker.ids import UuidFactory
 from broker.ports import (
     AgentSeen,
     Clock,
@@ -43,12 +36,11 @@ from broker.ports import (
 )
 from broker.ports.notifying import NoticeSeen, NoticeTally
 from broker.ports.storage import NO_ELDERS
-from broker.store import browsing, decisions, export, notices, reads, schema, sqlite
-from broker.store.heads import Heads
+from broker.store import browsing, decisions, export, notices, reads
+from broker.store.credential_uses import last_uses
 from broker.store.keys import AuditKeys
-from broker.store.log import Log
+from broker.store.opening import open_database
 from broker.store.readers import Readers
-from broker.store.sql import Database
 from broker.store.writer import Cadence, Writer
 
 CLOSE_DEADLINE_S: Final = 30.0
@@ -85,7 +77,7 @@ class SqlStore:
         """Open a database that `schema.upgrade` has made.
 
         Args:
-            url: `sqlite:///<path of a file>`.
+            url: `sqlite:///<path of a file>`, or `postgresql://user@host/name`.
             state: a directory outside of the database; signed heads go to `checkpoints/` in it.
             instance: this broker's name in the log; its chain goes on where it ended.
             audit_keys: link and sign the log.
@@ -93,52 +85,25 @@ class SqlStore:
             cadence: how often heads are signed.
 
         Raises:
-            DatabaseInUse: another broker has it.
+            DatabaseInUse: another broker has it, or writes to it under this name.
+            DatabaseRefused: its server may lose what it has committed.
             SchemaRefused: it is not set up, or of another release.
             LogRefused: the log is not what was signed.
             StoreUnavailable: it cannot be read.
         """
-        heads = Heads(state / "checkpoints")
-        ids = UuidFactory(clock)
-        log = Log(instance, audit_keys, ids, secrets.token_bytes)
-        path = sqlite.path_of(url)
-        if not path.exists():
-            raise schema.SchemaRefused(f"There is no database {path}: run `callbroker migrate`.")
-        release = sqlite.lock(path)
-        engine = sqlite.engine(url)
-
-        def connect() -> Database:
-            return Database(engine.connect(), is_unique=sqlite.is_unique)
-
-        def check() -> None:
-            with engine.connect() as connection:
-                schema.refuse_other(connection)
-            database = connect()
-            try:
-                database.say(sqlite.BEGIN_READ)
-                log.load(database, newest=heads.newest())
-            finally:
-                database.close()
-
-        try:
-            await asyncio.to_thread(check)
-        except sqlite.OPENING_ERRORS as error:
-            release()
-            raise StoreUnavailable("The database cannot be read.") from error
-        except BaseException:
-            release()
-            raise
-        writer = Writer(connect, log, heads, cadence or Cadence())
-        writer.start()
+        opened = await open_database(
+            url,
+            state=state,
+            instance=instance,
+            audit_keys=audit_keys,
+            clock=clock,
+            cadence=cadence or Cadence(),
+        )
         store = cls(
-            writer=writer,
-            readers=Readers(
-                connect,
-                count=limits.STORE_READERS,
-                deadline_s=limits.STORE_DEADLINE_S,
-            ),
+            writer=opened.writer,
+            readers=opened.readers,
             public_key=audit_keys.public_key,
-            release=release,
+            release=opened.release,
         )
         # What was left unsigned by a crash is signed, and the outside catches up, before any more.
         await store.checkpoint_now()
@@ -382,6 +347,10 @@ class SqlStore:
     async def notice_tally(self, channel: str, *, now: float) -> NoticeTally:
         """How many there are."""
         return await self._readers.ask(notices.notice_tally, channel, now)
+
+    async def credential_uses(self) -> Mapping[str, float]:
+        """When each credential was last used, by its name; none that never was."""
+        return await self._readers.ask(last_uses)
 
     async def counts(self) -> Counts:
         """What waits and how long the log is."""

@@ -21,10 +21,12 @@ from broker.core import limits
 from broker.core.errors import OutcomeUnstored, StoreUnavailable
 from broker.core.unit import Unit
 from broker.store import sqlite
-from broker.store.apply import apply, control_revision
+from broker.store.checking import LogRefused
+from broker.store.dialects import Dialect
+from broker.store.groups import begin, transact
 from broker.store.heads import Heads
-from broker.store.jobs import Job, fail, told, wake
-from broker.store.log import Addition, Log, LogRefused
+from broker.store.jobs import Job, fail, wake
+from broker.store.log import Addition, Log
 from broker.store.sql import Database
 
 RETRY_S: Final = 1.0
@@ -56,6 +58,7 @@ class Writer:
     log: Log
     heads: Heads
     cadence: Cadence
+    dialect: Dialect = sqlite.DIALECT
     commits: int = 0
     _jobs: queue.SimpleQueue[Job | None] = field(default_factory=queue.SimpleQueue)
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -65,6 +68,13 @@ class Writer:
     _unsent: str = ""
     _sign_by: float | None = None
     _left_over: Job | None = None
+    _backend: int = 0
+    _pause: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def _refusals(self) -> tuple[type[BaseException], ...]:
+        """All that says that the database cannot be used now; never what is a defect of ours."""
+        return (*self.dialect.opening_errors, LogRefused, OSError)
 
     def start(self) -> None:
         """Begin to write."""
@@ -123,7 +133,7 @@ class Writer:
 
     def _take(self) -> tuple[list[Job], bool]:
         """The next group: all that waits, within bounds; and whether to go on after it."""
-        room = self.cadence.entries_max - len(self.log.unsigned.leaves)
+        room = self.cadence.entries_max - self.log.waiting
         jobs: list[Job] = []
         while len(jobs) < limits.STORE_GROUP_UNITS_MAX:
             job, going = self._next(wait=not jobs)
@@ -157,67 +167,107 @@ class Writer:
         return job, job is not None
 
     def _write(self, jobs: list[Job], *, sign_all: bool) -> None:
-        """One transaction; leaves each job with its error or none."""
-        database = self._connected() if self._is_ready() else None
-        if database is None:
+        """Leaves each job with its error or none."""
+        if not self._is_ready() or self._connected() is None:
             self._put_off(jobs)
             return
         due = sign_all or any(job.sign for job in jobs)
-        try:
-            addition = self._transact(database, jobs, due=due)
-        except sqlite.ERRORS as error:
-            _log.warning("store_not_written", why=str(error), units=len(jobs))
-            self._undo(database)
-            self._put_off(jobs)
+        if self._attempt(jobs, due=due):
             return
-        self._commit(database, jobs, addition)
-
-    def _transact(self, database: Database, jobs: Iterable[Job], *, due: bool) -> Addition:
-        database.say(sqlite.BEGIN_WRITE)
-        revision = control_revision(database)
-        addition = self.log.addition()
+        # Another broker's transaction was in the way of one of these: let the rest not wait for it.
         for job in jobs:
-            database.say("SAVEPOINT unit")
+            if not any(self._attempt([job], due=due) for _ in range(limits.RECORD_ATTEMPTS_MAX)):
+                self._put_off([job])
+
+    def _attempt(self, jobs: list[Job], *, due: bool) -> bool:
+        """One transaction; False where it was in the way of another's, and may be tried again."""
+        try:
+            database = self._begun(jobs)
+            addition = transact(database, self.log, jobs, is_due=lambda a: due or self._is_due(a))
+        except self._refusals as error:
+            is_undone = self._database is not None and self._undo(self._database)
+            if is_undone and self.dialect.is_contended(error):
+                _log.info("store_contended", why=str(error), units=len(jobs))
+                return False
+            _log.warning("store_not_written", why=str(error), units=len(jobs))
+            self._put_off(jobs)
+            return True
+        self._commit(database, jobs, addition)
+        return True
+
+    def _begun(self, jobs: Iterable[Job]) -> Database:
+        """A transaction, on another connection where the one at hand turns out to be gone."""
+        database = self._connected()
+        if database is not None:
             try:
-                revised = apply(database, job.unit.changes, revision=revision)
-                linked = addition.link(job.unit.entries)
-            except Exception as error:
-                if isinstance(error, sqlite.ERRORS) and not sqlite.is_of_unit(error):
+                begin(database, jobs)
+            except self.dialect.errors as error:
+                if not self.dialect.is_lost(error):
                     raise
-                job.error = told(error)
-                database.say("ROLLBACK TO SAVEPOINT unit")
-            else:
-                revision = revised
-                addition.take(linked)
-            database.say("RELEASE SAVEPOINT unit")
-        addition.store(database)
-        unsigned = bool(addition.unsigned.leaves) or self.log.is_ahead
-        if unsigned and (due or self._is_due(addition)):
-            addition.sign(database)
-        return addition
+                self._give_up()
+                database = self._connected()
+                if database is not None:
+                    begin(database, jobs)
+        if database is None:
+            raise LogRefused("The database cannot be opened.")
+        return database
 
     def _is_due(self, addition: Addition) -> bool:
         late = self._sign_by is not None and time.monotonic() >= self._sign_by
-        return late or len(addition.unsigned.leaves) >= self.cadence.entries_max
+        return late or addition.waiting >= self.cadence.entries_max
 
     def _commit(self, database: Database, jobs: list[Job], addition: Addition) -> None:
         try:
             database.say("COMMIT")
-        except sqlite.ERRORS as error:
+        except self.dialect.errors as error:
             _log.exception("store_not_committed")
-            if sqlite.is_certainly_not_committed(error) and self._undo(database):
+            if self.dialect.is_certainly_not_committed(error) and self._undo(database):
                 self._put_off(jobs)
-            else:
-                self._doubt()
-                fail(jobs, OutcomeUnstored(_UNKNOWN))
-            return
+                return
+            if not self._is_found(addition):
+                if self._is_log_current:
+                    self._put_off(jobs)
+                else:
+                    fail(jobs, OutcomeUnstored(_UNKNOWN))
+                return
         self.commits += 1
         addition.accept()
         self._unsent = addition.note or self._unsent
-        if not addition.unsigned.leaves:
+        if self.dialect.is_shared:
+            # What others leave unsigned is this one's too, should they be gone.
+            if addition.note or self._sign_by is None:
+                self._sign_by = time.monotonic() + self.cadence.interval_s
+        elif not addition.waiting:
             self._sign_by = None
         elif self._sign_by is None:
             self._sign_by = time.monotonic() + self.cadence.interval_s
+
+    def _is_found(self, addition: Addition) -> bool:
+        """Whether a commit that nobody acknowledged happened; the log is current if that is sure.
+
+        A connection that has this broker's name tells that the one before is over, so what it does
+        not see then never comes.
+        """
+        self._give_up()
+        if not self.dialect.is_shared or not addition.entries:
+            # What a disk that failed once shows of a write is no proof that it will be kept.
+            self._doubt()
+            return False
+        until = time.monotonic() + limits.STORE_READ_BACK_S
+        while True:
+            database = self._connected()
+            try:
+                if database is not None:
+                    found = addition.is_stored(database)
+                    _log.warning("store_read_back", committed=found)
+                    return found
+            except self.dialect.errors as error:
+                _log.warning("store_not_read_back", why=str(error))
+                self._give_up()
+            if time.monotonic() >= until:
+                self._doubt()
+                return False
+            self._pause.wait(RETRY_S / 4)
 
     def _put_off(self, jobs: Iterable[Job]) -> None:
         """Nothing was written; a head that is due is tried again a little later."""
@@ -229,8 +279,8 @@ class Writer:
         """Roll back; whether it is sure. SQLite may have done so by itself."""
         try:
             database.say("ROLLBACK")
-        except sqlite.ERRORS as error:
-            if not sqlite.is_no_transaction(error):
+        except self.dialect.errors as error:
+            if not self.dialect.is_no_transaction(error):
                 self._doubt()
                 return False
         return True
@@ -238,6 +288,10 @@ class Writer:
     def _doubt(self) -> None:
         """Open the database anew before the next group, and read where the log stands."""
         self._is_log_current = False
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """The connection; what was not committed on it never will be."""
         if self._database is not None:
             database, self._database = self._database, None
             database.close()
@@ -271,20 +325,24 @@ class Writer:
         try:
             if self._database is None:
                 self._database = self.connect()
+                self._backend = self._database.claim(self.log.instance, former=self._backend)
             if not self._is_log_current:
                 self._read_again(self._database)
-        except (*sqlite.ERRORS, LogRefused, OSError, ValueError) as error:
+        except self._refusals as error:
             _log.error("store_not_readable", why=str(error))
+            self._give_up()
             return None
         return self._database
 
     def _read_again(self, database: Database) -> None:
-        log = Log(self.log.instance, self.log.keys, self.log.new_id, self.log.new_salt)
-        database.say(sqlite.BEGIN_READ)
+        log = self.log.anew()
+        database.say(self.dialect.begin_read)
         try:
             log.load(database, newest=self.heads.newest())
+        except ValueError as error:
+            raise LogRefused("The file of signed heads holds something else.") from error
         finally:
             database.say("ROLLBACK")
         self.log = log
         self._is_log_current = True
-        self._sign_by = time.monotonic() if log.unsigned.leaves else None
+        self._sign_by = time.monotonic() if log.waiting else None

@@ -33,8 +33,8 @@ class Failing(Database):
 def reading(path: Path, deadline_s: float = 20.0) -> Generator[Readers]:
     engine = sqlite.engine(url_of(path))
     readers = Readers(
-        lambda: Failing(engine.connect(), is_unique=sqlite.is_unique),
-        count=2,
+        lambda: Failing(engine.connect(), sqlite.DIALECT),
+        dialect=sqlite.DIALECT,
         deadline_s=deadline_s,
     )
     try:

@@ -121,8 +121,8 @@ async def test_what_is_no_database_is_unavailable(tmp_path: Path):
         await opened(tmp_path)
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "postgresql://h/db"])
-async def test_only_files_are_databases(tmp_path: Path, url: str):
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://h/db"])
+async def test_only_what_is_known_is_a_database(tmp_path: Path, url: str):
     with pytest.raises(ValueError, match="sqlite:///"):
         await opened(tmp_path, url)
 

@@ -33,7 +33,7 @@ class Disk(Database):
     """
 
     def __init__(self, connection, orders: "Orders") -> None:
-        super().__init__(connection, is_unique=sqlite.is_unique)
+        super().__init__(connection, sqlite.DIALECT)
         self._orders = orders
 
     def say(self, text: str) -> None:

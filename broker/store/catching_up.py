@@ -1,0 +1,113 @@
+"""A broker beside others signs only what it has checked: their chains, their heads, their order.
+
+One that signs has the log's lock, so whatever it reads is all that was committed; it reads on from
+where it stood, with the key, and goes on from there. What somebody without the key has put into the
+database is never signed.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from broker.core.audit import ChainHead
+from broker.core.merkle import Frontier
+from broker.core.notes import Checkpoint, MalformedNote, origin_of, read
+from broker.store import tables as t
+from broker.store.checking import SIGNED, UNSIGNED, Checking, LogRefused, Unsigned, pages
+from broker.store.keys import AuditKeys, signature_holds
+from broker.store.sql import Database, Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a shared log stands.
+
+    Attributes:
+        tree: of what is signed.
+        heads: where each instance's chain stands in it.
+        ends: where each stands with what is not signed yet.
+        unsigned: that.
+        note: the newest head, where it is newer than what was known; else empty.
+    """
+
+    tree: Frontier
+    heads: dict[str, ChainHead]
+    ends: dict[str, ChainHead]
+    unsigned: Unsigned
+    epoch: int
+    note: str
+
+
+def count_unsigned(database: Database) -> int:
+    """How many committed entries no head covers."""
+    row = database.row(_COUNT, {})
+    return 0 if row is None else int(row["count"])
+
+
+def read_on(
+    database: Database,
+    keys: AuditKeys,
+    *,
+    tree: Frontier,
+    heads: dict[str, ChainHead],
+    epoch: int,
+) -> Standing:
+    """Read on from where a log stood.
+
+    Args:
+        database: in a transaction that has the log's lock.
+        keys: all brokers' of one database.
+        tree: of the leaves that are known; it is not changed.
+        heads: where the chains stand in it; not changed either.
+        epoch: of the newest restore known.
+
+    Raises:
+        LogRefused: it is not what brokers with this key have linked and signed.
+    """
+    newest = database.row(_NEWEST, {})
+    note = newest["note"] if newest is not None and newest["size"] > tree.size else ""
+    head = (
+        _head(note, keys)
+        if note
+        else Checkpoint(
+            origin=origin_of(keys.public_key), size=tree.size, root=tree.root(), epoch=epoch
+        )
+    )
+    checking = Checking(
+        key=keys.mac_key, outside=head, tree=tree.copy(), heads=dict(heads), epoch=epoch
+    )
+    for row in pages(database, SIGNED, leaf=tree.size - 1):
+        checking.signed(row)
+    if checking.tree.size != head.size:
+        raise LogRefused("The signed audit entries and their newest head are not of one log.")
+    signed = dict(checking.heads)
+    unsigned = Unsigned()
+    for row in pages(database, UNSIGNED):
+        checking.follow(row)
+        unsigned.add(row["instance"], row["sequence"], row["entry"])
+    return Standing(
+        tree=checking.tree,
+        heads=signed,
+        ends=checking.heads,
+        unsigned=unsigned,
+        epoch=checking.epoch,
+        note=note,
+    )
+
+
+def _head(note: str, keys: AuditKeys) -> Checkpoint:
+    try:
+        return read(note, keys.public_key, signature_holds)
+    except MalformedNote as error:
+        raise LogRefused("The newest head in the database is not signed with this key.") from error
+
+
+_COUNT: Final = Statement(
+    sa.select(sa.func.count().label("count"))
+    .select_from(t.audit_entries)
+    .where(sa.text(t.UNSIGNED)),
+)
+_NEWEST: Final = Statement(
+    sa.select(t.audit_checkpoints).order_by(t.audit_checkpoints.c.size.desc()).limit(1),
+)
