@@ -64,8 +64,8 @@ fmt: set-up-check ## format Python and Rego, and mend what ruff can mend
 bench: set-up-test ## measure sandboxes beside the engine's own cost, as root; takes minutes
 	@exec $(BIN)/python -m tests.benchmarks $(BENCH)
 
-soak: set-up-test ## kill containers, node and engine at random under many calls, as root; SOAK="--runs 10000"
-	@exec $(BIN)/python -m tests.benchmarks.soak_sandboxes $(SOAK)
+soak: set-up-test ## kill containers, node and engine at random under many calls, as root; SOAK="--runs 10000"; CRASH="--runs 10000" kills brokers
+	@exec $(BIN)/python -m $(if $(CRASH),tests.crash.soak $(CRASH),tests.benchmarks.soak_sandboxes $(SOAK))
 
 screenshots: set-up-test ## take the pictures in docs/pictures anew, of the support desk's review pages
 	@exec $(BIN)/python -m tests.browser.screenshots
