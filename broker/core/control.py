@@ -13,6 +13,8 @@ from broker.core.directory import EMPTY, Directory
 from broker.core.freezes import Freeze
 from broker.core.manifest import Output, ToolManifest
 from broker.core.observing import Observation
+from broker.core.restored import NEVER, RestoredAt
+from broker.core.retention import KEPT, LegalHold, Retention
 from broker.core.schemas import Validator
 from broker.core.scopes import Grant
 from broker.core.shadowing import Shadow
@@ -79,6 +81,10 @@ class Control:
     shadow: Shadow | None = None
     directory: Directory = EMPTY
 
+    bindings: Bindings = NO_BINDINGS
+    legal_holds: tuple[LegalHold, ...] = ()
+    retention: Retention = KEPT
+    restored: RestoredAt = NEVER
     def tool_at(self, name: str, revision: str) -> RegisteredTool | None:
         """A tool, as long as it is of this revision: another may be read in another way."""
         tool = self.tools.get(name)

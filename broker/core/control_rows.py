@@ -29,6 +29,12 @@ from broker.core.freezes import Freeze, FreezeKind
 from broker.core.manifest import ToolManifest, parse
 from broker.core.observing_rows import OBSERVATION, observations_in
 from broker.core.preview_tools import preview_tool
+from broker.core.retention_rows import (
+    LEGAL_HOLD,
+    legal_holds_in,
+    restored_in,
+    retention_in,
+)
 from broker.core.schemas import Validator
 from broker.core.scopes import Grant, Scope
 from broker.core.shadow_rows import SHADOW, shadow_in
@@ -45,7 +51,7 @@ ACTIVE: Final = "active"
 """The key of the one policy row."""
 
 _KINDS: Final = frozenset(
-    {TOOL, POLICY, GRANT, FREEZE, CREDENTIAL, SETTING, DIRECTORY, OBSERVATION, SHADOW}
+    {TOOL, POLICY, GRANT, FREEZE, CREDENTIAL, SETTING, DIRECTORY, OBSERVATION, SHADOW, LEGAL_HOLD}
 )
 _T = TypeVar("_T")
 
@@ -102,6 +108,9 @@ def control_of(rows: ControlRows, cache: ToolCache) -> tuple[Control, ToolCache]
         directory=directory,
     )
     return control, ToolCache(
+        legal_holds=legal_holds_in(rows.rows),
+        retention=retention_in(rows.rows),
+        restored=restored_in(rows.rows),
         by_revision={t.manifest.revision: t for t in tools.values()},
         directory=directory,
         directory_digests=digests,

@@ -25,6 +25,13 @@ EXPIRED = HoldEnding(
     code="EXPIRED",
     message="Nobody decided in time, or the approval was not used in time. Nothing ran.",
 )
+RESTORED = HoldEnding(
+    hold=HoldState.EXPIRED,
+    invocation=InvocationState.EXPIRED,
+    code="RESTORED",
+    message="The broker was restored from a backup. What became of this call since that was taken "
+    "is not known. Do not repeat it; a person must look.",
+)
 WITHDRAWN = HoldEnding(
     hold=HoldState.WITHDRAWN,
     invocation=InvocationState.CANCELLED,

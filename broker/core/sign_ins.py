@@ -100,3 +100,6 @@ class SpendStepUp:
     etag: int
     call_digest: str
     at: float
+
+
+SigningIn = AddSignIn | TouchSignIn | EndSignIn | DropSignIns | AddStepUp | SpendStepUp

@@ -17,14 +17,8 @@ from broker.core.labels import Labels
 from broker.core.leases import KeepLease
 from broker.core.notices import AddNotices, DropNotices, MoveNotices
 from broker.core.provenance.memory import MEMORY_BYTES_MAX
-from broker.core.sign_ins import (
-    AddSignIn,
-    AddStepUp,
-    DropSignIns,
-    EndSignIn,
-    SpendStepUp,
-    TouchSignIn,
-)
+from broker.core.retention import Erasing
+from broker.core.sign_ins import SigningIn
 from broker.core.standing import AddRejection, CountDenial, RequireStanding
 
 
@@ -371,12 +365,7 @@ Change = (
     | DropShadowTallies
     | AddSighting
     | RequireMemory
-    | AddSignIn
-    | TouchSignIn
-    | EndSignIn
-    | DropSignIns
-    | AddStepUp
-    | SpendStepUp
+    | SigningIn
     | AddNotices
     | MoveNotices
     | DropNotices
@@ -387,5 +376,7 @@ Change = (
 class Unit:
     """Changes and what the log says of them; all or nothing, in this order."""
 
+    | Erasing
+    | NoteUses
     changes: tuple[Change, ...]
     entries: tuple[EntryDraft, ...]

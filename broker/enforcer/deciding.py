@@ -17,7 +17,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from broker.core import limits, reaching, standing
+from broker.core import limits, reaching, restored, standing
 from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
 from broker.core.calls import Caller, Fact, ToolCall, Usage
@@ -210,6 +210,7 @@ class Decider:
         targets = reaching.targets(caller.principal.id, manifest, call.arguments)
         asked_now = self._standing(call, caller) if is_asked else None
         seen = await self._seen(caller, counters, recalled, targets, asked_now)
+        usage = restored.filled(seen.usage, control.restored, now=self.clock())
         screened += standing.too_many(seen.standing, self.denials, self.terms)
         refusals = standing.asked_again(seen.standing, manifest, call)
         if refusals:
@@ -230,7 +231,7 @@ class Decider:
             manifest,
             effective=scopes,
             facts=facts,
-            usage=seen.usage,
+            usage=usage,
             caller=caller,
             hold_terms=self.terms,
         )
@@ -247,7 +248,7 @@ class Decider:
                 scopes_required=[s.name for s in manifest.scopes],
                 scopes_effective=list(scopes),
                 facts=facts,
-                usage=seen.usage,
+                usage=usage,
                 history=seen.history,
                 reach={at: seen.reached[target] for at, target in targets.items()},
                 artefacts=artefacts,
@@ -280,7 +281,7 @@ class Decider:
             plan=make_plan(decision, manifest=manifest, offered=self.offered()),
             keys=keys,
             counters=counters,
-            usage=seen.usage,
+            usage=usage,
             artefacts=artefacts,
             facts=facts,
             facts_digest=facts_digest,
