@@ -33,6 +33,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "/usr/share/keyrings/debian-archive-keyring.gpg": ("debian-archive-keyring",),
     "ps": ("procps",),  # the engine lists a container's processes by it
     "chromium": ("chromium",),
+    "pg_createcluster": ("postgresql",),  # the server's own programs lie in a folder of its version
     _INTER: ("fonts-inter",),
     _MONO: ("fonts-jetbrains-mono",),
     _DEJAVU: ("fonts-dejavu-core",),
@@ -54,14 +55,15 @@ _ENGINE = (
     "ps",
 )
 _BROWSER = ("chromium", _DEJAVU)
+_DATABASE = ("pg_createcluster",)
 
 NEEDED: dict[str, tuple[str, ...]] = {
     "run": (),
     "check": _CHECK,
-    "test": (*_CHECK, *_ENGINE, *_BROWSER),
+    "test": (*_CHECK, *_ENGINE, *_BROWSER, *_DATABASE),
 }
-"""What each purpose of set-up cannot do without. Tests start a container engine of their own, and
-a browser on pages of theirs."""
+"""What each purpose of set-up cannot do without. Tests start a container engine and a PostgreSQL
+server of their own, and a browser on pages of theirs."""
 
 WISHED: dict[str, tuple[str, ...]] = {
     "run": (),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from broker.ports import Clock
 from broker.store import Cadence, SqlStore, load_or_create, upgrade
+from tests.postgres import server
 
 NOW = 1_800_000_000.0
 
@@ -61,3 +62,27 @@ async def temporary_store(
         yield store
     finally:
         await store.close()
+
+
+@contextlib.asynccontextmanager
+async def postgres_store(
+    path: Path,
+    *,
+    clock: Clock = lambda: NOW,
+    instance: str = "brokers/1",
+    cadence: Cadence | None = None,
+) -> AsyncGenerator[SqlStore]:
+    """A store in a new database of the tests' server, which goes with it."""
+    with server().database() as database:
+        store = await SqlStore.open(
+            server().url(database),
+            state=path / "state",
+            instance=instance,
+            audit_keys=load_or_create(path / "state"),
+            clock=clock,
+            cadence=cadence,
+        )
+        try:
+            yield store
+        finally:
+            await store.close()

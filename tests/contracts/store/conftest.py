@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from broker.store import SqlStore
-from tests.stores import temporary_store
+from tests.stores import postgres_store, temporary_store
 
-STORES = {"sqlite": temporary_store}
+STORES = {"sqlite": temporary_store, "postgres": postgres_store}
 
 
 @pytest.fixture(params=STORES)

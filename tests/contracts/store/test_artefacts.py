@@ -1,7 +1,6 @@
 """A file is found by its session alone, never written twice, and gone when its time is over."""
 
 import dataclasses
-import sqlite3
 
 import pytest
 
@@ -91,4 +90,5 @@ async def test_a_file_of_no_session_is_refused(store: SqlStore):
     stray = stored(dataclasses.replace(session, name="sessions/x"))
     with pytest.raises(Exception, match="could not be recorded") as caught:
         await added(store, stray)
-    assert isinstance(caught.value.__cause__, sqlite3.IntegrityError)
+    kinds = {kind.__name__ for kind in type(caught.value.__cause__).__mro__}
+    assert "IntegrityError" in kinds  # of whichever driver
