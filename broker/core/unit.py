@@ -330,6 +330,13 @@ class RequireMemory:
     position: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteUses:
+    """When credentials were last used, by name; in the order of names."""
+
+    uses: tuple[tuple[str, float], ...]
+
+
 Change = (
     RequireControl
     | TouchSession
@@ -369,6 +376,8 @@ Change = (
     | AddNotices
     | MoveNotices
     | DropNotices
+    | Erasing
+    | NoteUses
 )
 
 
@@ -376,7 +385,5 @@ Change = (
 class Unit:
     """Changes and what the log says of them; all or nothing, in this order."""
 
-    | Erasing
-    | NoteUses
     changes: tuple[Change, ...]
     entries: tuple[EntryDraft, ...]
