@@ -59,6 +59,7 @@ from broker.rpc.server import RpcServer, UseCases
 from broker.sandbox_nodes.runner import SandboxRunner
 from broker.sign_ins import SignIns
 from broker.store import SqlStore, load_or_create
+from broker.tools.caller import CallerHub
 from broker.tools.runners import Runners
 from broker.tools.worker import WorkerHub
 from broker.web.opening import Asked, OpenPages, open_pages
@@ -155,6 +156,7 @@ class Application:
         facts = Gatherer(open_sources({n: source_of(settings, n) for n in settings.sources}))
         self._closing.push_async_callback(facts.close)
         workers = WorkerHub(control=room.current, store=store, clock=clock, ids=ids)
+        callers = CallerHub(control=room.current, clock=clock)
         sandboxes = SandboxRunner(settings.sandboxes.nodes, tls=node_tls_of(settings))
         self._closing.push_async_callback(sandboxes.close)
         await sandboxes.start()
@@ -164,7 +166,8 @@ class Application:
                 room=room,
                 policies=policies,
                 facts=facts,
-                runner=Runners({"worker": workers, "sandbox": sandboxes}),
+                runner=Runners({"worker": workers, "sandbox": sandboxes, "caller": callers}),
+                callers=callers,
                 offered=sandboxes.offered,
                 events=events,
                 clock=clock,
@@ -290,6 +293,7 @@ class Application:
                 artefacts=mediating.artefacts,
                 enforcer=mediating.enforcer,
                 invocations=mediating.invocations,
+                permits=mediating.permits,
                 recovery=mediating.recovery,
                 views=mediating.views,
                 reviews=mediating.reviews,

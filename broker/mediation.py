@@ -11,6 +11,7 @@ from broker.control_room import ControlRoom
 from broker.core import limits
 from broker.core.decision import HoldTerms
 from broker.core.profiles import OfferedProfile
+from broker.core.standing import BOUNDS, DenialBounds
 from broker.enforcer import Enforcer
 from broker.enforcer.carrying import Carrier
 from broker.enforcer.committing import Committer
@@ -27,9 +28,11 @@ from broker.events import Events
 from broker.invocations import Invocations
 from broker.mandates import Mandates
 from broker.own_work import OwnWork
+from broker.permits import Permits
 from broker.ports import Clock, Facts, IdFactory, Policies, Runner, Store
 from broker.reviews import Docket, Handling, HoldViews, Reviews, Together
 from broker.sessions import Sessions
+from broker.tools.caller import CallerHub
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +44,10 @@ class Parts:
         own: everything that is under way.
         terms: of holds for which no rule names any.
         offered: the sandbox profiles that nodes tell of now.
+        denials: how much a session may be refused before its calls wait for people.
         exclusive_wait_s: how long a call waits for an exclusive key, seconds.
         store_retry_s: pauses between attempts to record how a call ended, seconds.
+        callers: who has calls carried out by agents' own processes, as `runner` has it too.
     """
 
     store: Store
@@ -57,8 +62,10 @@ class Parts:
     own: OwnWork
     terms: HoldTerms
     offered: Callable[[], Sequence[OfferedProfile]] = tuple
+    denials: DenialBounds = BOUNDS
     exclusive_wait_s: float = limits.EXCLUSIVE_WAIT_S
     store_retry_s: tuple[float, ...] = STORE_RETRY_S
+    callers: CallerHub | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +77,7 @@ class Mediation:
     sessions: Sessions
     artefacts: Artefacts
     invocations: Invocations
+    permits: Permits
     enforcer: Enforcer
     resuming: Resuming
     recovery: Recovery
@@ -98,6 +106,7 @@ def mediation(parts: Parts) -> Mediation:
         terms=parts.terms,
         offered=parts.offered,
         exclusive_wait_s=parts.exclusive_wait_s,
+        denials=parts.denials,
     )
     endings = Endings(store=store, events=events, clock=clock, retry_s=parts.store_retry_s)
     carrier = Carrier(control=control, endings=endings, clock=clock)
@@ -150,6 +159,12 @@ def mediation(parts: Parts) -> Mediation:
         sessions=sessions,
         artefacts=artefacts,
         invocations=invocations,
+        permits=Permits(
+            hub=parts.callers or CallerHub(control=control, clock=clock),
+            store=store,
+            invocations=invocations,
+            clock=clock,
+        ),
         enforcer=Enforcer(
             decider=decider,
             committer=committer,

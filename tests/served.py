@@ -132,6 +132,7 @@ def server_of(
             sessions=world.sessions,
             artefacts=world.artefacts,
             invocations=world.invocations,
+            permits=world.permits,
             views=world.views,
             enforcer=world.enforcer,
             recovery=world.recovery,

@@ -39,6 +39,7 @@ from broker.invocations import Invocations
 from broker.mandates import MandateOrder, Mandates
 from broker.mediation import Parts, mediation
 from broker.own_work import OwnWork
+from broker.permits import Permits
 from broker.ports import Failed, FrozenCall, Outcome, Succeeded
 from broker.reviews import Handling, HoldViews, Reviews, Together
 from broker.sessions import Sessions
@@ -179,6 +180,7 @@ class World:
     sessions: Sessions
     artefacts: Artefacts
     invocations: Invocations
+    permits: Permits
     enforcer: Enforcer
     resuming: Resuming
     recovery: Recovery
@@ -386,6 +388,7 @@ async def build(store: Any, clock: FakeClock, *, owner: str = "brokers/1") -> Wo
         sessions=mediating.sessions,
         artefacts=mediating.artefacts,
         invocations=mediating.invocations,
+        permits=mediating.permits,
         enforcer=mediating.enforcer,
         resuming=mediating.resuming,
         recovery=mediating.recovery,

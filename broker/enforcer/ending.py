@@ -14,9 +14,11 @@ import structlog
 from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
 from broker.core.audit import EntryDraft, EntryKind
+from broker.core.caller_word import CALLER
 from broker.core.calls import Invocation
 from broker.core.canonical import content_digest
 from broker.core.errors import Defect, OutcomeUnstored, StoreUnavailable
+from broker.core.labels import WORST, Labels
 from broker.core.lifecycle import KEY_TAKEN, InvocationState, step
 from broker.core.manifest import ToolManifest
 from broker.core.reaching import counted
@@ -222,10 +224,14 @@ def _released(after: Invocation, ended: Ended, left: Left) -> tuple[Change, ...]
     """What the session's model gets to read: remembered before it is released.
 
     A file that is no text cannot be remembered by its values, and so counts as lost. A preview is
-    for reviewers: no model gets to read it.
+    for reviewers: no model gets to read it. What the agent's own process executed that process has
+    read, whatever of it is released: nothing released counts as lost, too.
     """
-    if ended.labels is None or after.is_preview:
+    if after.is_preview:
         return ()
+    had_by_agent = after.runner == CALLER and after.state is not InvocationState.CANCELLED
+    if ended.labels is None:
+        return (_unread(after, WORST),) if had_by_agent else ()
     told: list[JsonValue] = []
     if after.result is not None:
         told.append(json.loads(after.result))
@@ -233,12 +239,17 @@ def _released(after: Invocation, ended: Ended, left: Left) -> tuple[Change, ...]
         told += [after.code, after.message]
     texts = [_text(one.content) for one in left.stored]
     if not told and not texts:
-        return ()
+        return (_unread(after, ended.labels),) if had_by_agent else ()
     content = b"" if None in texts else json.dumps([*told, *texts]).encode()
     sighting = AddSighting(
         session=after.session, invocation=after.name, labels=ended.labels, content=content
     )
     return (sighting,)
+
+
+def _unread(after: Invocation, labels: Labels) -> AddSighting:
+    """That something was read of which nobody here knows what."""
+    return AddSighting(session=after.session, invocation=after.name, labels=labels, content=b"")
 
 
 def _text(content: bytes) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from broker.artefacts import Artefacts
-from broker.core.calls import Caller
+from broker.core.calls import Caller, Invocation
 from broker.core.errors import LimitExceeded
 from broker.core.limits import (
     HOLD_WAIT_S_MAX,
@@ -17,6 +17,7 @@ from broker.core.limits import (
 )
 from broker.enforcer import Enforcer
 from broker.invocations import Invocations
+from broker.permits import Permits
 from broker.rpc.convert import (
     malformed,
     require_text,
@@ -28,7 +29,9 @@ from broker.rpc.convert_invocation import artefact_out, invocation_out
 from broker.rpc.door import authenticated
 from broker.rpc.files import chunks_in, chunks_out, header_in, upload_in
 from broker.rpc.paging import cursor_of, page_of, page_size_of
+from broker.rpc.permitting import permit_out, report_in, taker_in
 from broker.sessions import Sessions
+from broker.tools.caller import Permit
 from broker.v1 import broker_pb2, broker_pb2_grpc
 
 _TOOLS = "tools"
@@ -50,12 +53,14 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
         sessions: Sessions,
         enforcer: Enforcer,
         invocations: Invocations,
+        permits: Permits,
         artefacts: Artefacts,
     ) -> None:
         self._sessions = sessions
         self._artefacts = artefacts
         self._enforcer = enforcer
         self._invocations = invocations
+        self._permits = permits
 
     async def OpenSession(
         self,
@@ -111,17 +116,22 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
         )
         require_text(request.tool, field="tool")
         wait_s = seconds(request.hold_wait, field="hold_wait")
+        taker = taker_in(request.permit_taker)
         caller = await self._sessions.caller(
             authenticated(), request.session, request.session_secret
         )
-        invocation = await self._enforcer.invoke(
-            caller,
-            request_id=request.request_id,
-            tool=request.tool,
-            arguments_json=request.arguments_json,
-            hold_wait_s=min(wait_s, HOLD_WAIT_S_MAX),
+        with self._permits.awaited(request.session, request.request_id, taker):
+            invocation = await self._enforcer.invoke(
+                caller,
+                request_id=request.request_id,
+                tool=request.tool,
+                arguments_json=request.arguments_json,
+                hold_wait_s=min(wait_s, HOLD_WAIT_S_MAX),
+            )
+            taken = await self._permits.taken(invocation, taker, is_session_open=not wait_s)
+        return broker_pb2.InvokeResponse(
+            invocation=invocation_out(taken[0]), permit=self._out(taken)
         )
-        return broker_pb2.InvokeResponse(invocation=invocation_out(invocation))
 
     async def GetInvocation(
         self,
@@ -130,8 +140,12 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
     ) -> broker_pb2.GetInvocationResponse:
         """One of this agent's invocations."""
         require_text(request.name, field="name")
+        taker = taker_in(request.permit_taker)
         invocation = await self._invocations.find(authenticated(), request.name)
-        return broker_pb2.GetInvocationResponse(invocation=invocation_out(invocation))
+        taken = await self._permits.taken(invocation, taker)
+        return broker_pb2.GetInvocationResponse(
+            invocation=invocation_out(taken[0]), permit=self._out(taken)
+        )
 
     async def WatchInvocation(
         self,
@@ -140,8 +154,14 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
     ) -> AsyncIterator[broker_pb2.WatchInvocationResponse]:
         """The invocation now and after each change."""
         require_text(request.name, field="name")
-        async for invocation in self._invocations.watch(authenticated(), request.name):
-            yield broker_pb2.WatchInvocationResponse(invocation=invocation_out(invocation))
+        agent, taker = authenticated(), taker_in(request.permit_taker)
+        found = await self._invocations.find(agent, request.name)
+        with self._permits.awaited(found.session, found.request_id, taker):
+            async for invocation in self._invocations.watch(agent, request.name):
+                taken = await self._permits.taken(invocation, taker)
+                yield broker_pb2.WatchInvocationResponse(
+                    invocation=invocation_out(taken[0]), permit=self._out(taken)
+                )
 
     async def CancelInvocation(
         self,
@@ -152,6 +172,22 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
         require_text(request.name, field="name")
         invocation = await self._invocations.cancel(authenticated(), request.name)
         return broker_pb2.CancelInvocationResponse(invocation=invocation_out(invocation))
+
+    async def ReportOutcome(
+        self,
+        request: broker_pb2.ReportOutcomeRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> broker_pb2.ReportOutcomeResponse:
+        """How a call ended that the agent's own process executed."""
+        reported = await self._permits.report(
+            authenticated(),
+            require_text(request.name, field="name"),
+            require_text(request.permit_token, field="permit_token"),
+            report_in(request),
+        )
+        return broker_pb2.ReportOutcomeResponse(
+            invocation=invocation_out(reported.invocation), counted=reported.counted
+        )
 
     async def CreateArtefact(
         self,
@@ -213,6 +249,9 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
             artefacts=[artefact_out(one) for one in page.items],
             next_page_token=page.next_page_token,
         )
+
+    def _out(self, taken: tuple[Invocation, Permit | None]) -> broker_pb2.Permit | None:
+        return permit_out(taken[1], now=self._permits.clock())
 
     async def _caller(self, request: _OfSession) -> Caller:
         require_text(request.session, field="session")

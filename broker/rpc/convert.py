@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from broker.core.arguments import JsonValue, MalformedJson, parse_object, parse_value
+from broker.core.caller_word import CALLER
 from broker.core.calls import Context, Person, Principal
 from broker.core.canonical import canonical_bytes
 from broker.core.control import RegisteredTool
@@ -152,6 +153,7 @@ def tool_out(tool: RegisteredTool) -> broker_pb2.Tool:
         result_schema_json=b"" if result is None else _schema(result),
         revision=manifest.revision,
         read_only=manifest.behaviour.read_only,
+        executed_by_caller=manifest.runner == CALLER,
     )
 
 

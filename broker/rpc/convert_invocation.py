@@ -88,6 +88,7 @@ def summary_out(invocation: Invocation) -> types_pb2.Invocation:
         update_time=timestamp(invocation.updated_at),
         result_withheld=_is_withheld(invocation),
         artefacts=[artefact_out(artefact) for artefact in invocation.artefacts],
+        reported_by=invocation.reported_by,
     )
 
 

@@ -30,6 +30,7 @@ from broker.enforcer.recovery import Recovery
 from broker.identity import Identity
 from broker.invocations import Invocations
 from broker.mandates import Mandates
+from broker.permits import Permits
 from broker.refusals import WINDOW_S, Refusals
 from broker.reviews import Handling, HoldViews, Reviews, Together
 from broker.rpc.admin import AdminServicer
@@ -103,6 +104,7 @@ class UseCases:
     artefacts: Artefacts
     enforcer: Enforcer
     invocations: Invocations
+    permits: Permits
     recovery: Recovery
     views: HoldViews
     reviews: Reviews
@@ -208,6 +210,7 @@ class RpcServer:
                 sessions=use_cases.sessions,
                 enforcer=use_cases.enforcer,
                 invocations=use_cases.invocations,
+                permits=use_cases.permits,
                 artefacts=use_cases.artefacts,
             ),
             self._server,

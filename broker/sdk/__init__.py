@@ -34,6 +34,8 @@ from broker.sdk.outcomes import (
     SyncOutcome,
     Unknown,
 )
+from broker.sdk.permits import Permit
+from broker.sdk.permits_sync import SyncPermit
 from broker.sdk.sync import SyncBroker, SyncMandate, SyncSession, connect_sync
 from broker.sdk.tool_function import ToolFailed, ToolFunction
 from broker.sdk.values import Artefact, Call, Change, Principal, Scope, Tool
@@ -58,6 +60,7 @@ __all__ = [
     "NotPermitted",
     "Outcome",
     "OutcomeUnstored",
+    "Permit",
     "PlaintextRefused",
     "Principal",
     "Reason",
@@ -71,6 +74,7 @@ __all__ = [
     "SyncHeld",
     "SyncMandate",
     "SyncOutcome",
+    "SyncPermit",
     "SyncSession",
     "Tool",
     "ToolFailed",

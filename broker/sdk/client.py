@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from broker.sdk.methods import (
 )
 from broker.sdk.outcomes import Outcome
 from broker.sdk.patience import INVOKE_DEADLINE_S, Clock, SystemClock
+from broker.sdk.permits import Permit, new_taker, run_local, take
 from broker.sdk.transport import GrpcTransport, Transport
 from broker.sdk.values import Artefact, Principal, Scope, Tool
 from broker.v1 import broker_pb2, host_pb2
@@ -249,6 +250,67 @@ class Session:
         )
         answer = await self.line.ask(INVOKE, request, deadline_s=deadline_s + wait_s)
         return self.line.outcome(answer.invocation)
+
+    async def permit(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any] | bytes,
+        *,
+        request_id: str | None = None,
+        wait_s: float = 0.0,
+    ) -> "Permit | Outcome":
+        """Asks for a call to be decided that this process then executes itself, on the permit.
+
+        Args:
+            tool: its name; one that is `executed_by_caller`.
+            arguments: as of `invoke`; what the permit says is what is to be executed.
+            request_id: as of `invoke`.
+            wait_s: how long to wait for a person and then for the permit. A held call is released
+                only while this waits.
+
+        Returns:
+            The permit, whose outcome must be told; or the outcome, where there is none.
+
+        Raises:
+            BrokerError: there is no answer, and this process has no permit.
+        """
+        request = invoke_request(
+            session=self.name,
+            secret=self.secret,
+            tool=tool,
+            arguments=arguments,
+            request_id=request_id or secrets.token_hex(16),
+            wait_s=0.0,
+            taker=new_taker(),
+        )
+        return await take(self.line, request, wait_s=wait_s)
+
+    async def run_local(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any] | bytes,
+        function: Callable[..., Any],
+        *,
+        request_id: str | None = None,
+        wait_s: float = 0.0,
+    ) -> Outcome:
+        """The same with the execution: calls the function, if it may, and tells how it ended.
+
+        `ToolFailed` says that nothing took effect; of any other error the broker learns the class.
+
+        Args:
+            tool: as of `permit`.
+            arguments: as of `permit`.
+            function: is given the arguments that were decided on, by name; returns JSON.
+            request_id: as of `permit`.
+            wait_s: as of `permit`.
+
+        Raises:
+            OutcomeUnstored: it was executed, and the broker may not know. Do not repeat it.
+            BrokerError: any other: nothing was executed.
+        """
+        permit = await self.permit(tool, arguments, request_id=request_id, wait_s=wait_s)
+        return await run_local(permit, function) if isinstance(permit, Permit) else permit
 
     async def upload(
         self, source: str | PathLike[str] | bytes, *, name: str | None = None

@@ -30,6 +30,11 @@ class Line:
         self._transport = transport
         self._clock = clock
 
+    @property
+    def clock(self) -> Clock:
+        """By which it has patience."""
+        return self._clock
+
     def outcome(self, invocation: types_pb2.Invocation) -> Outcome:
         """The outcome that a record stands for, with its Held on this line."""
         return outcome_from(invocation, lambda **record: AsyncHeld(line=self, **record))
@@ -68,6 +73,12 @@ class Line:
     def receive(self, method: Method[Q, A], request: Q) -> AsyncGenerator[A, None]:
         """What comes of a file; raises as `send`."""
         return self._transport.receive(method, request, deadline_s=TRANSFER_DEADLINE_S)
+
+    def changes(
+        self, method: Method[Q, A], request: Q, *, deadline_s: float
+    ) -> AsyncGenerator[A, None]:
+        """What is said of something until the deadline, which is Unavailable; once."""
+        return self._transport.receive(method, request, deadline_s=deadline_s)
 
     async def now(self, name: str, *, deadline_s: float = RPC_DEADLINE_S) -> Outcome:
         """Where a call is."""

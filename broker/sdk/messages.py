@@ -66,6 +66,7 @@ def invoke_request(
     arguments: Mapping[str, Any] | bytes,
     request_id: str,
     wait_s: float,
+    taker: str = "",
 ) -> broker_pb2.InvokeRequest:
     """A call.
 
@@ -81,6 +82,7 @@ def invoke_request(
         request_id=request_id,
         tool=tool,
         arguments_json=arguments_json(arguments),
+        permit_taker=taker,
     )
     if wait_s:
         request.hold_wait.CopyFrom(duration(wait_s))
@@ -97,6 +99,7 @@ def tool_from(message: broker_pb2.Tool) -> Tool:
         result_schema=from_json(result_schema) if result_schema else None,
         revision=message.revision,
         read_only=message.read_only,
+        executed_by_caller=message.executed_by_caller,
     )
 
 

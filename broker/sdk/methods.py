@@ -1,6 +1,7 @@
 """Each RPC is a value: what goes in, what comes out, whose token, and whether it may be repeated.
 
-Repeatable is what reads, and Invoke, whose request id makes a repetition the same call.
+Repeatable is what reads, and what says the same if it is said twice: Invoke, by its request id, and
+ReportOutcome, by its permit.
 """
 
 from dataclasses import dataclass
@@ -94,6 +95,13 @@ WATCH_INVOCATION: Final = Method(
     request=broker_pb2.WatchInvocationRequest,
     response=broker_pb2.WatchInvocationResponse,
     audience="agent",
+)
+REPORT_OUTCOME: Final = Method(
+    path="/broker.v1.BrokerService/ReportOutcome",
+    request=broker_pb2.ReportOutcomeRequest,
+    response=broker_pb2.ReportOutcomeResponse,
+    audience="agent",
+    repeatable=True,
 )
 CREATE_ARTEFACT: Final = Method(
     path="/broker.v1.BrokerService/CreateArtefact",

@@ -58,6 +58,7 @@ class Record:
         artefacts: files that the tool left; `session.read` and `session.save` get them.
         arguments: what it is, or was, carried out with.
         asked: the arguments as they were asked, where a reviewer made less of them; else None.
+        reported_by: `agent` where how it ended is this process's own word alone; else empty.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Record:
     artefacts: tuple[Artefact, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     asked: Mapping[str, Any] | None = None
+    reported_by: str = ""
 
     def _told(self, text: str, *, is_approved: bool = True) -> str:
         """The text; before it what a reviewer made less, where one did."""
@@ -283,6 +285,7 @@ def _fields(invocation: types_pb2.Invocation) -> dict[str, Any]:
         "artefacts": tuple(artefact_from(message) for message in invocation.artefacts),
         "arguments": arguments,
         "asked": asked,
+        "reported_by": invocation.reported_by,
     }
 
 

@@ -5,7 +5,7 @@ it. What is decided rather than done (messages, outcomes, errors, pauses) is sha
 """
 
 import secrets
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -46,6 +46,8 @@ from broker.sdk.patience import (
     SyncSystemClock,
     pauses,
 )
+from broker.sdk.permits import new_taker
+from broker.sdk.permits_sync import SyncPermit, run_local, take
 from broker.sdk.transport import SyncGrpcTransport, SyncTransport
 from broker.sdk.values import Artefact, Principal, Scope, Tool
 from broker.v1 import broker_pb2, host_pb2, types_pb2
@@ -209,6 +211,39 @@ class SyncSession:
         answer = self.line.ask(INVOKE, request, deadline_s=deadline_s + wait_s)
         return self.line.outcome(answer.invocation)
 
+    def permit(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any] | bytes,
+        *,
+        request_id: str | None = None,
+        wait_s: float = 0.0,
+    ) -> SyncPermit | SyncOutcome:
+        """Asks for a call that this process then executes itself. See `Session.permit`."""
+        request = invoke_request(
+            session=self.name,
+            secret=self.secret,
+            tool=tool,
+            arguments=arguments,
+            request_id=request_id or secrets.token_hex(16),
+            wait_s=0.0,
+            taker=new_taker(),
+        )
+        return take(self.line, request, wait_s=wait_s)
+
+    def run_local(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any] | bytes,
+        function: Callable[..., Any],
+        *,
+        request_id: str | None = None,
+        wait_s: float = 0.0,
+    ) -> SyncOutcome:
+        """The same with the execution. See `Session.run_local`."""
+        permit = self.permit(tool, arguments, request_id=request_id, wait_s=wait_s)
+        return run_local(permit, function) if isinstance(permit, SyncPermit) else permit
+
     def upload(self, source: str | PathLike[str] | bytes, *, name: str | None = None) -> Artefact:
         """Puts a file into the session. See `Session.upload`."""
         called, content = source_of(source, name)
@@ -262,6 +297,11 @@ class SyncLine:
         self._transport = transport
         self._clock = clock
 
+    @property
+    def clock(self) -> SyncClock:
+        """By which it has patience."""
+        return self._clock
+
     def outcome(self, invocation: types_pb2.Invocation) -> SyncOutcome:
         """The outcome that a record stands for, with its Held on this line."""
         return outcome_from(invocation, lambda **record: SyncHeld(line=self, **record))
@@ -290,6 +330,12 @@ class SyncLine:
     def receive(self, method: Method[Q, A], request: Q) -> Generator[A, None, None]:
         """What comes of a file."""
         return self._transport.receive(method, request, deadline_s=TRANSFER_DEADLINE_S)
+
+    def changes(
+        self, method: Method[Q, A], request: Q, *, deadline_s: float
+    ) -> Generator[A, None, None]:
+        """What is said of something until the deadline."""
+        return self._transport.receive(method, request, deadline_s=deadline_s)
 
     def now(self, name: str, *, deadline_s: float = RPC_DEADLINE_S) -> SyncOutcome:
         """Where a call is."""

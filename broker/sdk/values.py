@@ -45,6 +45,7 @@ class Tool:
         result_schema: the same; None where the manifest declares none.
         revision: digest of the whole manifest.
         read_only: whether the operator says that it only reads.
+        executed_by_caller: whether this process executes it: `session.run_local`.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Tool:
     result_schema: dict[str, Any] | None
     revision: str
     read_only: bool
+    executed_by_caller: bool = False
 
     def for_model(self) -> dict[str, Any]:
         """The shape that model APIs take: name, description, input_schema."""

@@ -8,12 +8,11 @@ before its end, and is lost otherwise. What is said is the agent's word, and is 
 
 import asyncio
 import contextlib
-import hashlib
 import hmac
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, assert_never
+from typing import Final
 
 from broker.core import freezes, limits
 from broker.core.arguments import JsonValue
@@ -46,12 +45,14 @@ class OpenPermit:
 
     Attributes:
         taker: of the one process that has it; empty while nobody has.
+        said: digest of the report that counted; empty before.
         recorded: set once its outcome is stored.
     """
 
     permit: Permit
     outcome: "asyncio.Future[Outcome]"
     taker: str = ""
+    said: bytes = b""
     taken: asyncio.Event = field(default_factory=asyncio.Event)
     recorded: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -189,23 +190,31 @@ class CallerHub:
             opened.outcome.set_result(NeverStarted(why=why))
             opened.taken.set()
 
-    def count(self, opened: OpenPermit, outcome: Outcome, *, meanwhile: str = "") -> bool:
+    def is_of(self, opened: OpenPermit, token: str) -> bool:
+        """Whether this is the token of a permit that somebody has."""
+        expected = opened.permit.call.fencing_token
+        return opened.taken.is_set() and hmac.compare_digest(expected.encode(), token.encode())
+
+    def count(
+        self, opened: OpenPermit, outcome: Outcome, *, said: bytes, meanwhile: str = ""
+    ) -> bool:
         """Count what its taker says, once; False where something else was said before.
 
         Args:
             opened: whose token was shown.
-            outcome: as it was said.
-            meanwhile: what has ended since it was taken, for the entry.
+            outcome: what follows from the report.
+            said: digest of the report.
+            meanwhile: what has ended since the permit was taken, for the entry.
         """
         if opened.outcome.done():
-            return _digest(opened.outcome.result()) == _digest(outcome)
+            return opened.said == said
         ended: Mapping[str, JsonValue] = {"ended_meanwhile": meanwhile} if meanwhile else {}
         frozen = self._frozen(opened.permit.call)
-        said = _marked(outcome, {"reported_by": BY_AGENT, **frozen, **ended})
-        opened.outcome.set_result(said)
+        opened.said = said
+        opened.outcome.set_result(_marked(outcome, {"reported_by": BY_AGENT, **frozen, **ended}))
         return True
 
-    def was_counted(self, invocation: str, token: str, outcome: Outcome) -> bool | None:
+    def was_counted(self, invocation: str, token: str, said: bytes) -> bool | None:
         """Whether this was said in time of a permit that is over.
 
         Returns:
@@ -219,7 +228,7 @@ class CallerHub:
         expected, counted = self._over[invocation]
         if not hmac.compare_digest(expected.encode(), token.encode()):
             raise KeyError(invocation)
-        return counted == _digest(outcome)
+        return counted == said
 
     def acknowledged(self, opened: OpenPermit) -> None:
         """Its outcome is stored."""
@@ -242,8 +251,7 @@ class CallerHub:
         """What is said from here on is late."""
         call = opened.permit.call
         self._open.pop(call.invocation.name, None)
-        said = _digest(opened.outcome.result()) if opened.outcome.done() else b""
-        self._over[call.invocation.name] = (call.fencing_token, said)
+        self._over[call.invocation.name] = (call.fencing_token, opened.said)
         while len(self._over) > _REMEMBERED_MAX:
             self._over.popitem(last=False)
 
@@ -285,17 +293,3 @@ def _marked(outcome: Outcome, trail: Mapping[str, JsonValue]) -> Outcome:
             return replace(outcome, trail=trail)
         case NeverStarted():
             return outcome
-
-
-def _digest(outcome: Outcome) -> bytes:
-    """Two reports say the same where these are equal; when they came is of no account."""
-    match outcome:
-        case Succeeded(result_json=result):
-            said = [b"succeeded", result]
-        case Failed(code=code, message=message):
-            said = [b"failed", code.encode(), message.encode()]
-        case Lost(why=why) | NeverStarted(why=why):
-            said = [b"unknown", why.encode()]
-        case _:
-            assert_never(outcome)
-    return hashlib.sha256(b"\0".join(said)).digest()

@@ -12,6 +12,7 @@ import structlog
 from broker.core import limits
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryDraft, EntryKind
+from broker.core.calls import Invocation
 from broker.core.canonical import content_digest
 from broker.core.credentials import Credential
 from broker.core.inspection import plain
@@ -52,19 +53,54 @@ async def keep_as_evidence(
     if invocation is None or previewed(invocation.call.tool) not in credential.tools:
         _log.warning("answer_of_a_stranger", worker=worker, invocation=answer.invocation)
         return False
+    return await keep_late(
+        store,
+        invocation,
+        at=clock(),
+        actor=credential.subject,
+        body={"worker": worker},
+        outcome=answer.outcome,
+    )
+
+
+async def keep_late(
+    store: Store,
+    invocation: Invocation,
+    *,
+    at: float,
+    actor: str,
+    body: Mapping[str, JsonValue],
+    outcome: Outcome,
+) -> bool:
+    """Write a late answer beside the call that it is of, unless there are enough of them.
+
+    Args:
+        store: of the log.
+        invocation: of a tool that whoever answers may carry out.
+        at: POSIX seconds.
+        actor: whose word it is.
+        body: what the entry says of that besides.
+        outcome: as it was said.
+
+    Returns:
+        Whether it was kept.
+
+    Raises:
+        StoreUnavailable: ask again.
+    """
     entries = await store.entries(invocation.name)
     kept = sum(entry["kind"] == EntryKind.ATTEMPT_ANSWERED_LATE for entry in entries)
     if kept >= limits.LATE_ANSWERS_MAX:
-        _log.warning("answer_not_kept", worker=worker, invocation=invocation.name)
+        _log.warning("answer_not_kept", actor=actor, invocation=invocation.name)
         return False
     entry = EntryDraft(
         kind=EntryKind.ATTEMPT_ANSWERED_LATE,
-        at=clock(),
-        actor=credential.subject,
+        at=at,
+        actor=actor,
         invocation=invocation.name,
         session=invocation.session,
-        body={"worker": worker, "outcome": type(answer.outcome).__name__},
-        contents=_evidence(answer.outcome),
+        body={**body, "outcome": type(outcome).__name__},
+        contents=_evidence(outcome),
     )
     await store.commit(Unit(changes=(), entries=(entry,)))
     _log.warning("answer_kept_as_evidence", invocation=invocation.name)

@@ -1,0 +1,67 @@
+"""A broker of `tests.world` whose refunds the agent's own process executes, on a permit."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from broker.core.calls import Caller, Invocation
+from broker.core.credentials import Credential
+from broker.permits import Report, Reported
+from broker.ports import Succeeded
+from broker.tools.caller import CallerHub, Permit
+from broker.tools.runners import Runners
+from tests.world import REFUND, World, world
+
+PAID = Succeeded(result_json=b'{"refund_id":"r-1"}')
+TAKER = "taker-of-the-first-process"
+OTHER_TAKER = "taker-of-the-second-process"
+LOCAL_REFUND: dict[str, Any] = {**REFUND, "runner": "caller"}
+
+
+@dataclass
+class Called:
+    """What a test needs beside the world."""
+
+    world: World
+    hub: CallerHub
+    caller: Caller
+    requests: list[str] = field(default_factory=list)
+
+    @property
+    def agent(self) -> Credential:
+        return self.world.agent
+
+    async def ask(
+        self, *, taker: str = TAKER, request_id: str = "", **given: Any
+    ) -> tuple[Invocation, Permit | None]:
+        """Ask for a refund as the RPC does."""
+        request_id = request_id or f"r{len(self.requests)}"
+        self.requests.append(request_id)
+        with self.world.permits.awaited(self.caller.session.name, request_id, taker):
+            invocation = await self.world.refund(self.caller, request_id=request_id, **given)
+            return await self.world.permits.taken(invocation, taker, is_session_open=True)
+
+    async def report(self, invocation: Invocation, permit: Permit, report: Report) -> Reported:
+        token = permit.call.fencing_token
+        return await self.world.permits.report(self.agent, invocation.name, token, report)
+
+    async def find(self, invocation: Invocation) -> Invocation:
+        return await self.world.store.find_invocation(invocation.name)
+
+    async def entry(self, invocation: Invocation, kind: str) -> dict[str, Any]:
+        """The last entry of a kind."""
+        entries = await self.world.store.entries(invocation.name)
+        return [entry for entry in entries if entry["kind"] == kind][-1]
+
+
+@contextlib.asynccontextmanager
+async def called(path: Path, *, hub: Any = CallerHub, **changed: Any) -> AsyncGenerator[Called]:
+    """`changed` are fields of the manifest."""
+    async with world(path) as w:
+        made = hub(control=w.room.current, clock=w.clock)
+        runners = Runners({"worker": w.runner, "caller": made})
+        w.use(runner=runners, callers=made)
+        await w.put_tool(LOCAL_REFUND, **changed)
+        yield Called(world=w, hub=made, caller=await w.caller())
