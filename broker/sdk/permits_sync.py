@@ -86,7 +86,7 @@ def run_local(permit: SyncPermit, function: Callable[..., Any]) -> SyncOutcome:
         request = succeeded_request(permit, function(**permit.arguments))
     except ToolFailed as failed:
         return permit.failed(failed.code, failed.message)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it may have taken effect
         LOG.exception("%s of %s ended in an error", permit.name, permit.tool)
         return permit.raised(error)
     return permit.tell(request)

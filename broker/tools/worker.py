@@ -16,6 +16,7 @@ from broker.core.errors import IllegalTransition, NoPreview, NotPermitted, Runne
 from broker.core.manifest import ToolManifest
 from broker.core.previews import previewed
 from broker.ports import (
+    Asker,
     Clock,
     FrozenCall,
     IdFactory,
@@ -124,15 +125,16 @@ class WorkerHub:
         *,
         profile: str = "",
         wait_s: float,
+        asker: Asker | None = None,
     ) -> WorkerSlot:
-        """Keep a place free at the worker of this tool that has the most; profiles mean nothing.
+        """Keep a place free at the worker of this tool that has the most, whoever asks.
 
         Raises:
             NoPreview: it is a preview, and whoever implements the tool does not offer it.
             RunnerUnavailable: nobody implements this revision of the tool, or nobody is free in
                 time.
         """
-        del profile
+        del profile, asker  # a worker has neither isolation nor favourites
         self._check_preview(manifest)
         try:
             async with asyncio.timeout(wait_s):
