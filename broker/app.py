@@ -21,7 +21,6 @@ from broker.administration.directory import DirectoryAdministration
 from broker.administration.explaining import ExplainingAdministration
 from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
-from broker.administration.looking import Looking
 from broker.administration.observing import ObservingAdministration
 from broker.administration.overview import About, Overview
 from broker.administration.policies import PolicyAdministration
@@ -33,12 +32,14 @@ from broker.config import Settings
 from broker.control_room import ControlRoom
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.unit import Unit
+from broker.credential_uses import CredentialUses
 from broker.events import Events
 from broker.facts.gatherer import Gatherer, open_sources
 from broker.identity import Identity
 from broker.ids import UuidFactory
 from broker.mediation import Mediation, Parts, mediation
 from broker.named_in_settings import (
+    issued_tokens_of,
     node_tls_of,
     opa_of,
     remote_opa_of,
@@ -53,8 +54,6 @@ from broker.policy.explaining.explainer import OpaExplainer
 from broker.policy.room import OpaRoom
 from broker.ports import Clock
 from broker.refusals import Refusals
-from broker.reviews.browsing import Browse
-from broker.reviews.stories import Stories
 from broker.rpc.server import RpcServer, UseCases
 from broker.sandbox_nodes.runner import SandboxRunner
 from broker.sign_ins import SignIns
@@ -63,7 +62,7 @@ from broker.tools.caller import CallerHub
 from broker.tools.runners import Runners
 from broker.tools.worker import WorkerHub
 from broker.web.opening import Asked, OpenPages, open_pages
-from broker.web.records import Records
+from broker.web.records import records_of
 
 _log = structlog.get_logger(__name__)
 
@@ -150,6 +149,8 @@ class Application:
             clock=clock,
         )
         self._closing.push_async_callback(store.close)
+        uses = CredentialUses(store=store, clock=clock)
+        self._closing.push_async_callback(uses.flush)
         room = await ControlRoom.open(store=store, events=events)
         policies = OpaRoom(opa=opa_of(settings), remote=remote_opa_of(settings), report=_report)
         self._closing.push_async_callback(policies.close)
@@ -181,6 +182,7 @@ class Application:
             policies=policies,
             workers=workers,
             sandboxes=sandboxes,
+            uses=uses,
         )
 
     def _notifying(self, parts: "_Parts") -> Notifying:
@@ -238,7 +240,7 @@ class Application:
                 recorded=recorded,
                 explainer=OpaExplainer(opa=opa_of(self.settings)),
             ),
-            credentials=CredentialAdministration(changes=changes),
+            credentials=CredentialAdministration(changes=changes, uses=parts.uses),
             sign_ins=SignInAdministration(sign_ins=SignIns(store=store, clock=self._clock)),
             overview=Overview(
                 changes=changes,
@@ -303,9 +305,10 @@ class Application:
                 administration=administration,
                 instance=parts.mediation.owner,
             ),
-            identity=Identity(control=room.current, clock=self._clock),
+            identity=self._identity(room, parts.uses),
             refusals=Refusals(store=store, clock=self._clock),
             reflects=self.settings.reflection,
+            takes_certificates=self.settings.tls_client_ca_file is not None,
         )
         if self.settings.web.listen:
             await self._serve_pages(parts, mediating, administration)
@@ -318,6 +321,16 @@ class Application:
         self._closing.push_async_callback(_end, swept)
         _log.info("broker_started", address=self.address, broker=parts.mediation.owner)
 
+    def _identity(self, room: ControlRoom, uses: CredentialUses) -> Identity:
+        """Who asks; issuers' keys are asked for beside the calls, and uses written down there."""
+        issued = issued_tokens_of(self.settings, control=room.current, clock=self._clock)
+        for work in (uses.run(), issued.run()):
+            begun = asyncio.get_running_loop().create_task(work)
+            self._closing.push_async_callback(_end, begun)
+        return Identity(
+            control=room.current, clock=self._clock, access_tokens=issued, used=uses.note
+        )
+
     async def _serve_pages(
         self, parts: "_Parts", mediating: Mediation, administration: Administration
     ) -> None:
@@ -326,7 +339,12 @@ class Application:
             reviews=mediating.reviews,
             handling=mediating.handling,
             together=mediating.together,
-            records=_records(parts, administration),
+            records=records_of(
+                parts.store,
+                browsing=parts.store,
+                control=parts.mediation.room.current,
+                administration=administration,
+            ),
             store=parts.store,
             events=parts.mediation.events,
             clock=self._clock,
@@ -347,26 +365,7 @@ class _Parts:
     policies: OpaRoom
     workers: WorkerHub
     sandboxes: SandboxRunner
-
-
-def _records(parts: "_Parts", administration: Administration) -> Records:
-    """What pages read besides what waits."""
-    store, control = parts.store, parts.mediation.room.current
-    return Records(
-        browse=Browse(
-            store=store, browsing=store, control=control, clock=administration.changes.clock
-        ),
-        stories=Stories(store=store, control=control),
-        looking=Looking(
-            changes=administration.changes,
-            policies=administration.policies,
-            shadow=administration.shadow,
-            recorded=administration.recorded,
-            explaining=administration.explaining,
-            browsing=store,
-            about=administration.overview.about,
-        ),
-    )
+    uses: CredentialUses
 
 
 async def _say_library(policies: PolicyAdministration) -> None:

@@ -20,8 +20,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from broker.core.addresses import listens_here_alone
+from broker.core.addresses import is_https_or_here, listens_here_alone
 from broker.core.limits import EXCLUSIVE_WAIT_S, HOLD_DECIDE_WITHIN_S, HOLD_RUN_WITHIN_S
+from broker.jwt_settings import Jwt, require_one_each
 from broker.notify_settings import Notify, require_distinct
 from broker.web_settings import Oidc, Web
 
@@ -50,6 +51,14 @@ class Source(BaseModel):
         default=None,
         description="Sent with HTTP look-ups as Authorization: Bearer.",
     )
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if self.url.startswith("http:") and not is_https_or_here(self.url):
+            raise ValueError(
+                f"url = {self.url!r} is no https address; plain http is for loopback alone"
+            )
+        return self
 
 
 class ReviewTerms(BaseModel):
@@ -128,6 +137,11 @@ class Settings(BaseSettings):
     )
     tls_certificate_file: Path | None = Field(default=None, description="PEM chain of the server.")
     tls_key_file: Path | None = Field(default=None, description="PEM key of the server.")
+    tls_client_ca_file: Path | None = Field(
+        default=None,
+        description="PEM of who signs the certificates of clients: then each shows one, beside its "
+        "token or, where its credential says so, instead.",
+    )
     state: Path = Field(
         default=Path("state"),
         description="Directory, mode 0700: audit keys, signed heads, tokens of this machine.",
@@ -160,6 +174,12 @@ class Settings(BaseSettings):
     sources: Mapping[str, Source] = Field(
         default_factory=dict,
         description="Systems of record, by the name that manifests use.",
+    )
+    jwt: tuple[Jwt, ...] = Field(
+        default=(),
+        max_length=10,
+        description="Whose access tokens are taken beside the broker's own; each a section "
+        "`[[jwt]]`.",
     )
     review: ReviewTerms = Field(
         default_factory=ReviewTerms,
@@ -195,6 +215,13 @@ class Settings(BaseSettings):
     def _safe(self) -> Self:
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
             raise ValueError("tls_certificate_file and tls_key_file come together")
+        if self.tls_client_ca_file is not None and self.tls_certificate_file is None:
+            raise ValueError("tls_client_ca_file needs tls_certificate_file and tls_key_file")
+        if self.opa_url and not is_https_or_here(self.opa_url):
+            raise ValueError(
+                f"opa_url = {self.opa_url!r} is no https address; plain http is for loopback alone"
+            )
+        require_one_each(self.jwt)
         if not self.listen.rpartition(":")[0] or not self.listen.rpartition(":")[2].isdecimal():
             raise ValueError(f"listen = {self.listen!r} is not an address such as 127.0.0.1:7400")
         if not listens_here_alone(self.listen) and self.tls_certificate_file is None:
@@ -282,6 +309,8 @@ def _anchored(settings: Settings, directory: Path) -> Settings:
             "opa_ca_file": at(settings.opa_ca_file),
             "tls_certificate_file": at(settings.tls_certificate_file),
             "tls_key_file": at(settings.tls_key_file),
+            "tls_client_ca_file": at(settings.tls_client_ca_file),
+            "jwt": tuple(issuer.anchored(at) for issuer in settings.jwt),
             "web": settings.web.model_copy(
                 update={
                     "tls_certificate_file": at(settings.web.tls_certificate_file),

@@ -1,38 +1,90 @@
-"""Who asks is told by a token alone; every wrong token gets one and the same answer.
+"""Who asks is told by what they show alone; everything wrong gets one and the same answer.
 
-A token is `cb_<class>_` and 256 random bits. It is found by its SHA-256, so that neither the time
-of a comparison nor the database tells anything of it, and its form is checked before it is hashed,
-so that nonsense costs nothing. What a credential may do is its class, and nothing in a request
-changes that.
+A token of ours is `cb_<class>_` and 256 random bits. It is found by its SHA-256, so that neither
+the time of a comparison nor the database tells anything of it, and its form is checked before it is
+hashed, so that nonsense costs nothing. An access token of a configured issuer, or a certificate,
+stands for a credential that an operator has bound to it; a credential that names a certificate
+counts only beside that one. What a credential may do is its class, and nothing in a request changes
+that.
 """
 
 import re
 import secrets
-import unicodedata
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from broker.core.calls import Person
 from broker.core.control import Control
 from broker.core.credentials import Credential, CredentialClass, secret_digest
-from broker.core.errors import MalformedRequest, NotPermitted, Unauthenticated
-from broker.core.limits import NAME_CHARACTERS_MAX
+from broker.core.errors import NotPermitted, Unauthenticated
+from broker.core.persons import LOCAL_ISSUER, parse_person
 from broker.ports import Clock
+from broker.ports.access_tokens import AccessTokens, KeysWanted
 
-LOCAL_ISSUER: Final = "local"
+__all__ = ["LOCAL_ISSUER", "NO_NAMES", "Identity", "new_token", "parse_person"]
+
+NO_NAMES: Final[frozenset[str]] = frozenset()
+
 _TOKEN_BYTES: Final = 32
 _BEARER: Final = re.compile(
     rf"(?i:bearer) (cb_(?:{'|'.join(CredentialClass)})_[A-Za-z0-9_-]{{43}})", re.ASCII
 )
+_ISSUED: Final = re.compile(
+    r"(?i:bearer) ([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)", re.ASCII
+)
 _UNAUTHENTICATED: Final = "This needs a valid token: authorization: Bearer cb_…"
 
 
-class Identity:
-    """Turns a header into a credential, and asks again as long as a stream lasts."""
+def _not_noted(_name: str) -> None:
+    """Nobody wants to know when a credential was used."""
 
-    def __init__(self, *, control: Callable[[], Control], clock: Clock) -> None:
+
+class Identity:
+    """Turns what is shown into a credential, and asks again as long as a stream lasts."""
+
+    def __init__(
+        self,
+        *,
+        control: Callable[[], Control],
+        clock: Clock,
+        access_tokens: AccessTokens | None = None,
+        used: Callable[[str], None] = _not_noted,
+    ) -> None:
+        """Make one.
+
+        Args:
+            control: what operators have put in force.
+            clock: POSIX seconds.
+            access_tokens: of configured issuers; None where there are none.
+            used: hears the name of each credential that was good.
+        """
         self._control = control
         self._clock = clock
+        self._access_tokens = access_tokens
+        self._used = used
+
+    async def recognise(
+        self, authorization: str | None, wanted: Collection[CredentialClass]
+    ) -> Credential:
+        """Who asks, waiting for an issuer's keys where those are wanted.
+
+        Args:
+            authorization: the header's value as received.
+            wanted: classes that what is asked for is open to; one of another class is told as it
+                is, and `admit` refuses it.
+
+        Raises:
+            Unauthenticated: no token, or one that is malformed, unknown, expired or revoked.
+            IssuerUnavailable: nobody can say whether the token is good.
+        """
+        try:
+            return self.identify(authorization, wanted)
+        except KeysWanted as keys:
+            if self._access_tokens is not None:
+                await self._access_tokens.renew(keys.issuer)
+        try:
+            return self.identify(authorization, wanted)
+        except KeysWanted:
+            raise Unauthenticated(_UNAUTHENTICATED) from None
 
     def authenticate(
         self, authorization: str | None, wanted: Collection[CredentialClass]
@@ -47,7 +99,7 @@ class Identity:
             Unauthenticated: no token, or one that is malformed, unknown, expired or revoked.
             NotPermitted: a good token of another class.
         """
-        credential = self.identify(authorization)
+        credential = self.identify(authorization, wanted)
         self.admit(credential, wanted)
         return credential
 
@@ -62,17 +114,53 @@ class Identity:
                 f"This is not for credentials of class {credential.credential_class}."
             )
 
-    def identify(self, authorization: str | None) -> Credential:
-        """Who asks, whatever for.
+    def identify(
+        self, authorization: str | None, wanted: Collection[CredentialClass] = ()
+    ) -> Credential:
+        """Who asks, by a token.
 
         Raises:
             Unauthenticated: no token, or one that is malformed, unknown, expired or revoked.
+            IssuerUnavailable: nobody can say whether the token is good.
+            KeysWanted: as above, unless its issuer is asked.
         """
         bearer = _BEARER.fullmatch(authorization or "")
-        if bearer is None:
+        if bearer is not None:
+            return self._good(self._control().credentials.get(secret_digest(bearer[1])))
+        issued = _ISSUED.fullmatch(authorization or "")
+        if issued is None or self._access_tokens is None:
             raise Unauthenticated(_UNAUTHENTICATED)
-        credential = self._control().credentials.get(secret_digest(bearer[1]))
-        return self._good(credential)
+        return self._good(_fitting(self._access_tokens.read(issued[1]), wanted))
+
+    def by_certificate(
+        self, names: Collection[str], wanted: Collection[CredentialClass]
+    ) -> Credential:
+        """Who asks, by nothing but a certificate.
+
+        Args:
+            names: what the certificate names, each with its kind.
+            wanted: classes that what is asked for is open to.
+
+        Raises:
+            Unauthenticated: no credential is bound to it alone.
+        """
+        bound = self._control().bindings.by_certificate
+        found = [
+            bound[credential_class, name]
+            for credential_class in (*wanted, *CredentialClass)
+            for name in sorted(names)
+            if (credential_class, name) in bound
+        ]
+        return self._good(_fitting(found, wanted))
+
+    def require_certificate(self, credential: Credential, names: Collection[str]) -> None:
+        """Whether a credential that is bound to a certificate comes with it.
+
+        Raises:
+            Unauthenticated: it does not.
+        """
+        if credential.certificate_san and credential.certificate_san not in names:
+            raise Unauthenticated(_UNAUTHENTICATED)
 
     def recheck(self, credential: Credential) -> None:
         """Whether a credential that was good still is.
@@ -80,11 +168,21 @@ class Identity:
         Raises:
             Unauthenticated: it has expired or was revoked.
         """
-        self._good(self._control().credentials.get(credential.digest))
+        control = self._control()
+        if credential.digest:
+            self._good(control.credentials.get(credential.digest))
+        elif credential.identity:
+            known = self._access_tokens is not None and self._access_tokens.recheck(credential)
+            self._good(credential if known else None)
+        else:
+            place = (credential.credential_class, credential.certificate_san)
+            now = control.bindings.by_certificate.get(place)
+            self._good(now if now is not None and now.name == credential.name else None)
 
     def _good(self, credential: Credential | None) -> Credential:
         if credential is None or self._clock() >= credential.expires_at:
             raise Unauthenticated(_UNAUTHENTICATED)
+        self._used(credential.name)
         return credential
 
 
@@ -93,35 +191,7 @@ def new_token(credential_class: CredentialClass) -> str:
     return f"cb_{credential_class}_{secrets.token_urlsafe(_TOKEN_BYTES)}"
 
 
-def parse_person(text: str, *, field: str) -> Person:
-    """Read `issuer#subject`, or a bare `subject` of the issuer `local`.
-
-    Only the first `#` divides; a subject may have more.
-
-    Args:
-        text: what was sent.
-        field: the name of the request's field, for the error.
-
-    Raises:
-        MalformedRequest: a part is empty, too long, has control characters or outer spaces, or is
-            not in the one form that equal-looking texts share (NFKC): one Person has one name.
-    """
-    issuer, divided, subject = text.partition("#")
-    if not divided:
-        issuer, subject = LOCAL_ISSUER, text
-    if not (_is_name(issuer) and _is_name(subject)):
-        raise MalformedRequest(
-            'A person is "issuer#subject" or "subject", each of 1 to '
-            f"{NAME_CHARACTERS_MAX} printable characters.",
-            metadata={"field": field},
-        )
-    return Person(issuer=issuer, subject=subject)
-
-
-def _is_name(text: str) -> bool:
-    return (
-        0 < len(text) <= NAME_CHARACTERS_MAX
-        and text.isprintable()
-        and text == text.strip()
-        and unicodedata.is_normalized("NFKC", text)
-    )
+def _fitting(found: Sequence[Credential], wanted: Collection[CredentialClass]) -> Credential | None:
+    """The one of a wanted class, or else any, which is then refused for its class."""
+    fits = (one for one in found if one.credential_class in wanted)
+    return next(fits, next(iter(found), None))

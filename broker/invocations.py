@@ -7,7 +7,7 @@ the call stood when it was last seen.
 import asyncio
 from collections.abc import AsyncIterator
 
-from broker.core.calls import Invocation
+from broker.core.calls import Invocation, Session
 from broker.core.credentials import Credential
 from broker.core.errors import IllegalTransition, NotFound, StoreUnavailable
 from broker.core.hold_endings import WITHDRAWN, unit_of
@@ -38,6 +38,10 @@ class Invocations:
         invocation = await self._store.find_invocation(name)
         if invocation is None or invocation.agent != agent.subject or invocation.is_preview:
             raise NotFound(_NO_INVOCATION)
+        if agent.acting_for is not None:
+            session = await self._store.find_session(invocation.session)
+            if session is None or not is_of(agent, session):
+                raise NotFound(_NO_INVOCATION)
         return invocation
 
     async def watch(self, agent: Credential, name: str) -> AsyncIterator[Invocation]:
@@ -127,3 +131,9 @@ def is_settled(state: InvocationState) -> bool:
 
 def _is_over(invocation: Invocation) -> bool:
     return is_settled(invocation.state) or invocation.is_with_caller
+
+
+def is_of(agent: Credential, session: Session) -> bool:
+    """Whether it is the agent's; by a token that names whom it acts for, only where that is so."""
+    acting_for = agent.acting_for
+    return session.agent.id == agent.subject and acting_for in {None, session.principal.person}

@@ -1,12 +1,17 @@
 """What the settings name, found and read, or refused with what to do about it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from broker.config import ConfigurationRefused, Settings
+from broker.core.control import Control
 from broker.core.decision import HoldTerms
 from broker.facts.source import SourceSettings
+from broker.issuers.access_tokens import Terms
+from broker.issuers.holding import IssuedTokens, IssuerSettings
 from broker.policy import opa_binary
 from broker.policy.room import RemoteOpa
+from broker.ports import Clock
 from broker.rpc.server import Tls
 from broker.sandbox_nodes.node import NodeTls
 
@@ -54,12 +59,36 @@ def tls_of(settings: Settings) -> Tls | None:
     if settings.tls_certificate_file is None or settings.tls_key_file is None:
         return None
     try:
+        client_ca = settings.tls_client_ca_file
         return Tls(
             certificate_chain=settings.tls_certificate_file.read_bytes(),
             private_key=settings.tls_key_file.read_bytes(),
+            client_ca=client_ca.read_bytes() if client_ca is not None else None,
         )
     except OSError as error:
         raise ConfigurationRefused((f"TLS: {error}",)) from error
+
+
+def issued_tokens_of(
+    settings: Settings, *, control: Callable[[], Control], clock: Clock
+) -> IssuedTokens:
+    """Whose access tokens are taken beside our own; nobody's where there is no `[[jwt]]`."""
+    issuers = [
+        IssuerSettings(
+            terms=Terms(
+                issuer=one.issuer,
+                audiences={str(k): v for k, v in one.audiences.items()},
+                algorithms=one.algorithms,
+                life_s_max=float(one.life_s_max),
+                groups_claim=one.groups_claim,
+                groups=one.groups,
+            ),
+            jwks_uri=one.jwks_uri,
+            ca_file=one.ca_file,
+        )
+        for one in settings.jwt
+    ]
+    return IssuedTokens(issuers, control=control, clock=clock)
 
 
 def node_tls_of(settings: Settings) -> NodeTls | None:

@@ -15,7 +15,7 @@ from broker.core.calls import Caller, Session
 from broker.core.credentials import Credential, secret_digest
 from broker.core.errors import IllegalTransition, NotFound
 from broker.core.unit import Conflict, EndSession, RedeemMandate, Unit
-from broker.invocations import Invocations
+from broker.invocations import Invocations, is_of
 from broker.own_work import OwnWork
 from broker.ports import Clock, IdFactory, Store
 
@@ -56,7 +56,7 @@ class Sessions:
         """
         now = self._clock()
         mandate = await self._store.find_mandate(secret_digest=secret_digest(mandate_secret))
-        if mandate is None or mandate.session.agent.id != agent.subject:
+        if mandate is None or not is_of(agent, mandate.session):
             raise NotFound(NO_MANDATE)
         secret = secrets.token_urlsafe(32)
         life_s = mandate.session.expires_at - mandate.session.opened_at
@@ -93,7 +93,7 @@ class Sessions:
         session = await self._store.find_session(name)
         if (
             session is None
-            or session.agent.id != agent.subject
+            or not is_of(agent, session)
             or not hmac.compare_digest(session.secret_digest, secret_digest(secret))
         ):
             raise NotFound(NO_SESSION)

@@ -1,72 +1,82 @@
-"""A credential is made for one class, bound to who answers for it, and its token is shown once.
+"""A credential is made for one class, bound to who answers for it; what proves it is shown once.
 
 One subject has one Person: an agent has one owner, a reviewer's name stands for one human, however
 many tokens there are. Otherwise "nobody reviews their own agent's request" could be walked around.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from broker.administration.changes import ControlChanges, InForce, Planned, required_reason
+from broker.administration.changes import (
+    ControlChanges,
+    InForce,
+    Planned,
+    optional_reason,
+    required_reason,
+)
+from broker.administration.credential_orders import (
+    AGENT_PREFIX,
+    CREDENTIAL_LIFE_S_MAX,
+    CredentialOrder,
+    identity_in,
+    malformed,
+    minted,
+)
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryKind
 from broker.core.control_rows import credential_row, credentials_in
 from broker.core.credentials import Credential, CredentialClass, secret_digest
-from broker.core.errors import IllegalTransition, MalformedRequest, NotFound
-from broker.core.limits import CREDENTIAL_LIFE_S, NAME_CHARACTERS_MAX
-from broker.identity import new_token, parse_person
+from broker.core.errors import IllegalTransition, NotFound
+from broker.credential_uses import CredentialUses
+from broker.identity import new_token
 
-AGENT_PREFIX: Final = "agents/"
-CREDENTIAL_LIFE_S_MAX: Final = 366 * 86_400.0
-_NAMES_MAX: Final = 200
+__all__ = ["AGENT_PREFIX", "CredentialAdministration", "CredentialOrder", "Rotated", "minted"]
 
-# Which of `person`, `groups` and `tools` a class must have (True), may have (None) or cannot have.
-_RULES: Final[dict[CredentialClass, dict[str, bool | None]]] = {
-    CredentialClass.HOST: {"person": None, "groups": False, "tools": False},
-    CredentialClass.AGENT: {"person": True, "groups": False, "tools": False},
-    CredentialClass.WORKER: {"person": None, "groups": False, "tools": True},
-    CredentialClass.REVIEWER: {"person": True, "groups": True, "tools": False},
-    CredentialClass.OPERATOR: {"person": True, "groups": False, "tools": False},
-    CredentialClass.AUDITOR: {"person": None, "groups": False, "tools": False},
-}
+OVERLAP_S: Final = 3_600.0
+OVERLAP_S_MAX: Final = 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CredentialOrder:
-    """What credential is wanted.
+class Rotated:
+    """A credential in place of another.
 
     Attributes:
-        subject: who holds it; an agent's starts with `agents/`, no other's does.
-        person: `issuer#subject`, or `subject` of the issuer `local`; may be empty for some classes.
-        groups: a reviewer's.
-        tools: a worker's.
-        life_s: seconds; None for `limits.CREDENTIAL_LIFE_S`.
+        token: shown once.
+        replaced: the other one, as it now ends.
     """
 
-    credential_class: CredentialClass
-    subject: str
-    person: str = ""
-    groups: tuple[str, ...] = ()
-    tools: tuple[str, ...] = ()
-    life_s: float | None = None
+    credential: Credential
+    token: str = field(repr=False)
+    replaced: Credential
 
 
 class CredentialAdministration:
     """Makes credentials and ends them."""
 
-    def __init__(self, *, changes: ControlChanges) -> None:
+    def __init__(self, *, changes: ControlChanges, uses: CredentialUses | None = None) -> None:
+        """Make one.
+
+        Args:
+            changes: makes them.
+            uses: knows when credentials were used; None where nobody keeps that.
+        """
         self._changes = changes
+        self._uses = uses
 
     async def list(self) -> tuple[Credential, ...]:
         """Every credential, expired and revoked ones too, oldest first."""
         return credentials_in((await self._changes.look()).rows)
 
+    async def last_used(self) -> Mapping[str, float]:
+        """When each was last used, POSIX seconds, to about a minute; none that never was."""
+        return await self._uses.last() if self._uses is not None else {}
+
     async def create(self, operator: Credential, order: CredentialOrder) -> tuple[Credential, str]:
         """Make one.
 
         Returns:
-            The credential, and its token, which is nowhere else.
+            The credential, and its token, which is nowhere else; empty where it goes without.
 
         Raises:
             MalformedRequest: the order does not fit its class, or the subject has another Person.
@@ -77,11 +87,109 @@ class CredentialAdministration:
         entry = self._changes.entry(EntryKind.CREDENTIAL_CREATED, operator, _told(credential))
 
         async def plan(in_force: InForce) -> Planned[Credential]:
-            _require_one_person(credential, in_force.control.credentials.values())
+            _require_one_person(credential, credentials_in(in_force.rows))
             row = credential_row(credential)
             return Planned(changes=(row,), entries=(entry,), answer=credential)
 
         return await self._changes.make(plan), token
+
+    async def rotate(
+        self, operator: Credential, name: str, *, overlap_s: float = OVERLAP_S, reason: str = ""
+    ) -> Rotated:
+        """Make another token for the holder of one; the old one goes on for a while, no longer.
+
+        Args:
+            operator: who asks.
+            name: `credentials/{id}`.
+            overlap_s: seconds for which both are good, at most.
+            reason: for the log.
+
+        Raises:
+            NotFound: no such credential.
+            IllegalTransition: it is not good any more, or has no token.
+            MalformedRequest: too long an overlap.
+        """
+        if not 0 <= overlap_s <= OVERLAP_S_MAX:
+            raise malformed("overlap", f"Two tokens overlap by {OVERLAP_S_MAX:.0f} s at most.")
+        fresh = f"credentials/{self._changes.ids()}"
+        why = optional_reason(reason)
+
+        async def plan(in_force: InForce) -> Planned[Rotated]:
+            now = self._changes.clock()
+            old = _found(in_force, name)
+            if old.revoked_at or now >= old.expires_at:
+                raise IllegalTransition("This credential is not good any more: make another.")
+            if not old.digest:
+                raise IllegalTransition("This credential has no token of its own to be rotated.")
+            token = new_token(old.credential_class)
+            # As long as the first one was meant to last, not as what an earlier rotation left.
+            life_s = min(old.expires_at - old.created_at, CREDENTIAL_LIFE_S_MAX)
+            made = replace(
+                old,
+                name=fresh,
+                digest=secret_digest(token),
+                created_at=now,
+                expires_at=now + life_s,
+            )
+            ended = replace(old, expires_at=min(old.expires_at, now + overlap_s))
+            said: dict[str, JsonValue] = {
+                **_told(made),
+                "replaces": old.name,
+                "replaced_expires_at": ended.expires_at,
+                "reason": why,
+            }
+            entry = self._changes.entry(EntryKind.CREDENTIAL_ROTATED, operator, said)
+            rotated = Rotated(credential=made, token=token, replaced=ended)
+            changes = (credential_row(made), credential_row(ended))
+            return Planned(changes=changes, entries=(entry,), answer=rotated)
+
+        return await self._changes.make(plan)
+
+    async def revoke_identity(
+        self, operator: Credential, identity: str, *, reason: str
+    ) -> tuple[str, ...]:
+        """Let nobody in any more whom an issuer of tokens calls so, whatever it signs.
+
+        A row that was never good says so for ever, or until an operator makes a newer one for them.
+
+        Returns:
+            The credentials that were revoked with it.
+
+        Raises:
+            MalformedRequest: no identity, or no reason.
+        """
+        why = required_reason(reason)
+        person = identity_in(identity)
+        name = f"credentials/{self._changes.ids()}"
+
+        async def plan(in_force: InForce) -> Planned[tuple[str, ...]]:
+            now = self._changes.clock()
+            good = [
+                c
+                for c in credentials_in(in_force.rows)
+                if c.identity == identity and not c.revoked_at
+            ]
+            refused = Credential(
+                name=name,
+                credential_class=CredentialClass.REVIEWER,
+                subject=identity,
+                person=person,
+                digest=b"",
+                created_at=now,
+                expires_at=now,
+                revoked_at=now,
+                identity=identity,
+            )
+            revoked = tuple(c.name for c in good)
+            entry = self._changes.entry(
+                EntryKind.IDENTITY_REVOKED,
+                operator,
+                {"identity": identity, "revoked": list(revoked), "reason": why},
+            )
+            rows = (credential_row(refused), *(credential_row(_ended(c, now)) for c in good))
+            return Planned(changes=rows, entries=(entry,), answer=revoked)
+
+        return await self._changes.make(plan)
 
     async def revoke(self, operator: Credential, name: str, *, reason: str) -> None:
         """End one at once; streams that it opened end within seconds.
@@ -94,89 +202,46 @@ class CredentialAdministration:
         why = required_reason(reason)
 
         async def plan(in_force: InForce) -> Planned[None]:
-            found = next((c for c in credentials_in(in_force.rows) if c.name == name), None)
-            if found is None:
-                raise NotFound("There is no such credential.")
+            found = _found(in_force, name)
             if found.revoked_at:
                 raise IllegalTransition("This credential was revoked before.")
             entry = self._changes.entry(
                 EntryKind.CREDENTIAL_REVOKED, operator, {**_told(found), "reason": why}
             )
-            row = credential_row(replace(found, revoked_at=self._changes.clock()))
+            row = credential_row(_ended(found, self._changes.clock()))
             return Planned(changes=(row,), entries=(entry,), answer=None)
 
         await self._changes.make(plan)
 
 
-def minted(order: CredentialOrder, *, name: str, now: float) -> tuple[Credential, str]:
-    """A new credential and its token, put in force nowhere yet.
-
-    Args:
-        order: what is wanted.
-        name: `credentials/{id}`.
-        now: POSIX seconds.
-
-    Raises:
-        MalformedRequest: the order does not fit its class.
-    """
-    _require_fitting(order)
-    life_s = CREDENTIAL_LIFE_S if order.life_s is None else order.life_s
-    if not 0 < life_s <= CREDENTIAL_LIFE_S_MAX:
-        raise _malformed("life", f"A credential lives {CREDENTIAL_LIFE_S_MAX:.0f} s at most.")
-    token = new_token(order.credential_class)
-    credential = Credential(
-        name=name,
-        credential_class=order.credential_class,
-        subject=order.subject,
-        person=parse_person(order.person, field="person") if order.person else None,
-        groups=tuple(dict.fromkeys(order.groups)),
-        tools=tuple(dict.fromkeys(order.tools)),
-        digest=secret_digest(token),
-        created_at=now,
-        expires_at=now + life_s,
-    )
-    return credential, token
+def _found(in_force: InForce, name: str) -> Credential:
+    found = next((c for c in credentials_in(in_force.rows) if c.name == name), None)
+    if found is None:
+        raise NotFound("There is no such credential.")
+    return found
 
 
-def _require_fitting(order: CredentialOrder) -> None:
-    if not _is_name(order.subject):
-        raise _malformed(
-            "subject", f"A subject has 1 to {NAME_CHARACTERS_MAX} printable characters."
-        )
-    is_agent = order.credential_class is CredentialClass.AGENT
-    if order.subject.startswith(AGENT_PREFIX) != is_agent or order.subject == AGENT_PREFIX:
-        raise _malformed("subject", "An agent's subject is \"agents/{id}\", and nobody else's is.")
-    for field, rule in _RULES[order.credential_class].items():
-        given = bool(getattr(order, field))
-        if rule is not None and rule is not given:
-            needs = "needs" if rule else "has no"
-            raise _malformed(
-                field, f"A credential of class {order.credential_class} {needs} {field}."
+def _ended(credential: Credential, now: float) -> Credential:
+    return replace(credential, revoked_at=now)
+
+
+def _require_one_person(new: Credential, every: Iterable[Credential]) -> None:
+    """One subject of a class is one Person, and one identity one subject, while either is good."""
+    for known in every:
+        if known.revoked_at or known.expires_at <= new.created_at:
+            continue
+        bound = (known.credential_class, known.identity) == (new.credential_class, new.identity)
+        if new.identity and bound and known.subject != new.subject:
+            raise malformed(
+                "identity", f"{new.identity} is {known.subject} by {known.name}; revoke that first."
             )
-    for field in ("groups", "tools"):
-        names: tuple[str, ...] = getattr(order, field)
-        if len(names) > _NAMES_MAX or not all(map(_is_name, names)):
-            raise _malformed(field, f"At most {_NAMES_MAX} names of printable characters.")
-
-
-def _require_one_person(new: Credential, good: Iterable[Credential]) -> None:
-    """One subject of a class is one Person while any token of it is good."""
-    for known in good:
         same = (known.credential_class, known.subject) == (new.credential_class, new.subject)
-        if same and known.person != new.person and known.expires_at > new.created_at:
-            raise _malformed(
+        if same and known.person != new.person:
+            raise malformed(
                 "person",
                 f"{new.subject} has another person by {known.name}; revoke that first, or take"
                 " another subject.",
             )
-
-
-def _is_name(text: str) -> bool:
-    return 0 < len(text) <= NAME_CHARACTERS_MAX and text.isprintable() and text == text.strip()
-
-
-def _malformed(field: str, sentence: str) -> MalformedRequest:
-    return MalformedRequest(sentence, metadata={"field": field})
 
 
 def _told(credential: Credential) -> dict[str, JsonValue]:
@@ -188,4 +253,6 @@ def _told(credential: Credential) -> dict[str, JsonValue]:
         "groups": list(credential.groups),
         "tools": list(credential.tools),
         "expires_at": credential.expires_at,
+        **({"identity": credential.identity} if credential.identity else {}),
+        **({"certificate": credential.certificate_san} if credential.certificate_san else {}),
     }

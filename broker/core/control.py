@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from broker.core.calls import Agent
-from broker.core.credentials import Credential
+from broker.core.credentials import NO_BINDINGS, Bindings, Credential
 from broker.core.directory import EMPTY, Directory
 from broker.core.freezes import Freeze
 from broker.core.manifest import Output, ToolManifest
@@ -65,6 +65,7 @@ class Control:
         policy_revision: digest of the bundle; empty before the first activation.
         agents: by id, from the credentials of class agent.
         credentials: by SHA-256 of the token.
+        bindings: those that go with something else.
         observations: expired ones too.
         shadow: a second policy that is asked and decides nothing.
         directory: the people and places that operators have provisioned as known.
@@ -80,11 +81,11 @@ class Control:
     observations: tuple[Observation, ...] = ()
     shadow: Shadow | None = None
     directory: Directory = EMPTY
-
     bindings: Bindings = NO_BINDINGS
     legal_holds: tuple[LegalHold, ...] = ()
     retention: Retention = KEPT
     restored: RestoredAt = NEVER
+
     def tool_at(self, name: str, revision: str) -> RegisteredTool | None:
         """A tool, as long as it is of this revision: another may be read in another way."""
         tool = self.tools.get(name)

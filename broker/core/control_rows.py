@@ -22,7 +22,7 @@ from broker.core.control import (
     agents_of,
     beside_each_other,
 )
-from broker.core.credentials import Credential, CredentialClass
+from broker.core.credentials import Credential, CredentialClass, bindings_of
 from broker.core.directory_rows import DIRECTORY, directory_in
 from broker.core.errors import Defect
 from broker.core.freezes import Freeze, FreezeKind
@@ -91,7 +91,8 @@ def control_of(rows: ControlRows, cache: ToolCache) -> tuple[Control, ToolCache]
     if unknown:
         raise Defect(f"Control rows of unknown kinds: {', '.join(sorted(unknown))}.")
     tools = beside_each_other(_tool(row, cache) for row in rows.rows if row.kind == TOOL)
-    good = tuple(c for c in credentials_in(rows) if not c.revoked_at)
+    every = credentials_in(rows)
+    good = tuple(c for c in every if not c.revoked_at)
     policy = policy_in(rows)
     digests = tuple(row.digest for row in rows.rows if row.kind == DIRECTORY)
     directory = cache.directory if digests == cache.directory_digests else directory_in(rows.rows)
@@ -102,15 +103,16 @@ def control_of(rows: ControlRows, cache: ToolCache) -> tuple[Control, ToolCache]
         grants=grants_in(rows),
         freezes=freezes_in(rows),
         agents=agents_of(good),
-        credentials={c.digest: c for c in good},
+        credentials={c.digest: c for c in good if c.digest},
+        bindings=bindings_of(every),
         observations=observations_in(rows.rows),
         shadow=shadow_in(rows.rows),
         directory=directory,
-    )
-    return control, ToolCache(
         legal_holds=legal_holds_in(rows.rows),
         retention=retention_in(rows.rows),
         restored=restored_in(rows.rows),
+    )
+    return control, ToolCache(
         by_revision={t.manifest.revision: t for t in tools.values()},
         directory=directory,
         directory_digests=digests,
@@ -233,6 +235,8 @@ def credential_row(credential: Credential) -> PutControl:
             "created_at": credential.created_at,
             "expires_at": credential.expires_at,
             "revoked_at": credential.revoked_at,
+            "identity": credential.identity,
+            "certificate_san": credential.certificate_san,
         },
     )
 
@@ -313,6 +317,8 @@ def _credential(key: str, body: Mapping[str, Any]) -> Credential:
         created_at=float(body["created_at"]),
         expires_at=float(body["expires_at"]),
         revoked_at=float(body["revoked_at"]),
+        identity=str(body.get("identity", "")),
+        certificate_san=str(body.get("certificate_san", "")),
     )
 
 

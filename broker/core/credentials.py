@@ -1,11 +1,16 @@
 """A credential is narrow: one class, one audience, bound to who answers for it.
 
 Only the SHA-256 of a token is ever kept: a token is 256 random bits, so nothing slower is needed.
+A credential goes with one of three proofs: a token of its own, an access token of a configured
+issuer for one identity (`issuer#subject`), or nothing but a certificate; where it names a
+certificate beside a token, its holder shows both.
 """
 
 import enum
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 from broker.core.calls import Person
 
@@ -31,9 +36,13 @@ class Credential:
         person: the reviewer or operator; the owner of an agent; None for hosts and workers.
         groups: a reviewer's.
         tools: a worker's.
-        digest: SHA-256 of the token.
+        digest: SHA-256 of the token; empty where it has none of its own.
         expires_at: POSIX seconds.
         revoked_at: POSIX seconds; 0 while it is good. One that was revoked is kept to be listed.
+        identity: `issuer#subject` whose access tokens it goes with; empty for none.
+        certificate_san: what the certificate that is shown must name, with its kind:
+            `uri:spiffe://shop.example/worker`, `dns:worker.shop.example`; empty for none.
+        acting_for: whom an access token says that its holder acts for (RFC 8693); never stored.
     """
 
     name: str
@@ -46,6 +55,52 @@ class Credential:
     created_at: float
     expires_at: float
     revoked_at: float = 0.0
+    identity: str = ""
+    certificate_san: str = ""
+    acting_for: Person | None = None
+
+    @property
+    def is_by_certificate_alone(self) -> bool:
+        """Whether a certificate is all that its holder shows."""
+        return bool(self.certificate_san) and not self.digest and not self.identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bindings:
+    """Good credentials that go with something else than a token of their own; the newest of each.
+
+    Attributes:
+        by_identity: by class and `issuer#subject`.
+        by_certificate: those that a certificate alone opens, by class and name in it.
+        refused: identities of which an operator has revoked something and made nothing since;
+            what their issuer says of their groups makes them nobody.
+    """
+
+    by_identity: Mapping[tuple[CredentialClass, str], Credential] = field(default_factory=dict)
+    by_certificate: Mapping[tuple[CredentialClass, str], Credential] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
+
+
+NO_BINDINGS: Final = Bindings()
+
+
+def bindings_of(credentials: Iterable[Credential]) -> Bindings:
+    """Sort them out; revoked ones too, oldest first."""
+    by_identity: dict[tuple[CredentialClass, str], Credential] = {}
+    by_certificate: dict[tuple[CredentialClass, str], Credential] = {}
+    refused: set[str] = set()
+    for one in credentials:
+        if one.revoked_at:
+            if one.identity:
+                refused.add(one.identity)
+        elif one.identity:
+            by_identity[one.credential_class, one.identity] = one
+            refused.discard(one.identity)
+        elif one.is_by_certificate_alone:
+            by_certificate[one.credential_class, one.certificate_san] = one
+    return Bindings(
+        by_identity=by_identity, by_certificate=by_certificate, refused=frozenset(refused)
+    )
 
 
 def secret_digest(token: str) -> bytes:

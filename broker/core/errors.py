@@ -13,6 +13,7 @@ BrokerError
 ├── DependencyError             nothing was decided and nothing ran; the same id may be retried
 │   ├── PolicyUnavailable       UNAVAILABLE
 │   ├── StoreUnavailable        UNAVAILABLE
+│   ├── IssuerUnavailable       UNAVAILABLE
 │   └── RunnerUnavailable       UNAVAILABLE
 │       └── NoPreview           UNAVAILABLE          told to reviewers alone
 ├── OutcomeUnstored             UNKNOWN              it ran, or may have; do not retry
@@ -113,6 +114,12 @@ class StoreUnavailable(DependencyError):
     """The database cannot be read or written."""
 
     reason = "STORE_UNAVAILABLE"
+
+
+class IssuerUnavailable(DependencyError):
+    """The issuer of an access token cannot be asked for its keys, and those at hand are too old."""
+
+    reason = "ISSUER_UNAVAILABLE"
 
 
 class RunnerUnavailable(DependencyError):

@@ -257,6 +257,10 @@ class Store(Protocol):
         """What each broker has seen of a shadow, by the broker's name."""
         ...
 
+    async def credential_uses(self) -> Mapping[str, float]:
+        """When each credential was last used, by its name; none that never was."""
+        ...
+
     async def counts(self) -> Counts:
         """What waits and how long the log is."""
         ...

@@ -10,6 +10,7 @@ from broker.administration import Administration
 from broker.core.limits import NAME_CHARACTERS_MAX
 from broker.core.manifest import ToolManifest
 from broker.enforcer.recovery import Recovery
+from broker.rpc.admin_credentials import CredentialMethods
 from broker.rpc.admin_directory import DirectoryMethods
 from broker.rpc.admin_observing import ObservingMethods
 from broker.rpc.admin_recorded import RecordedMethods
@@ -17,8 +18,6 @@ from broker.rpc.admin_sign_ins import SignInMethods
 from broker.rpc.convert import instant, require_text, scope_in, seconds
 from broker.rpc.convert_admin import (
     access_out,
-    credential_order,
-    credential_out,
     freeze_kind_in,
     freeze_out,
     grant_out,
@@ -40,6 +39,7 @@ _INVOCATIONS = "invocations"
 
 
 class AdminServicer(
+    CredentialMethods,
     DirectoryMethods,
     ObservingMethods,
     RecordedMethods,
@@ -198,34 +198,6 @@ class AdminServicer(
         """Those in force."""
         return admin_pb2.ListFreezesResponse(
             freezes=[freeze_out(freeze) for freeze in self._freezes.in_force()]
-        )
-
-    async def CreateCredential(
-        self, request: admin_pb2.CreateCredentialRequest, context: _Context
-    ) -> admin_pb2.CreateCredentialResponse:
-        """Make a credential; its token is in the answer and nowhere else."""
-        credential, token = await self._credentials.create(
-            authenticated(), credential_order(request)
-        )
-        return admin_pb2.CreateCredentialResponse(
-            credential=credential_out(credential), token=token
-        )
-
-    async def RevokeCredential(
-        self, request: admin_pb2.RevokeCredentialRequest, context: _Context
-    ) -> admin_pb2.RevokeCredentialResponse:
-        """End one at once."""
-        require_text(request.name, field="name")
-        await self._credentials.revoke(authenticated(), request.name, reason=request.reason)
-        return admin_pb2.RevokeCredentialResponse()
-
-    async def ListCredentials(
-        self, request: admin_pb2.ListCredentialsRequest, context: _Context
-    ) -> admin_pb2.ListCredentialsResponse:
-        """Every credential, without tokens."""
-        credentials = await self._credentials.list()
-        return admin_pb2.ListCredentialsResponse(
-            credentials=[credential_out(credential) for credential in credentials]
         )
 
     async def ListInvocations(

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 
 from broker.administration.access import Access, AccessLine
-from broker.administration.credentials import CredentialOrder
 from broker.administration.overview import InvocationView, Status
 from broker.administration.policies import KeptPolicy, ReplayTold
 from broker.core.canonical import canonical_bytes
-from broker.core.credentials import Credential, CredentialClass
 from broker.core.freezes import Freeze, FreezeKind
 from broker.core.limits import NAME_CHARACTERS_MAX
 from broker.core.manifest import ToolManifest
@@ -17,7 +15,6 @@ from broker.ports.notifying import ChannelView
 from broker.rpc.convert import (
     malformed,
     scope_out,
-    seconds,
     timestamp,
 )
 from broker.rpc.convert_directory import source_out
@@ -169,45 +166,6 @@ def freeze_out(freeze: Freeze) -> admin_pb2.Freeze:
         frozen_by=freeze.frozen_by,
         create_time=timestamp(freeze.created_at),
         expire_time=timestamp(freeze.expires_at),
-    )
-
-
-def credential_order(request: admin_pb2.CreateCredentialRequest) -> CredentialOrder:
-    """What credential is wanted.
-
-    Raises:
-        MalformedRequest: of no class that this release knows.
-    """
-    name = _enum_name(admin_pb2.CredentialClass.items(), request.credential_class)
-    try:
-        credential_class = CredentialClass(name.removeprefix("CREDENTIAL_CLASS_").lower())
-    except ValueError:
-        raise malformed("credential_class", "Say what it is good for.") from None
-    has_life = request.HasField("life")
-    return CredentialOrder(
-        credential_class=credential_class,
-        subject=request.subject,
-        person=request.person,
-        groups=tuple(request.groups),
-        tools=tuple(request.tools),
-        life_s=seconds(request.life, field="life") if has_life else None,
-    )
-
-
-def credential_out(credential: Credential) -> admin_pb2.Credential:
-    """A credential without its token."""
-    return admin_pb2.Credential(
-        name=credential.name,
-        credential_class=admin_pb2.CredentialClass.Value(
-            f"CREDENTIAL_CLASS_{credential.credential_class.name}"
-        ),
-        subject=credential.subject,
-        person=str(credential.person) if credential.person else "",
-        groups=credential.groups,
-        tools=credential.tools,
-        expire_time=timestamp(credential.expires_at),
-        create_time=timestamp(credential.created_at),
-        revoked=bool(credential.revoked_at),
     )
 
 

@@ -23,15 +23,17 @@ from broker.core.errors import (
     BrokerError,
     CallerError,
     Defect,
+    IssuerUnavailable,
     LimitExceeded,
     MalformedRequest,
     PolicyUnavailable,
     RunnerUnavailable,
 )
 from broker.core.limits import CREDENTIAL_RECHECK_S, MESSAGE_BYTES_MAX, WRITE_DEADLINE_S
-from broker.identity import Identity
+from broker.identity import NO_NAMES, Identity
 from broker.refusals import Refusal, Refusals
 from broker.rpc.admission import OPEN_SERVICES, admitted_to
+from broker.rpc.certificates import certificate_names
 from broker.rpc.status import status_of
 
 _log = structlog.get_logger(__name__)
@@ -40,7 +42,7 @@ _credential: contextvars.ContextVar[Credential] = contextvars.ContextVar("creden
 # Invoke itself writes down what was wrong with arguments.
 _SAID_BY_THE_ENFORCER: Final = ("broker.v1.BrokerService/Invoke", "arguments_json")
 
-_WRITTEN_DOWN: Final = (CallerError, PolicyUnavailable, RunnerUnavailable)
+_WRITTEN_DOWN: Final = (CallerError, IssuerUnavailable, PolicyUnavailable, RunnerUnavailable)
 
 _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 # No generics at run time.
@@ -74,6 +76,7 @@ class Door(grpc.aio.ServerInterceptor):
         refusals: Refusals,
         recheck_s: float = CREDENTIAL_RECHECK_S,
         write_deadline_s: float = WRITE_DEADLINE_S,
+        takes_certificates: bool = False,
     ) -> None:
         """Make one.
 
@@ -82,8 +85,10 @@ class Door(grpc.aio.ServerInterceptor):
             refusals: writes down who was turned away.
             recheck_s: seconds between two looks at a stream's credential.
             write_deadline_s: seconds that a reader has to take the next message of an answer.
+            takes_certificates: whether every connection has shown one.
         """
         self._identity = identity
+        self._takes_certificates = takes_certificates
         self._refusals = refusals
         self._recheck_s = recheck_s
         self._write_deadline_s = write_deadline_s
@@ -99,15 +104,20 @@ class Door(grpc.aio.ServerInterceptor):
         if handler is None or rpc.partition("/")[0] in OPEN_SERVICES:
             return handler
         visit = _Visit(rpc=rpc, credential=None)
+        if self._takes_certificates and not _has_authorization(handler_call_details):
+            # Only a method sees what was shown in the handshake, which no stranger gets through.
+            return self._guarded(handler, visit)
         try:
-            credential = self._identity.identify(_authorization(handler_call_details))
+            credential = await self._identity.recognise(
+                _authorization(handler_call_details), admitted_to(rpc)
+            )
             visit = _Visit(rpc=rpc, credential=credential)
             self._identity.admit(credential, admitted_to(rpc))
-        except CallerError as error:
+        except (CallerError, IssuerUnavailable) as error:
             return self._refusing(visit, error)
         return self._guarded(handler, visit)
 
-    def _refusing(self, visit: _Visit, error: CallerError) -> _Handler:
+    def _refusing(self, visit: _Visit, error: BrokerError) -> _Handler:
         """A streaming handler, whatever the method is: it does not wait for the body."""
 
         async def refuse(_: object, context: _Context) -> None:
@@ -138,7 +148,7 @@ class Door(grpc.aio.ServerInterceptor):
 
     def _unary(self, inner: _Behaviour, visit: _Visit) -> Any:
         async def behaviour(request: Any, context: _Context) -> Any:
-            async def answer() -> Any:
+            async def answer(_: Credential) -> Any:
                 _require_size(request)
                 return await inner(request, context)
 
@@ -150,8 +160,8 @@ class Door(grpc.aio.ServerInterceptor):
         """Many messages in, one out; what they may be is for the method to say."""
 
         async def behaviour(requests: Any, context: _Context) -> Any:
-            async def answer() -> Any:
-                return await self._while_good(visit, inner(requests, context))
+            async def answer(credential: Credential) -> Any:
+                return await self._while_good(credential, inner(requests, context))
 
             return await self._inside(visit, context, answer)
 
@@ -161,36 +171,49 @@ class Door(grpc.aio.ServerInterceptor):
         self, inner: _Behaviour, visit: _Visit, *, write_deadline_s: float | None = None
     ) -> Any:
         async def behaviour(request: Any, context: _Context) -> None:
-            async def answer() -> None:
+            async def answer(credential: Credential) -> None:
                 # Otherwise nobody can tell a stream that is let in and waits from one that is not.
                 await context.send_initial_metadata(())
                 messages = inner(request, context)
-                await self._while_good(visit, _written(messages, context, write_deadline_s))
+                await self._while_good(credential, _written(messages, context, write_deadline_s))
 
             await self._inside(visit, context, answer)
 
         return behaviour
 
     async def _inside(
-        self, visit: _Visit, context: _Context, answer: Callable[[], Awaitable[_T]]
+        self, visit: _Visit, context: _Context, answer: Callable[[Credential], Awaitable[_T]]
     ) -> _T:
-        if visit.credential is not None:
-            _credential.set(visit.credential)
-            structlog.contextvars.bind_contextvars(rpc=visit.rpc, caller=visit.credential.subject)
         try:
-            return await answer()
+            credential = self._let_in(visit, context)
+            visit = _Visit(rpc=visit.rpc, credential=credential)
+            _credential.set(credential)
+            structlog.contextvars.bind_contextvars(rpc=visit.rpc, caller=credential.subject)
+            return await answer(credential)
         except grpc.aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it leaves as a status
             await self._fail(visit, context, _told(error))
 
-    async def _while_good(self, visit: _Visit, work: Awaitable[_T]) -> _T:
+    def _let_in(self, visit: _Visit, context: _Context) -> Credential:
+        """Whoever a token has shown, with the certificate that it must come with; or that alone."""
+        credential, wanted = visit.credential, admitted_to(visit.rpc)
+        if credential is not None and not credential.certificate_san:
+            return credential
+        names = certificate_names(context.auth_context()) if self._takes_certificates else NO_NAMES
+        if credential is None:
+            credential = self._identity.by_certificate(names, wanted)
+            self._identity.admit(credential, wanted)
+        else:
+            self._identity.require_certificate(credential, names)
+        return credential
+
+    async def _while_good(self, credential: Credential, work: Awaitable[_T]) -> _T:
         """Do the work of a stream for as long as its credential is good."""
         task = asyncio.ensure_future(work)
         try:
             while not (await asyncio.wait({task}, timeout=self._recheck_s))[0]:
-                if visit.credential is not None:
-                    self._identity.recheck(visit.credential)
+                self._identity.recheck(credential)
             return await task
         finally:
             task.cancel()
@@ -254,6 +277,10 @@ async def _written(
 def _require_size(request: Any) -> None:
     if request.ByteSize() > MESSAGE_BYTES_MAX:
         raise LimitExceeded(f"A message has at most {MESSAGE_BYTES_MAX} bytes.")
+
+
+def _has_authorization(details: grpc.HandlerCallDetails) -> bool:
+    return any(key == "authorization" for key, _ in details.invocation_metadata or ())
 
 
 def _authorization(details: grpc.HandlerCallDetails) -> str | None:

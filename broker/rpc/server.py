@@ -8,7 +8,7 @@ half-sent calls).
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import grpc
@@ -89,10 +89,15 @@ class AddressRefused(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """PEM of the server's certificate chain and private key."""
+    """PEM of the server's certificate chain and private key.
+
+    Attributes:
+        client_ca: who signs the certificates of clients, each of which then has to show one.
+    """
 
     certificate_chain: bytes
-    private_key: bytes
+    private_key: bytes = field(repr=False)
+    client_ca: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +132,7 @@ class RpcServer:
         recheck_s: float = CREDENTIAL_RECHECK_S,
         write_deadline_s: float = WRITE_DEADLINE_S,
         reflects: bool = True,
+        takes_certificates: bool = False,
     ) -> None:
         """Make one; it listens nowhere yet.
 
@@ -137,6 +143,7 @@ class RpcServer:
             recheck_s: seconds between two looks at a stream's credential.
             write_deadline_s: seconds that a reader has to take the next message of an answer.
             reflects: whether gRPC reflection is served.
+            takes_certificates: whether every client shows one (`Tls.client_ca`).
         """
         self._refusals = refusals
         self._health = HealthServicer()
@@ -145,6 +152,7 @@ class RpcServer:
             refusals=refusals,
             recheck_s=recheck_s,
             write_deadline_s=write_deadline_s,
+            takes_certificates=takes_certificates,
         )
         self._server = grpc.aio.server(interceptors=[door], options=OPTIONS)
         self._flushing: asyncio.Task[None] | None = None
@@ -169,8 +177,7 @@ class RpcServer:
         try:
             if tls is None:
                 return self._server.add_insecure_port(address)
-            pair = (tls.private_key, tls.certificate_chain)
-            return self._server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+            return self._server.add_secure_port(address, _credentials(tls))
         except RuntimeError as error:
             raise AddressRefused(
                 f"Cannot listen on {address}: another process does, or this machine does not have "
@@ -245,6 +252,15 @@ class RpcServer:
         while True:
             await asyncio.sleep(WINDOW_S / 2)
             await self._refusals.flush()
+
+
+def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    pair = (tls.private_key, tls.certificate_chain)
+    if tls.client_ca is None:
+        return grpc.ssl_server_credentials([pair])
+    return grpc.ssl_server_credentials(
+        [pair], root_certificates=tls.client_ca, require_client_auth=True
+    )
 
 
 def require_safe(address: str, tls: Tls | None) -> None:

@@ -1673,6 +1673,10 @@ class Credential(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     REVOKED_FIELD_NUMBER: _builtins.int
+    LAST_USE_TIME_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_SAN_FIELD_NUMBER: _builtins.int
+    HAS_TOKEN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"credentials/{id}"."""
     credential_class: Global___CredentialClass.ValueType
@@ -1683,6 +1687,12 @@ class Credential(_message.Message):
     """The Person behind it, "issuer#subject": the reviewer or operator, or the agent's owner."""
     revoked: _builtins.bool
     """Whether it was revoked."""
+    identity: _builtins.str
+    """"issuer#subject" of the access tokens that it goes with instead of one of its own."""
+    certificate_san: _builtins.str
+    """The certificate that its holder shows: "uri:spiffe://shop.example/worker", "dns:worker.shop.example"."""
+    has_token: _builtins.bool
+    """Whether it goes with a token of its own."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """A reviewer's groups."""
@@ -1699,6 +1709,10 @@ class Credential(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
 
+    @_builtins.property
+    def last_use_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last used, to about a minute; unset where it never was."""
+
     def __init__(
         self,
         *,
@@ -1711,10 +1725,14 @@ class Credential(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         revoked: _builtins.bool = ...,
+        last_use_time: _timestamp_pb2.Timestamp | None = ...,
+        identity: _builtins.str = ...,
+        certificate_san: _builtins.str = ...,
+        has_token: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "credential_class", b"credential_class", "expire_time", b"expire_time", "groups", b"groups", "name", b"name", "person", b"person", "revoked", b"revoked", "subject", b"subject", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_san", b"certificate_san", "create_time", b"create_time", "credential_class", b"credential_class", "expire_time", b"expire_time", "groups", b"groups", "has_token", b"has_token", "identity", b"identity", "last_use_time", b"last_use_time", "name", b"name", "person", b"person", "revoked", b"revoked", "subject", b"subject", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1732,6 +1750,9 @@ class CreateCredentialRequest(_message.Message):
     GROUPS_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
     LIFE_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_SAN_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_ALONE_FIELD_NUMBER: _builtins.int
     credential_class: Global___CredentialClass.ValueType
     """What it is good for."""
     subject: _builtins.str
@@ -1740,6 +1761,12 @@ class CreateCredentialRequest(_message.Message):
     """The Person behind it, "issuer#subject" or just "subject" for issuer "local". Required for
     reviewers and operators, and for agents (their owner).
     """
+    identity: _builtins.str
+    """"issuer#subject" of a configured issuer, whose access tokens then go with it; there is no other."""
+    certificate_san: _builtins.str
+    """The certificate that its holder shows, too: "uri:..." or "dns:..."."""
+    certificate_alone: _builtins.bool
+    """No token: the certificate alone."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """A reviewer's groups."""
@@ -1761,10 +1788,13 @@ class CreateCredentialRequest(_message.Message):
         groups: _abc.Iterable[_builtins.str] | None = ...,
         tools: _abc.Iterable[_builtins.str] | None = ...,
         life: _duration_pb2.Duration | None = ...,
+        identity: _builtins.str = ...,
+        certificate_san: _builtins.str = ...,
+        certificate_alone: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["life", b"life"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential_class", b"credential_class", "groups", b"groups", "life", b"life", "person", b"person", "subject", b"subject", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_alone", b"certificate_alone", "certificate_san", b"certificate_san", "credential_class", b"credential_class", "groups", b"groups", "identity", b"identity", "life", b"life", "person", b"person", "subject", b"subject", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1779,7 +1809,7 @@ class CreateCredentialResponse(_message.Message):
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """Shown once."""
+    """Shown once; empty where it goes without."""
     @_builtins.property
     def credential(self) -> Global___Credential:
         """Without the token."""

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from broker.v1 import admin_pb2 as broker_dot_v1_dot_admin__pb2
+from broker.v1 import credentials_pb2 as broker_dot_v1_dot_credentials__pb2
 from broker.v1 import observing_pb2 as broker_dot_v1_dot_observing__pb2
 from broker.v1 import signing_in_pb2 as broker_dot_v1_dot_signing__in__pb2
 
@@ -163,6 +164,16 @@ class AdminServiceStub(object):
                 '/broker.v1.AdminService/RevokeCredential',
                 request_serializer=broker_dot_v1_dot_admin__pb2.RevokeCredentialRequest.SerializeToString,
                 response_deserializer=broker_dot_v1_dot_admin__pb2.RevokeCredentialResponse.FromString,
+                _registered_method=True)
+        self.RotateCredential = channel.unary_unary(
+                '/broker.v1.AdminService/RotateCredential',
+                request_serializer=broker_dot_v1_dot_credentials__pb2.RotateCredentialRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_credentials__pb2.RotateCredentialResponse.FromString,
+                _registered_method=True)
+        self.RevokeIdentity = channel.unary_unary(
+                '/broker.v1.AdminService/RevokeIdentity',
+                request_serializer=broker_dot_v1_dot_credentials__pb2.RevokeIdentityRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_credentials__pb2.RevokeIdentityResponse.FromString,
                 _registered_method=True)
         self.ListCredentials = channel.unary_unary(
                 '/broker.v1.AdminService/ListCredentials',
@@ -402,6 +413,20 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateCredential(self, request, context):
+        """Makes another token for the same holder; the one before goes on for a while.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeIdentity(self, request, context):
+        """Lets nobody in any more whom an issuer of tokens calls so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListCredentials(self, request, context):
         """Without tokens. Auditors too.
         """
@@ -606,6 +631,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RevokeCredential,
                     request_deserializer=broker_dot_v1_dot_admin__pb2.RevokeCredentialRequest.FromString,
                     response_serializer=broker_dot_v1_dot_admin__pb2.RevokeCredentialResponse.SerializeToString,
+            ),
+            'RotateCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateCredential,
+                    request_deserializer=broker_dot_v1_dot_credentials__pb2.RotateCredentialRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_credentials__pb2.RotateCredentialResponse.SerializeToString,
+            ),
+            'RevokeIdentity': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeIdentity,
+                    request_deserializer=broker_dot_v1_dot_credentials__pb2.RevokeIdentityRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_credentials__pb2.RevokeIdentityResponse.SerializeToString,
             ),
             'ListCredentials': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCredentials,
@@ -1341,6 +1376,60 @@ class AdminService(object):
             '/broker.v1.AdminService/RevokeCredential',
             broker_dot_v1_dot_admin__pb2.RevokeCredentialRequest.SerializeToString,
             broker_dot_v1_dot_admin__pb2.RevokeCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/RotateCredential',
+            broker_dot_v1_dot_credentials__pb2.RotateCredentialRequest.SerializeToString,
+            broker_dot_v1_dot_credentials__pb2.RotateCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeIdentity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/RevokeIdentity',
+            broker_dot_v1_dot_credentials__pb2.RevokeIdentityRequest.SerializeToString,
+            broker_dot_v1_dot_credentials__pb2.RevokeIdentityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from broker.v1 import admin_pb2 as _admin_pb2
+from broker.v1 import credentials_pb2 as _credentials_pb2
 from broker.v1 import observing_pb2 as _observing_pb2
 from broker.v1 import signing_in_pb2 as _signing_in_pb2
 from collections import abc as _abc
@@ -88,6 +89,10 @@ class AdminServiceStub:
     """Makes a credential; its token is in the answer and nowhere else."""
     RevokeCredential: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeCredentialRequest, _admin_pb2.RevokeCredentialResponse]
     """Ends one at once."""
+    RotateCredential: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.RotateCredentialRequest, _credentials_pb2.RotateCredentialResponse]
+    """Makes another token for the same holder; the one before goes on for a while."""
+    RevokeIdentity: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.RevokeIdentityRequest, _credentials_pb2.RevokeIdentityResponse]
+    """Lets nobody in any more whom an issuer of tokens calls so."""
     ListCredentials: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListCredentialsRequest, _admin_pb2.ListCredentialsResponse]
     """Without tokens. Auditors too."""
     ListSignIns: _grpc.UnaryUnaryMultiCallable[_signing_in_pb2.ListSignInsRequest, _signing_in_pb2.ListSignInsResponse]
@@ -169,6 +174,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Makes a credential; its token is in the answer and nowhere else."""
     RevokeCredential: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeCredentialRequest, _admin_pb2.RevokeCredentialResponse]  # type: ignore[assignment]
     """Ends one at once."""
+    RotateCredential: _aio.UnaryUnaryMultiCallable[_credentials_pb2.RotateCredentialRequest, _credentials_pb2.RotateCredentialResponse]  # type: ignore[assignment]
+    """Makes another token for the same holder; the one before goes on for a while."""
+    RevokeIdentity: _aio.UnaryUnaryMultiCallable[_credentials_pb2.RevokeIdentityRequest, _credentials_pb2.RevokeIdentityResponse]  # type: ignore[assignment]
+    """Lets nobody in any more whom an issuer of tokens calls so."""
     ListCredentials: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListCredentialsRequest, _admin_pb2.ListCredentialsResponse]  # type: ignore[assignment]
     """Without tokens. Auditors too."""
     ListSignIns: _aio.UnaryUnaryMultiCallable[_signing_in_pb2.ListSignInsRequest, _signing_in_pb2.ListSignInsResponse]  # type: ignore[assignment]
@@ -397,6 +406,22 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.RevokeCredentialResponse, _abc.Awaitable[_admin_pb2.RevokeCredentialResponse]]:
         """Ends one at once."""
+
+    @_abc_1.abstractmethod
+    def RotateCredential(
+        self,
+        request: _credentials_pb2.RotateCredentialRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credentials_pb2.RotateCredentialResponse, _abc.Awaitable[_credentials_pb2.RotateCredentialResponse]]:
+        """Makes another token for the same holder; the one before goes on for a while."""
+
+    @_abc_1.abstractmethod
+    def RevokeIdentity(
+        self,
+        request: _credentials_pb2.RevokeIdentityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credentials_pb2.RevokeIdentityResponse, _abc.Awaitable[_credentials_pb2.RevokeIdentityResponse]]:
+        """Lets nobody in any more whom an issuer of tokens calls so."""
 
     @_abc_1.abstractmethod
     def ListCredentials(

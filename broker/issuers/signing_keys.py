@@ -1,4 +1,4 @@
-"""Which of the keys that a provider publishes may have signed an ID token."""
+"""Which of the keys that an issuer publishes may have signed a token."""
 
 import base64
 import binascii
@@ -13,6 +13,8 @@ def is_usable(key: object) -> bool:
         return False
     if key.get("kty") == "EC":
         return bool(key.get("crv") == "P-256")
+    if key.get("kty") == "OKP":
+        return bool(key.get("crv") == "Ed25519")
     return key.get("kty") == "RSA" and _length(key.get("n")) >= _RSA_BYTES_MIN
 
 
