@@ -22,8 +22,11 @@ from broker.tools.worker import (
     SLOTS_MAX,
     Acknowledgement,
     Answer,
+    BrokersTold,
     Connection,
+    Declined,
     Handover,
+    Load,
     Offer,
     ToolOffer,
     WorkerHub,
@@ -63,9 +66,7 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         connection = self._hub.connect(authenticated(), await self._hello(requests))
         receiving = asyncio.create_task(_receive(connection, requests))
         try:
-            yield worker_pb2.ConnectResponse(
-                welcome=worker_pb2.WorkerWelcome(worker=connection.name, broker=self._instance)
-            )
+            yield worker_pb2.ConnectResponse(welcome=self._welcome(connection))
             async for message in connection.handovers():
                 yield _sent(message)
             await receiving
@@ -73,6 +74,14 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
             connection.close()
             receiving.cancel()
             await asyncio.wait({receiving})
+
+    def _welcome(self, connection: Connection) -> worker_pb2.WorkerWelcome:
+        told = self._hub.brokers
+        return worker_pb2.WorkerWelcome(
+            worker=connection.name,
+            broker=self._instance,
+            brokers=_brokers(told) if told is not None else None,
+        )
 
     async def _hello(self, requests: AsyncIterator[worker_pb2.ConnectRequest]) -> Offer:
         try:
@@ -98,6 +107,8 @@ async def _receive(
                     await connection.answer(_answer(request.answer))
                 case "draining":
                     connection.drain()
+                case "load":
+                    connection.load(Load(elsewhere=request.load.elsewhere))
                 case _:
                     raise MalformedRequest("A worker says hello once, and then only answers.")
     finally:
@@ -161,13 +172,15 @@ def _outcome(answer: worker_pb2.WorkerAnswer) -> Outcome:
             )
         case "not_started":
             return NeverStarted(why=answer.not_started[:TOOL_MESSAGE_CHARACTERS_MAX])
+        case "declined":
+            return Declined(why=answer.declined[:TOOL_MESSAGE_CHARACTERS_MAX])
         case "unknown":
             return Lost(why=answer.unknown[:TOOL_MESSAGE_CHARACTERS_MAX])
         case _:
             return Lost(why="the worker's answer says nothing")
 
 
-def _sent(message: Handover | Acknowledgement) -> worker_pb2.ConnectResponse:
+def _sent(message: Handover | Acknowledgement | BrokersTold) -> worker_pb2.ConnectResponse:
     match message:
         case Handover():
             return worker_pb2.ConnectResponse(handover=_handover(message))
@@ -177,8 +190,18 @@ def _sent(message: Handover | Acknowledgement) -> worker_pb2.ConnectResponse:
                     invocation=message.invocation, fencing_token=message.fencing_token
                 )
             )
+        case BrokersTold():
+            return worker_pb2.ConnectResponse(brokers=_brokers(message))
         case _:
             assert_never(message)
+
+
+def _brokers(told: BrokersTold) -> worker_pb2.LiveBrokers:
+    return worker_pb2.LiveBrokers(
+        brokers=[
+            worker_pb2.BrokerAddress(broker=one.broker, address=one.address) for one in told.brokers
+        ]
+    )
 
 
 def _handover(handover: Handover) -> worker_pb2.Handover:

@@ -88,6 +88,13 @@ def not_started(handover: worker_pb2.Handover, why: str) -> worker_pb2.WorkerAns
     )
 
 
+def declined(handover: worker_pb2.Handover, why: str) -> worker_pb2.WorkerAnswer:
+    """As `not_started`, and another worker may be asked."""
+    return worker_pb2.WorkerAnswer(
+        invocation=handover.invocation, fencing_token=handover.fencing_token, declined=_text(why)
+    )
+
+
 def _begin(
     tool: ToolFunction[..., Any], body: Callable[[], Any], threads: ThreadPoolExecutor
 ) -> tuple["asyncio.Future[Any]", "Future[Any] | None"]:

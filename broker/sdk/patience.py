@@ -21,6 +21,8 @@ DRAIN_S: Final = 30.0
 SETTLE_S: Final = 5.0
 DRAIN_GRACE_S: Final = 0.25
 FINISH_S: Final = 1.0
+# A worker's slots are one lot for all brokers: what finds them taken waits so long for one.
+SLOT_WAIT_S: Final = 2.0
 
 _RANDOM: Final = random.SystemRandom()
 

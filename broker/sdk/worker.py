@@ -1,7 +1,8 @@
-"""A worker keeps a stream to the broker while it lives, and its answers until the broker has them.
+"""A worker keeps a stream to each broker while it lives, and its answers until a broker has them.
 
 A lost stream is made again for ever; attempts run on meanwhile and answer on the next one. Only a
-refused hello ends a worker: that is somebody's to mend, and the error says what.
+refused hello ends a worker: that is somebody's to mend, and the error says what. Never are more
+calls carried out at a time than it has slots, however many brokers hand it some.
 """
 
 import asyncio
@@ -16,12 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from broker.sdk.attempts import Attempts
-from broker.sdk.carrying import carry_out, not_started
+from broker.sdk.carrying import carry_out, declined, not_started
 from broker.sdk.configuration import settings_from
 from broker.sdk.errors import CallerError, Unavailable
-from broker.sdk.patience import DRAIN_GRACE_S, DRAIN_S, FINISH_S, SETTLE_S
+from broker.sdk.patience import DRAIN_GRACE_S, DRAIN_S, FINISH_S, SETTLE_S, SLOT_WAIT_S
 from broker.sdk.tool_function import PREVIEW_SUFFIX, P, R, ToolFunction
-from broker.sdk.worker_stream import WorkerStream
+from broker.sdk.worker_streams import WorkerStreams
 from broker.v1 import worker_pb2
 
 LOG: Final = logging.getLogger("callbroker.worker")
@@ -37,6 +38,7 @@ class Worker:
         slots: how many calls it takes at a time; 1 to 1000.
         ca_file: CALLBROKER_CA_FILE where left out; needed off this machine.
         drain_s: how long `stop` lets calls under way go on.
+        slot_wait_s: how long a call waits for a slot that calls of other brokers have.
     """
 
     def __init__(
@@ -47,16 +49,19 @@ class Worker:
         *,
         ca_file: str | Path | None = None,
         drain_s: float = DRAIN_S,
+        slot_wait_s: float = SLOT_WAIT_S,
     ) -> None:
         if not 1 <= slots <= SLOTS_MAX:
             raise ValueError(f"slots is 1 to {SLOTS_MAX}, not {slots}.")
         self._address, self._token, self._ca_file = address, token, ca_file
         self._slots = slots
         self._drain_s = drain_s
+        self._slot_wait_s = slot_wait_s
         self._tools: dict[str, ToolFunction[..., Any]] = {}
         self._attempts = Attempts()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._stream: WorkerStream | None = None
+        self._places = asyncio.Semaphore(slots)
+        self._streams: WorkerStreams | None = None
         self._serving: asyncio.Task[None] | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._is_closing = False
@@ -118,12 +123,13 @@ class Worker:
             WorkerRefused: the broker does not take this worker.
             Unavailable: no broker within the timeout.
         """
-        if self._stream is not None:
+        if self._streams is not None:
             raise RuntimeError("This worker serves already.")
         settings = settings_from(address=self._address, ca_file=self._ca_file, worker=self._token)
         self._is_closing = False
         self._threads = ThreadPoolExecutor(self._slots, thread_name_prefix="callbroker-tool")
-        self._stream = WorkerStream(
+        self._places = asyncio.Semaphore(self._slots)
+        self._streams = WorkerStreams(
             settings,
             hello=worker_pb2.WorkerHello(
                 slots=self._slots, tools=[tool.offer() for tool in self._tools.values()]
@@ -131,9 +137,9 @@ class Worker:
             attempts=self._attempts,
             take=self._take,
         )
-        self._serving = asyncio.create_task(self._stream.serve())
+        self._serving = asyncio.create_task(self._streams.serve())
         try:
-            await self._welcomed(self._stream, self._serving, timeout_s)
+            await self._welcomed(self._streams, self._serving, timeout_s)
         except BaseException:
             if self._serving.done():  # its error is the one that is raised
                 self._serving = None
@@ -145,24 +151,25 @@ class Worker:
 
         What has not ended by then is cancelled and answered as unknown.
         """
-        if self._stream is None:
+        if self._streams is None:
             return
-        self._stream.send(worker_pb2.ConnectRequest(draining=worker_pb2.WorkerDraining()))
+        self._streams.send(worker_pb2.ConnectRequest(draining=worker_pb2.WorkerDraining()))
         # Calls that had a place here before the broker heard of it still come, and are carried out.
         await asyncio.sleep(min(DRAIN_GRACE_S, self._drain_s))
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=self._drain_s)
         self._is_closing = True
         for answer in self._attempts.abandon("The worker stopped before the tool ended."):
-            self._stream.send(worker_pb2.ConnectRequest(answer=answer))
+            self._streams.answer(answer)
+        self._streams.hand_in()
         for task in self._tasks.values():
             task.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S):
-                await self._stream.settled()
+                await self._streams.settled()
         if left := len(self._attempts.unacknowledged):
             LOG.error("stopped with %d answers that the broker does not have", left)
-        if self._serving is not None and self._stream.finish():
+        if self._serving is not None and self._streams.finish():
             await asyncio.wait({self._serving}, timeout=FINISH_S)
         await self._close()
 
@@ -189,9 +196,9 @@ class Worker:
             await self.stop()
 
     async def _welcomed(
-        self, stream: WorkerStream, serving: "asyncio.Task[None]", timeout_s: float | None
+        self, streams: WorkerStreams, serving: "asyncio.Task[None]", timeout_s: float | None
     ) -> None:
-        welcomed = asyncio.create_task(stream.welcomed.wait())
+        welcomed = asyncio.create_task(streams.welcomed.wait())
         try:
             await asyncio.wait(
                 {serving, welcomed}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
@@ -203,16 +210,17 @@ class Worker:
         finally:
             welcomed.cancel()
 
-    def _take(self, handover: worker_pb2.Handover) -> worker_pb2.WorkerAnswer | None:
+    def _take(self, handover: worker_pb2.Handover, broker: str) -> worker_pb2.WorkerAnswer | None:
         """Takes an attempt up, or answers at once."""
         if kept := self._attempts.kept(handover.fencing_token):
             return kept
-        if not self._attempts.begin(handover):
+        if not self._attempts.begin(handover, broker):
             return None
         if why := self._objection(handover):
             answer = not_started(handover, why)
             self._attempts.end(answer)
             return answer
+        self._say_load()
         task = asyncio.create_task(self._carry_out(handover))
         self._tasks[handover.fencing_token] = task
         task.add_done_callback(lambda _: self._tasks.pop(handover.fencing_token, None))
@@ -223,7 +231,8 @@ class Worker:
             return "The worker is stopping."
         if self._function(handover.tool) is None:
             return "The worker does not implement this tool."
-        if self._attempts.running > self._slots:
+        is_shared = self._streams is not None and self._streams.is_shared
+        if self._attempts.running > self._slots and not is_shared:
             return "The worker has no free slot."
         return ""
 
@@ -235,17 +244,34 @@ class Worker:
         return of.previewer if of is not None else None
 
     async def _carry_out(self, handover: worker_pb2.Handover) -> None:
+        answer = await self._answer(handover)
+        if self._attempts.end(answer) and self._streams is not None:
+            self._streams.answer(answer)
+        self._say_load()
+
+    async def _answer(self, handover: worker_pb2.Handover) -> worker_pb2.WorkerAnswer:
+        """What becomes of a call; each broker may have counted on the same slot."""
         assert self._threads is not None  # noqa: S101 - start has set it
         function = self._function(handover.tool)
         assert function is not None  # noqa: S101 - there was no objection
-        answer = await carry_out(function, handover, now=self._now, threads=self._threads)
-        if self._attempts.end(answer) and self._stream is not None:
-            self._stream.send(worker_pb2.ConnectRequest(answer=answer))
+        try:
+            async with asyncio.timeout(self._slot_wait_s):
+                await self._places.acquire()
+        except TimeoutError:
+            return declined(handover, "Calls of other brokers have all slots of the worker.")
+        try:
+            return await carry_out(function, handover, now=self._now, threads=self._threads)
+        finally:
+            self._places.release()
+
+    def _say_load(self) -> None:
+        if self._streams is not None:
+            self._streams.loaded()
 
     async def _close(self) -> None:
         serving, self._serving = self._serving, None
         threads, self._threads = self._threads, None
-        self._stream = None
+        self._streams = None
         for task in self._tasks.values():
             task.cancel()
         if serving is not None:

@@ -11,13 +11,23 @@ from broker.core.manifest import ToolManifest
 from broker.core.previews import previewed
 from broker.core.signatures import misfits
 from broker.ports import FrozenCall, NeverStarted, Outcome
-from broker.tools.worker_messages import Acknowledgement, Answer, Handover, ToolOffer
+from broker.tools.worker_messages import (
+    Acknowledgement,
+    Answer,
+    BrokersTold,
+    Declined,
+    Handover,
+    Load,
+    ToolOffer,
+)
 
 if TYPE_CHECKING:
     from broker.tools.worker import WorkerHub
 
 # Calls that wait to be sent are bounded by slots; this bounds acknowledgements of late answers.
 OUTBOX_MAX: Final = 1_000
+# One that was declined is offered to so many workers in all: each may take seconds to say so.
+OFFERED_MAX: Final = 3
 
 
 @dataclass(slots=True, eq=False)
@@ -33,21 +43,32 @@ class Pending:
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """One worker's stream, from its hello to its end."""
+    """One worker's stream, from its hello to its end.
+
+    Attributes:
+        used: slots that calls of this broker have.
+        elsewhere: slots that calls of other brokers have, as the worker told last.
+    """
 
     name: str
     credential: Credential
     offers: Mapping[str, ToolOffer]
     slots: int
     hub: "WorkerHub"
-    free: int
+    used: int = 0
+    elsewhere: int = 0
     draining: bool = False
     closed: bool = False
     _fits: dict[str, tuple[str, bool]] = field(default_factory=dict)
-    _outbox: "asyncio.Queue[Handover | Acknowledgement | None]" = field(
+    _outbox: "asyncio.Queue[Handover | Acknowledgement | BrokersTold | None]" = field(
         default_factory=asyncio.Queue,
     )
     _taken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def free(self) -> int:
+        """Slots that a call of this broker may have."""
+        return max(self.slots - self.used - self.elsewhere, 0)
 
     @property
     def tools(self) -> frozenset[str]:
@@ -74,7 +95,7 @@ class Connection:
             self._fits[manifest.name] = (manifest.revision, fits)
         return fits
 
-    async def handovers(self) -> AsyncIterator[Handover | Acknowledgement]:
+    async def handovers(self) -> AsyncIterator[Handover | Acknowledgement | BrokersTold]:
         """What is to be sent to the worker, until the connection is closed."""
         while (message := await self._outbox.get()) is not None:
             self._taken.set()
@@ -104,6 +125,17 @@ class Connection:
                 Acknowledgement(invocation=invocation, fencing_token=fencing_token),
             )
 
+    def tell(self, brokers: BrokersTold) -> None:
+        """Let the worker know where all brokers are."""
+        if not self.closed:
+            self._outbox.put_nowait(brokers)
+
+    def load(self, load: Load) -> None:
+        """Count on no more than what other brokers leave of the worker."""
+        before, self.elsewhere = self.free, max(load.elsewhere, 0)
+        if self.free > before:
+            self.hub.freed()
+
     def drain(self) -> None:
         """Hand nothing new to this worker."""
         self.draining = True
@@ -128,7 +160,25 @@ class WorkerSlot:
     _pending: Pending | None = None
 
     async def run(self, call: FrozenCall) -> Outcome:
-        """Hand the call over and wait for its answer until the deadline."""
+        """Hand the call over and wait for its answer until the deadline.
+
+        A worker that has no place for it says that it never began: then another one is asked.
+        """
+        offered = {self.connection.name}
+        while True:
+            outcome = await self._offer(call)
+            if not isinstance(outcome, Declined) or len(offered) == OFFERED_MAX:
+                return outcome
+            self.acknowledge()
+            instead = self.connection.hub.instead(call.manifest, offered)
+            if instead is None:
+                return outcome
+            self.connection.used -= 1
+            self.connection.hub.freed()
+            self.connection = instead
+            offered.add(instead.name)
+
+    async def _offer(self, call: FrozenCall) -> Outcome:
         hub = self.connection.hub
         self._pending = hub.hand(self.connection, call)
         if self._pending is None:
@@ -139,7 +189,7 @@ class WorkerSlot:
         """Give the place back."""
         if not self._released:
             self._released = True
-            self.connection.free += 1
+            self.connection.used -= 1
             self.connection.hub.freed()
 
     def acknowledge(self) -> None:

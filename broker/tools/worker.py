@@ -7,7 +7,7 @@ recorded. One that nobody waits for any more is evidence and changes nothing.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from broker.core import freezes
 from broker.core.control import Control
@@ -32,7 +32,11 @@ from broker.tools.worker_messages import (
     SLOTS_MAX,
     Acknowledgement,
     Answer,
+    BrokerAddress,
+    BrokersTold,
+    Declined,
     Handover,
+    Load,
     Offer,
     ToolOffer,
 )
@@ -41,8 +45,12 @@ __all__ = [
     "SLOTS_MAX",
     "Acknowledgement",
     "Answer",
+    "BrokerAddress",
+    "BrokersTold",
     "Connection",
+    "Declined",
     "Handover",
+    "Load",
     "Offer",
     "ToolOffer",
     "WorkerHub",
@@ -68,6 +76,7 @@ class WorkerHub:
         self._connections: dict[str, Connection] = {}
         self._pending: dict[str, Pending] = {}
         self._changed = asyncio.Event()
+        self.brokers: BrokersTold | None = None
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -113,7 +122,6 @@ class WorkerHub:
             offers={t.name: t for tool in offer.tools for t in (tool, tool.preview) if t},
             slots=slots,
             hub=self,
-            free=slots,
         )
         self._connections[connection.name] = connection
         self.freed()
@@ -148,6 +156,18 @@ class WorkerHub:
                 f"No worker for {manifest.name} is free.",
                 metadata={"tool": manifest.name},
             ) from None
+
+    def tell(self, brokers: BrokersTold) -> None:
+        """Let all workers, now and later, know where all brokers are."""
+        if brokers != self.brokers:
+            self.brokers = brokers
+            for connection in self._connections.values():
+                connection.tell(brokers)
+
+    def instead(self, manifest: ToolManifest, offered: Collection[str]) -> Connection | None:
+        """A place at another worker than those that were offered a call, if one is free now."""
+        slot = self._free(manifest, but=offered)
+        return slot.connection if slot is not None else None
 
     def hand(self, connection: Connection, call: FrozenCall) -> Pending | None:
         """Queue a frozen call for a worker; None where the worker has left."""
@@ -238,15 +258,17 @@ class WorkerHub:
         """Wake whoever waits for a place."""
         self._changed.set()
 
-    def _free(self, manifest: ToolManifest) -> WorkerSlot | None:
+    def _free(self, manifest: ToolManifest, but: Collection[str] = ()) -> WorkerSlot | None:
         able = [
-            c for c in self._connections.values() if c.free and not c.draining and c.fits(manifest)
+            c
+            for c in self._connections.values()
+            if c.free and not c.draining and c.name not in but and c.fits(manifest)
         ]
         if not able:
             return None
         # The most free slots first, so that load is shared; the name settles ties.
         chosen = min(able, key=lambda c: (-c.free, c.name))
-        chosen.free -= 1
+        chosen.used += 1
         return WorkerSlot(connection=chosen)
 
     def _check_preview(self, manifest: ToolManifest) -> None:

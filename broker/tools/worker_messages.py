@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from broker.core.arguments import JsonValue
-from broker.ports import FrozenCall, Outcome
+from broker.ports import FrozenCall, NeverStarted, Outcome
 
 SLOTS_MAX: Final = 1_000
 
@@ -47,6 +47,33 @@ class Acknowledgement:
 
     invocation: str
     fencing_token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined(NeverStarted):
+    """All slots of the worker have calls of other brokers: another worker may be asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How many of a worker's slots have calls of other brokers."""
+
+    elsewhere: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerAddress:
+    """A broker that lives, and where workers reach it."""
+
+    broker: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokersTold:
+    """All brokers over one database; a worker keeps a stream to each."""
+
+    brokers: tuple[BrokerAddress, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

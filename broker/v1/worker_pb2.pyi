@@ -28,6 +28,7 @@ class ConnectRequest(_message.Message):
     HELLO_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___WorkerHello:
         """First, and once."""
@@ -40,18 +41,25 @@ class ConnectRequest(_message.Message):
     def draining(self) -> Global___WorkerDraining:
         """The worker is about to stop: nothing new is handed to it."""
 
+    @_builtins.property
+    def load(self) -> Global___WorkerLoad:
+        """How many of its slots other brokers' calls have now. Only to a broker whose welcome named
+        brokers.
+        """
+
     def __init__(
         self,
         *,
         hello: Global___WorkerHello | None = ...,
         answer: Global___WorkerAnswer | None = ...,
         draining: Global___WorkerDraining | None = ...,
+        load: Global___WorkerLoad | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "draining", b"draining", "hello", b"hello", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "draining", b"draining", "hello", b"hello", "load", b"load", "message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "draining", b"draining", "hello", b"hello", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "draining", b"draining", "hello", b"hello", "load", b"load", "message", b"message"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "answer", "draining"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "answer", "draining", "load"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -66,6 +74,7 @@ class ConnectResponse(_message.Message):
     WELCOME_FIELD_NUMBER: _builtins.int
     HANDOVER_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    BROKERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___WorkerWelcome:
         """The answer to hello."""
@@ -78,18 +87,23 @@ class ConnectResponse(_message.Message):
     def acknowledged(self) -> Global___AnswerAcknowledged:
         """The answer was stored, or was refused for good; the worker forgets it."""
 
+    @_builtins.property
+    def brokers(self) -> Global___LiveBrokers:
+        """Brokers have come or gone."""
+
     def __init__(
         self,
         *,
         welcome: Global___WorkerWelcome | None = ...,
         handover: Global___Handover | None = ...,
         acknowledged: Global___AnswerAcknowledged | None = ...,
+        brokers: Global___LiveBrokers | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "handover", b"handover", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "brokers", b"brokers", "handover", b"handover", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "handover", b"handover", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "brokers", b"brokers", "handover", b"handover", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "handover", "acknowledged"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "handover", "acknowledged", "brokers"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -171,23 +185,79 @@ class WorkerWelcome(_message.Message):
 
     WORKER_FIELD_NUMBER: _builtins.int
     BROKER_FIELD_NUMBER: _builtins.int
+    BROKERS_FIELD_NUMBER: _builtins.int
     worker: _builtins.str
     """"workers/{id}", for logs."""
     broker: _builtins.str
     """The broker instance."""
+    @_builtins.property
+    def brokers(self) -> Global___LiveBrokers:
+        """All brokers over the same database, this one too. Absent: this one is alone."""
+
     def __init__(
         self,
         *,
         worker: _builtins.str = ...,
         broker: _builtins.str = ...,
+        brokers: Global___LiveBrokers | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["brokers", b"brokers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker", b"broker", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker", b"broker", "brokers", b"brokers", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WorkerWelcome: _TypeAlias = WorkerWelcome  # noqa: Y015
+
+@_typing.final
+class LiveBrokers(_message.Message):
+    """The brokers over one database; a worker keeps a stream to each."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BROKERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def brokers(self) -> _containers.RepeatedCompositeFieldContainer[Global___BrokerAddress]:
+        """Each once."""
+
+    def __init__(
+        self,
+        *,
+        brokers: _abc.Iterable[Global___BrokerAddress] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brokers", b"brokers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LiveBrokers: _TypeAlias = LiveBrokers  # noqa: Y015
+
+@_typing.final
+class BrokerAddress(_message.Message):
+    """Where one broker is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BROKER_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    broker: _builtins.str
+    """The broker instance: an answer goes to the one that handed the call over, while it lives."""
+    address: _builtins.str
+    """"host:port"."""
+    def __init__(
+        self,
+        *,
+        broker: _builtins.str = ...,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "broker", b"broker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BrokerAddress: _TypeAlias = BrokerAddress  # noqa: Y015
 
 @_typing.final
 class Handover(_message.Message):
@@ -271,6 +341,7 @@ class WorkerAnswer(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     UNKNOWN_FIELD_NUMBER: _builtins.int
     NOT_STARTED_FIELD_NUMBER: _builtins.int
+    DECLINED_FIELD_NUMBER: _builtins.int
     invocation: _builtins.str
     """As handed over."""
     fencing_token: _builtins.str
@@ -281,6 +352,8 @@ class WorkerAnswer(_message.Message):
     """It may have taken effect: an unexpected error. For the log only."""
     not_started: _builtins.str
     """It was refused before the tool's code began."""
+    declined: _builtins.str
+    """As not_started, because calls of other brokers have all slots: another worker may be asked."""
     @_builtins.property
     def failure(self) -> Global___ToolFailure:
         """The tool says that nothing took effect."""
@@ -294,12 +367,13 @@ class WorkerAnswer(_message.Message):
         failure: Global___ToolFailure | None = ...,
         unknown: _builtins.str = ...,
         not_started: _builtins.str = ...,
+        declined: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "not_started", b"not_started", "outcome", b"outcome", "result_json", b"result_json", "unknown", b"unknown"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["declined", b"declined", "failure", b"failure", "not_started", b"not_started", "outcome", b"outcome", "result_json", b"result_json", "unknown", b"unknown"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "fencing_token", b"fencing_token", "invocation", b"invocation", "not_started", b"not_started", "outcome", b"outcome", "result_json", b"result_json", "unknown", b"unknown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declined", b"declined", "failure", b"failure", "fencing_token", b"fencing_token", "invocation", b"invocation", "not_started", b"not_started", "outcome", b"outcome", "result_json", b"result_json", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["result_json", "failure", "unknown", "not_started"]  # noqa: Y015
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["result_json", "failure", "unknown", "not_started", "declined"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
@@ -373,3 +447,25 @@ class WorkerDraining(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WorkerDraining: _TypeAlias = WorkerDraining  # noqa: Y015
+
+@_typing.final
+class WorkerLoad(_message.Message):
+    """The slots are the worker's, whoever hands it calls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ELSEWHERE_FIELD_NUMBER: _builtins.int
+    elsewhere: _builtins.int
+    """Calls under way that this broker did not hand over."""
+    def __init__(
+        self,
+        *,
+        elsewhere: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["elsewhere", b"elsewhere"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkerLoad: _TypeAlias = WorkerLoad  # noqa: Y015

@@ -9,6 +9,8 @@ from broker.core.errors import IllegalTransition, NotPermitted, RunnerUnavailabl
 from broker.core.freezes import FreezeKind
 from broker.core.lifecycle import InvocationState
 from broker.ports import Failed
+from broker.tools.connection import OFFERED_MAX, Connection
+from broker.tools.worker import Declined, Handover, Load
 from tests.attacks.worker_hub import OTHER, WORKER, answer, hub_world, next_call, offer
 from tests.world import REFUND
 
@@ -140,6 +142,56 @@ async def test_load_is_shared_by_free_slots(tmp_path: Path):
         other.drain()
         with pytest.raises(RunnerUnavailable):
             await hub.reserve(manifest, wait_s=0.01)
+
+
+async def test_slots_that_other_brokers_use_are_not_counted_on(tmp_path: Path):
+    async with hub_world(tmp_path) as (w, hub):
+        connection = hub.connect(WORKER, offer(slots=2))
+        manifest = w.room.current().tools["refund"].manifest
+        connection.load(Load(elsewhere=1))
+        slot = await hub.reserve(manifest, wait_s=1)
+        with pytest.raises(RunnerUnavailable):
+            await hub.reserve(manifest, wait_s=0.01)
+        waiting = asyncio.ensure_future(hub.reserve(manifest, wait_s=5))
+        await asyncio.sleep(0)
+        connection.load(Load(elsewhere=0))
+        (await waiting).release()
+        slot.release()
+        connection.load(Load(elsewhere=-7))
+        assert connection.free == connection.slots == 2
+
+
+async def test_a_call_that_one_worker_declines_is_carried_out_by_another(tmp_path: Path):
+    async with hub_world(tmp_path) as (w, hub):
+        full, other = hub.connect(WORKER, offer(slots=3)), hub.connect(WORKER, offer())
+        task = asyncio.ensure_future(w.refund(await w.caller()))
+        await full.answer(answer(await next_call(full), Declined(why="full")))
+        await other.answer(answer(await next_call(other)))
+        assert (await task).state is InvocationState.SUCCEEDED
+        assert (full.free, other.free) == (3, 1)
+
+
+async def test_a_call_that_every_worker_declines_never_began(tmp_path: Path):
+    """Decline for ever: a call is offered to a few, and then its caller hears that nothing ran."""
+    async with hub_world(tmp_path) as (w, hub):
+        workers = [hub.connect(WORKER, offer()) for _ in range(OFFERED_MAX + 1)]
+        declining = [asyncio.ensure_future(_declining(each)) for each in workers]
+        async with asyncio.timeout(5):
+            done = await w.refund(await w.caller())
+        for each in workers:
+            each.close()
+        assert sum(await asyncio.gather(*declining)) == OFFERED_MAX
+        assert (done.state, done.code) == (InvocationState.CANCELLED, "NOT_STARTED")
+        assert [each.free for each in workers] == [1] * len(workers)
+
+
+async def _declining(worker: Connection) -> int:
+    calls = 0
+    async for message in worker.handovers():
+        if isinstance(message, Handover):
+            calls += 1
+            await worker.answer(answer(message, Declined(why="full")))
+    return calls
 
 
 async def test_a_worker_of_yesterdays_signature_gets_no_call_of_todays_manifest(tmp_path: Path):

@@ -1,7 +1,7 @@
 """A broker's wire without a broker: real gRPC on loopback, answers by script, faults on demand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -52,6 +52,11 @@ class Connected:
         async with self.writing:
             await self.context.write(worker_pb2.ConnectResponse(handover=handover))
 
+    async def tell(self, *servers: "BrokerServer") -> None:
+        """Names the brokers that live."""
+        async with self.writing:
+            await self.context.write(worker_pb2.ConnectResponse(brokers=_live(servers)))
+
     async def acknowledge(self, answer: worker_pb2.WorkerAnswer) -> None:
         acknowledged = worker_pb2.AnswerAcknowledged(
             invocation=answer.invocation, fencing_token=answer.fencing_token
@@ -63,7 +68,12 @@ class Connected:
 class BrokerServer:
     """Use it as `async with BrokerServer() as server`."""
 
-    def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
+    def __init__(
+        self, credentials: grpc.ServerCredentials | None = None, *, name: str = "brokers/b-1"
+    ) -> None:
+        self.name = name
+        self.live: tuple[BrokerServer, ...] = ()
+        self.loads: asyncio.Queue[int] = asyncio.Queue()
         self.script = Script()
         self.faults: dict[str, list[Fault]] = {}
         self.seen: list[tuple[str, Message, dict[str, str]]] = []
@@ -170,7 +180,7 @@ class _Servicer:
 
     CreateMandate = AddWords = RevokeSession = _answer
     OpenSession = CloseSession = ListTools = Invoke = GetInvocation = CancelInvocation = _answer
-    ListArtefacts = GetArtefact = _answer
+    ListArtefacts = GetArtefact = ReportOutcome = _answer
 
     async def WatchInvocation(  # noqa: N802 - gRPC names its methods
         self, request: broker_pb2.WatchInvocationRequest, context: Any
@@ -193,7 +203,10 @@ class _Servicer:
         hello = (await context.read()).hello
         if self._server.hello_fault is not None:
             await _abort(context, self._server.hello_fault)
-        welcome = worker_pb2.WorkerWelcome(worker="workers/w-1", broker="brokers/b-1")
+        live = _live(self._server.live) if self._server.live else None
+        welcome = worker_pb2.WorkerWelcome(
+            worker="workers/w-1", broker=self._server.name, brokers=live
+        )
         await context.write(worker_pb2.ConnectResponse(welcome=welcome))
         connected = Connected(hello, context)
         self._server.workers.put_nowait(connected)
@@ -214,6 +227,14 @@ class _Servicer:
                         await connected.acknowledge(request.answer)
                 case "draining":
                     self._server.drained.set()
+                case "load":
+                    self._server.loads.put_nowait(request.load.elsewhere)
+
+
+def _live(servers: Iterable[BrokerServer]) -> worker_pb2.LiveBrokers:
+    return worker_pb2.LiveBrokers(
+        brokers=[worker_pb2.BrokerAddress(broker=s.name, address=s.address) for s in servers]
+    )
 
 
 async def _abort(context: Any, fault: Fault) -> None:
