@@ -122,12 +122,14 @@ class LinkedEntry:
     """An entry in its place.
 
     Attributes:
+        about: the mandate or session that it tells of, where it is of no invocation.
         entry: its bytes, all that is hashed.
         head: the chain's head after it; `head.mac` is the entry's own keyed hash.
     """
 
     id: str
     invocation: str
+    about: str
     entry: bytes
     head: ChainHead
     contents: Contents | None
@@ -175,6 +177,7 @@ def link(
     return LinkedEntry(
         id=entry_id,
         invocation=draft.invocation,
+        about="" if draft.invocation else str(draft.body.get("mandate") or draft.session),
         entry=entry,
         head=following(head, entry, key=key),
         contents=contents,

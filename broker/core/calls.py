@@ -14,6 +14,7 @@ from broker.core.artefacts import Artefact
 from broker.core.caller_word import BY_AGENT, CALLER, RECONCILED
 from broker.core.canonical import call_digest, canonical_bytes
 from broker.core.decision import Decision
+from broker.core.erased import Erased
 from broker.core.lifecycle import InvocationState
 from broker.core.scopes import Scope
 
@@ -92,6 +93,7 @@ class Session:
     state: str
     secret_digest: bytes
     ancestors: tuple[tuple[str, Context], ...] = ()
+    erased: Erased | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +234,7 @@ class Invocation:
     message: str = ""
     result: bytes | None = None
     artefacts: tuple[Artefact, ...] = ()
+    erased: Erased | None = None
     hold: str = ""
     attempt: int = 0
     runner: str = ""

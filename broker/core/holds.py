@@ -12,6 +12,7 @@ from typing import Final
 
 from broker.core.calls import Agent, Person, Principal
 from broker.core.decision import STAGE_SETTLE, Discharge, Effect, HoldTerms, Verdict
+from broker.core.erased import Erased
 from broker.core.lifecycle import HoldState
 from broker.core.limits import HOLD_WITHIN_S_MAX
 from broker.core.previews import Preview
@@ -88,6 +89,7 @@ class Hold:
     currency: str = ""
     alike: str = ""
     preview: Preview | None = None
+    erased: Erased | None = None
     narrows: str = ""
     taken_by: Reviewer | None = None
     taken_until: float = 0.0

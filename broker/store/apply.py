@@ -49,6 +49,7 @@ from broker.core.unit import (
 )
 from broker.store import statements as s
 from broker.store.credential_uses import note_uses
+from broker.store.erasing import ERASING
 from broker.store.leasing import LEASING
 from broker.store.notices import NOTICES
 from broker.store.remembering import add_sighting, require_memory
@@ -379,6 +380,7 @@ _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     RequireMemory: require_memory,
     **SIGNING_IN,
     **NOTICES,
+    **ERASING,
     NoteUses: note_uses,
     **STANDING,
     **LEASING,

@@ -179,7 +179,12 @@ class Addition:
             return
         database.run_many(_ADD_ENTRY, [self._row(entry) for entry in self.entries])
         kept = [
-            {"entry": e.id, "salt": e.contents.salt, "body": e.contents.body}
+            {
+                "entry": e.id,
+                "salt": e.contents.salt,
+                "body": e.contents.body,
+                "about": e.about or None,
+            }
             for e in self.entries
             if e.contents is not None
         ]

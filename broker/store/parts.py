@@ -5,6 +5,7 @@ from typing import Any
 
 from broker.core.calls import Agent, Context, Person, Principal, Session
 from broker.core.decision import Decision, Effect, HoldTerms, Obligation, Verdict
+from broker.core.erased import Erased
 from broker.core.holds import Reviewer
 from broker.core.previews import Preview
 from broker.core.scopes import Scope
@@ -37,6 +38,16 @@ def session_part_of(body: Row) -> dict[str, Any]:
         ),
         "ancestors": tuple((name, Context(context)) for name, context in body.get("ancestors", ())),
     }
+
+
+def erased_part(value: Erased) -> Row:
+    """A mark of erasure."""
+    return {"at": value.at, "by": value.by}
+
+
+def erased_part_of(value: Row) -> Erased:
+    """The mark."""
+    return Erased(at=float(value["at"]), by=str(value["by"]))
 
 
 def person_part(value: Person) -> list[str]:

@@ -19,6 +19,7 @@ from broker.core.sign_ins import SignIn, StepUp
 from broker.core.standing import marks_of
 from broker.core.unit import Mandate
 from broker.store import parts as p
+from broker.store.marks import mark, mark_of
 from broker.store.sql import Row
 
 # ASCII, so that any string survives any database: NUL and lone surrogates stay escapes.
@@ -56,6 +57,7 @@ def invocation_row(value: Invocation) -> Row:
         "created_at": value.created_at,
         "updated_at": value.updated_at,
         "etag": value.etag,
+        "erased": mark(value.erased),
         "artefacts": _released(value.artefacts),
     }
 
@@ -97,6 +99,7 @@ def invocation_of(row: Row) -> Invocation:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         etag=row["etag"],
+        erased=mark_of(row["erased"]),
         artefacts=() if files is None else tuple(artefact_of(file) for file in _decode(files)),
     )
 
@@ -233,11 +236,13 @@ def session_row(value: Session) -> Row:
         "idle_expires_at": value.idle_expires_at,
         "secret_digest": value.secret_digest,
         "state": value.state,
+        "erased": mark(value.erased),
     }
 
 
 def session_of(row: Row, words: tuple[str, ...]) -> Session:
     """The value of a row of `sessions` and its mandate's words."""
+    row["erased"] = mark_of(row["erased"])
     return Session(**p.session_part_of(_decode(row.pop("body"))), words=words, **row)
 
 
@@ -344,6 +349,8 @@ def step_up_of(row: Row) -> StepUp:
 
 
 def _asked(call: ToolCall, canonical: bytes) -> ToolCall:
+    if not canonical.startswith(b"{"):  # erased: its digest alone is left
+        return replace(call, arguments={}, canonical=b"{}", digest=canonical.decode())
     arguments = _decode(canonical.decode())
     return replace(
         call,
@@ -365,6 +372,7 @@ def _shown(hold: Hold) -> dict[str, Any]:
         "reached": hold.reached,
         "taken_by": None if hold.taken_by is None else p.reviewer_part(hold.taken_by),
         "preview": None if hold.preview is None else p.preview_part(hold.preview),
+        "erased": None if hold.erased is None else p.erased_part(hold.erased),
     }
     return {name: value for name, value in said.items() if value or value == 0}
 
@@ -375,6 +383,8 @@ def _shown_of(body: Mapping[str, Any]) -> dict[str, Any]:
         said["taken_by"] = p.reviewer_part_of(body["taken_by"])
     if "preview" in body:
         said["preview"] = p.preview_part_of(body["preview"])
+    if "erased" in body:
+        said["erased"] = p.erased_part_of(body["erased"])
     if "reached" in body:
         said["reached"] = marks_of(body["reached"])
     return said

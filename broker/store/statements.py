@@ -25,6 +25,7 @@ _FROZEN: Final = frozenset(
         "canonical",
         "asked",
         "created_at",
+        "erased",
     },
 )
 

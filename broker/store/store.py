@@ -38,6 +38,7 @@ from broker.ports.notifying import NoticeSeen, NoticeTally
 from broker.ports.storage import NO_ELDERS
 from broker.store import browsing, decisions, export, notices, reads
 from broker.store.credential_uses import last_uses
+from broker.store.erasable import ErasableReads
 from broker.store.keys import AuditKeys
 from broker.store.opening import open_database
 from broker.store.readers import Readers
@@ -46,8 +47,8 @@ from broker.store.writer import Cadence, Writer
 CLOSE_DEADLINE_S: Final = 30.0
 
 
-class SqlStore:
-    """Implements `ports.Store`, `.AuditLog`, `.RecordedDecisions`, `.Browsing` and `.Notices`."""
+class SqlStore(ErasableReads):
+    """Implements `ports.Store` and what else of the ports is durable."""
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class SqlStore:
     ) -> None:
         """Use `open`."""
         self._writer = writer
+        self._connect = writer.connect
         self._readers = readers
         self._public_key = public_key
         self._release = release

@@ -34,6 +34,7 @@ OPEN_HOLD: Final = "state IN ('PENDING', 'APPROVED')"
 UNSIGNED: Final = "leaf_index IS NULL"
 COUNTED: Final = "counted = 1"
 OF_INVOCATION: Final = "invocation <> ''"
+OF_SESSION: Final = "about IS NOT NULL"
 
 # SQLite counts by itself only what it calls INTEGER; the others need all 64 bits said.
 _COUNTING: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -132,6 +133,8 @@ sessions = sa.Table(
     _seconds("idle_expires_at"),
     _bytes("secret_digest"),
     _text("state"),
+    # When and by whom its contents, and those of its calls, were erased. NULL: they were not.
+    sa.Column("erased", sa.Text, nullable=True),
     _one_of("state", SESSION_STATES),
 )
 
@@ -168,6 +171,7 @@ invocations = sa.Table(
     sa.Column("asked", sa.LargeBinary, nullable=True),
     # What has it carried out. NULL: written before that was kept.
     sa.Column("runner", sa.Text, nullable=True),
+    sa.Column("erased", sa.Text, nullable=True),
     _one_of("state", tuple(state.value for state in InvocationState)),
     sa.UniqueConstraint("session", "request_id"),
     _partial("ix_invocations_open", "state", where=OPEN_INVOCATION),
@@ -374,6 +378,9 @@ audit_contents = sa.Table(
     sa.Column("entry", sa.Text, primary_key=True),
     _bytes("salt"),
     _bytes("body"),
+    # The session or mandate, where the entry is of no call.
+    sa.Column("about", sa.Text, nullable=True),
+    _partial("ix_audit_contents_about", "about", where=OF_SESSION),
 )
 
 audit_checkpoints = sa.Table(

@@ -1,0 +1,37 @@
+"""What there is to erase, and that what was erased is gone."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from broker.core.retention import Erasable
+
+
+class Keeping(Protocol):
+    """Every method raises StoreUnavailable when the database cannot answer."""
+
+    async def erasable_sessions(
+        self, *, after: str, opened_before: float, now: float, page_size: int
+    ) -> Sequence[Erasable]:
+        """A page of sessions that are not erased, by name.
+
+        Args:
+            after: the last name of the page before.
+            opened_before: POSIX seconds; 0 for all.
+            now: POSIX seconds.
+            page_size: how many at most.
+        """
+        ...
+
+    async def erasable_mandates(
+        self, *, after: str, made_before: float, now: float, page_size: int
+    ) -> Sequence[Erasable]:
+        """A page of mandates that nobody redeemed or can redeem, and that have words yet."""
+        ...
+
+    async def unerased_calls(self, session: str, *, calls_max: int) -> Sequence[str]:
+        """Some calls of a session that are not erased."""
+        ...
+
+    async def scrub(self) -> None:
+        """Have nothing that was erased left in the database's own journal, where it has one."""
+        ...
