@@ -61,7 +61,7 @@ fmt: set-up-check ## format Python and Rego, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(OPA) fmt --write $(POLICIES)
 
-bench: set-up-test ## measure sandboxes beside the engine's own cost, as root; takes minutes
+bench: set-up-test ## measure whole calls beside the floors under them; BENCH=sandboxes, as root, what containers cost
 	@exec $(BIN)/python -m tests.benchmarks $(BENCH)
 
 soak: set-up-test ## kill containers, node and engine at random under many calls, as root; SOAK="--runs 10000"; CRASH="--runs 10000" kills brokers

@@ -105,8 +105,8 @@ def _provide(operator: Operator, image: str) -> tuple[str, str, str]:
 
 
 @contextlib.asynccontextmanager
-async def process(module: str, *arguments: str, **variables: str) -> AsyncIterator[None]:
-    """A process of its own, ended after."""
+async def process(module: str, *arguments: str, **variables: str) -> AsyncIterator[int]:
+    """A process of its own, ended after; gives its id."""
     started = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *arguments),
         env={**os.environ, **variables},
@@ -115,7 +115,7 @@ async def process(module: str, *arguments: str, **variables: str) -> AsyncIterat
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        yield
+        yield started.pid
     finally:
         with contextlib.suppress(ProcessLookupError):
             started.terminate()

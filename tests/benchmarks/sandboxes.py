@@ -1,9 +1,9 @@
 """What a sandboxed call costs, beside what the engine itself costs in the same run.
 
-    make bench                                    three minutes, as root: with an engine of its own
+    make bench BENCH=sandboxes                    three minutes, as root: with an engine of its own
     make bench BENCH=provenance                   what provenance adds to a call; needs no engine
     make bench BENCH="warm cold"                  some rows alone
-    CALLBROKER_TEST_ENGINE=unix:///… make bench   on an engine that runs
+    CALLBROKER_TEST_ENGINE=unix:///… make bench BENCH=sandboxes   on an engine that runs
 
 A Python tool that returns what it was given is called through a node that is a process of its own.
 Rows that are compared are measured in turns, so that whatever else the machine does falls on both.
@@ -271,7 +271,7 @@ async def idle(bench: Bench) -> list[Row]:
     ]
 
 
-async def whole(bench: Bench) -> list[Row]:
+async def brokered(bench: Bench) -> list[Row]:
     """The broker's whole call, sandboxed and not, in turns."""
     inside: list[float] = []
     outside: list[float] = []
@@ -341,7 +341,7 @@ PARTS: dict[str, Callable[[Bench], Awaitable[list[Row]]]] = {
     "burst": burst,
     "rate": rate,
     "idle": idle,
-    "whole": whole,
+    "brokered": brokered,
 }
 
 
