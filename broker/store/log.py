@@ -112,6 +112,12 @@ class Log:
         self.is_ahead = self.tree.size > head.size
         self.head = checking.heads.get(self.instance, ChainHead())
 
+    def beginning(self) -> str:
+        """The signed head of a log in which nothing is said yet."""
+        public, tree = self.keys.public_key, Frontier()
+        head = Checkpoint(origin=origin_of(public), size=tree.size, root=tree.root())
+        return sign(head, public, self.keys.signing_key.sign)
+
     def _outside(self, newest: str | None) -> Checkpoint:
         public = self.keys.public_key
         if newest is None:

@@ -74,9 +74,14 @@ async def open_database(
             # Nobody else adds to this chain from here on; whoever wrote it before is over.
             database.claim(instance, former=0)
             database.say(dialect.begin_read)
-            log.load(database, newest=heads.newest())
+            newest = heads.newest()
+            log.load(database, newest=newest)
         finally:
             database.close()
+        if newest is None:
+            # Else a broker that is killed between its first signed commit and the head of it
+            # outside would look as if that had been taken away.
+            heads.append(log.beginning())
 
     try:
         await asyncio.to_thread(check)

@@ -313,8 +313,10 @@ async def test_whoever_stops_waiting_does_not_stop_the_writer(path: Path):
 
 
 def sizes_of(heads: Heads) -> list[int]:
+    """Of those that cover anything."""
     text = heads.path.read_bytes() if heads.path.exists() else b""
-    return [int(note.split("\n")[1]) for note in notes_of(text)]
+    sizes = [int(note.split("\n")[1]) for note in notes_of(text)]
+    return [size for size in sizes if size]
 
 
 async def test_heads_are_never_further_apart_than_the_cadence(path: Path):
@@ -348,6 +350,7 @@ async def test_nothing_is_recorded_beyond_a_head_that_cannot_be_written_outside(
     orders = Orders()
     with writing(path, orders, entries_max=3, interval_s=3_600) as writer:
         await writer.write(mark(0), deadline_s=DEADLINE_S)
+        writer.heads.path.unlink()
         writer.heads.path.mkdir()
         await writer.write(mark(1), deadline_s=DEADLINE_S)
         await writer.write(mark(2), deadline_s=DEADLINE_S)
@@ -369,6 +372,20 @@ async def test_a_head_that_a_crash_kept_from_the_outside_is_brought_there_at_the
     assert sizes_of(heads) == [1]
     async with temporary_store(path):
         assert sizes_of(heads) == [1, 2]
+
+
+async def test_a_crash_before_the_very_first_head_is_outside_does_not_keep_it_from_starting(
+    path: Path,
+):
+    """Found by killing brokers at random: the log looked as if its heads had been taken away."""
+    heads = Heads(path / "state" / "checkpoints")
+    async with temporary_store(path) as store:
+        await store.commit(mark(0))
+    lines = heads.path.read_bytes().splitlines(keepends=True)
+    heads.path.write_bytes(lines[0])
+    assert sizes_of(heads) == []
+    async with temporary_store(path):
+        assert sizes_of(heads) == [1]
 
 
 async def test_what_is_queued_is_written_before_the_end(path: Path):
