@@ -85,7 +85,9 @@ class Checking:
         """The next entry of an instance's chain."""
         head = self.heads.get(row["instance"], ChainHead())
         after = following(head, row["entry"], key=self.key)
-        if row["sequence"] != after.sequence or row["mac"] != after.mac:
+        # The hash of a chain's first entry is over no other: only the entry tells whose it is.
+        is_strange = not head.sequence and _instance_of(row["entry"]) != row["instance"]
+        if is_strange or row["sequence"] != after.sequence or row["mac"] != after.mac:
             raise LogRefused(
                 f"Audit entry {row['id']} (number {row['sequence']} of {row['instance']}) "
                 "was not written by a broker with this key, or one before it is missing.",
@@ -95,6 +97,13 @@ class Checking:
             said = json.loads(row["entry"])
             if said["kind"] == EntryKind.LOG_RESTORED:
                 self.epoch = said["body"]["epoch"]
+
+
+def _instance_of(entry: bytes) -> str:
+    try:
+        return str(json.loads(entry)["instance"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def pages(database: Database, statement: Statement, *, leaf: int = -1) -> Iterable[Row]:

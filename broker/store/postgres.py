@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psycopg
 import sqlalchemy as sa
-from psycopg.adapt import Loader
+from psycopg.adapt import Dumper, Loader
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.pool import NullPool
 
@@ -75,6 +75,16 @@ class _Whole(Loader):
         return int(bytes(data))
 
 
+class _Text(Dumper):
+    """No text here has a NUL, which others may well send: it is shown as what cannot be shown.
+
+    What is compared or signed byte for byte is kept as bytes.
+    """
+
+    def dump(self, obj: str) -> bytes:
+        return obj.replace("\0", "\N{REPLACEMENT CHARACTER}").encode()
+
+
 def engine(url: str) -> sa.Engine:
     """An engine whose connections never begin a transaction by themselves."""
     made = sa.create_engine(
@@ -93,6 +103,7 @@ def engine(url: str) -> sa.Engine:
 def _prepare(connection: Any, _record: object) -> None:
     connection.autocommit = True
     connection.adapters.register_loader("numeric", _Whole)
+    connection.adapters.register_dumper(str, _Text)
     connection.prepared_max = _PREPARED_MAX
     connection.execute(_SETTINGS, prepare=False)
 

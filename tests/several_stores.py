@@ -1,0 +1,57 @@
+"""Stores of several brokers over one database, each with its own name, heads and directory."""
+
+import contextlib
+import shutil
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from broker.ports import Clock
+from broker.store import Cadence, SqlStore, load_or_create
+from tests.stores import NOW
+
+NAMES = ("brokers/a", "brokers/b", "brokers/c")
+
+
+async def open_one(
+    url: str,
+    path: Path,
+    instance: str,
+    *,
+    clock: Clock = lambda: NOW,
+    cadence: Cadence | None = None,
+) -> SqlStore:
+    """A broker's store; its directory is under `path`, with the audit keys of all of them."""
+    return await SqlStore.open(
+        url,
+        state=state_of(path, instance),
+        instance=instance,
+        audit_keys=load_or_create(state_of(path, instance)),
+        clock=clock,
+        cadence=cadence,
+    )
+
+
+def state_of(path: Path, instance: str) -> Path:
+    """Where a broker keeps its keys and heads; one that joins has those of the first one."""
+    state = path / instance.replace("/", "-")
+    if not state.exists():
+        first = path / NAMES[0].replace("/", "-")
+        if first.exists():
+            shutil.copytree(first, state)
+        else:
+            load_or_create(state)
+    return state
+
+
+@contextlib.asynccontextmanager
+async def three_stores(
+    url: str, path: Path, *, cadence: Cadence | None = None
+) -> AsyncGenerator[tuple[SqlStore, SqlStore, SqlStore]]:
+    """Three brokers' stores while the block runs."""
+    async with contextlib.AsyncExitStack() as stack:
+        stores = []
+        for instance in NAMES:
+            store = await open_one(url, path, instance, cadence=cadence)
+            stack.push_async_callback(store.close)
+            stores.append(store)
+        yield stores[0], stores[1], stores[2]
