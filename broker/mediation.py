@@ -21,6 +21,7 @@ from broker.enforcer.narrowing import Narrowing
 from broker.enforcer.previewing import Previewing
 from broker.enforcer.reattempting import Reattempting
 from broker.enforcer.recovery import Recovery
+from broker.enforcer.repeats import Repeats
 from broker.enforcer.resuming import Resuming
 from broker.enforcer.shadowing import Shadowing
 from broker.enforcer.turns import Turns
@@ -173,6 +174,7 @@ def mediation(parts: Parts) -> Mediation:
             turns=turns,
             previewing=previewing,
             shadowing=shadowing,
+            repeats=Repeats(store=store, clock=clock, bounds=parts.denials),
             store=store,
             control=control,
             clock=clock,

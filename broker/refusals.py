@@ -5,27 +5,20 @@ are counted, and the count becomes one entry when the minute is over. What was s
 all, is never written. An entry that cannot be stored changes nothing about the refusal.
 """
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-import structlog
-
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryDraft, EntryKind
-from broker.core.errors import BrokerError
-from broker.core.limits import STORE_DEADLINE_S
-from broker.core.unit import Unit
+from broker.fairness.coalescing import ENTRIES_PER_WINDOW, KINDS_MAX, WINDOW_S, Coalescing
 from broker.ports import Clock, Store
 
-ENTRIES_PER_WINDOW: Final = 20
-WINDOW_S: Final = 60.0
-KNOCKERS_MAX: Final = 256
-"""Told apart in one window; the others share one count."""
+__all__ = ["ENTRIES_PER_WINDOW", "KNOCKERS_MAX", "WINDOW_S", "Refusal", "Refusals"]
+
+KNOCKERS_MAX: Final = KINDS_MAX
 
 _OTHERS: Final = "others"
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,76 +44,36 @@ class Refusal:
     field: str = ""
 
 
-@dataclass(slots=True)
-class _Window:
-    first: Refusal
-    started_at: float
-    entries: int = 0
-    counted: int = 0
-
-
 class Refusals:
     """Writes refusals to the audit log, a bounded number a minute."""
 
     def __init__(self, *, store: Store, clock: Clock) -> None:
-        self._store = store
         self._clock = clock
-        self._windows: dict[tuple[str, str], _Window] = {}
+        self._coalescing = Coalescing(store=store, clock=clock)
 
     async def note(self, refusal: Refusal) -> None:
         """Write a refusal down, or count it. Never raises for the store."""
         now = self._clock()
-        key = self._key(refusal)
-        window = self._windows.get(key)
-        over = () if window is None or not _is_over(window, now) else _count(window, now)
-        if window is None or _is_over(window, now):
-            window = self._windows[key] = _Window(replace(refusal, knocker=key[0]), now)
-        if window.entries >= ENTRIES_PER_WINDOW:
-            window.counted += 1
-            return
-        window.entries += 1
-        await self._write(*over, _entry(refusal, now, count=1))
+        kind = (refusal.knocker, refusal.reason)
+        if not self._coalescing.is_known(kind):
+            kind = (_OTHERS, refusal.reason)
+        told = replace(refusal, knocker=kind[0])
+        # What is only counted names no method or field.
+        common = replace(told, rpc="", actor="", field="")
+        await self._coalescing.note(kind, _entry(told, now), _entry(common, now))
 
     async def flush(self, *, everything: bool = False) -> None:
         """Write the counts of windows that are over, or of all; call it every now and then."""
-        now = self._clock()
-        over = [key for key, w in self._windows.items() if everything or _is_over(w, now)]
-        windows = [self._windows.pop(key) for key in over]
-        await self._write(*(entry for window in windows for entry in _count(window, now)))
-
-    def _key(self, refusal: Refusal) -> tuple[str, str]:
-        key = (refusal.knocker, refusal.reason)
-        known = key in self._windows or len(self._windows) < KNOCKERS_MAX
-        return key if known else (_OTHERS, refusal.reason)
-
-    async def _write(self, *entries: EntryDraft) -> None:
-        if not entries:
-            return
-        try:
-            async with asyncio.timeout(STORE_DEADLINE_S):
-                await self._store.commit(Unit(changes=(), entries=entries))
-        except (BrokerError, TimeoutError) as error:
-            _log.warning("refusal_unrecorded", why=type(error).__name__, entries=len(entries))
+        await self._coalescing.flush(everything=everything)
 
 
-def _is_over(window: _Window, now: float) -> bool:
-    return now - window.started_at >= WINDOW_S
-
-
-def _count(window: _Window, now: float) -> tuple[EntryDraft, ...]:
-    """What was only counted, as one entry that names no method or field."""
-    told = replace(window.first, rpc="", actor="", field="")
-    return (_entry(told, now, count=window.counted),) if window.counted else ()
-
-
-def _entry(refusal: Refusal, now: float, *, count: int) -> EntryDraft:
+def _entry(refusal: Refusal, now: float) -> EntryDraft:
     body: Mapping[str, JsonValue] = {
         "reason": refusal.reason,
         "rpc": refusal.rpc,
         "knocker": refusal.knocker,
         "class": refusal.credential_class,
         "field": refusal.field,
-        "count": count,
     }
     return EntryDraft(
         kind=refusal.kind,

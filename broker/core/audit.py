@@ -33,6 +33,7 @@ class EntryKind(enum.StrEnum):
     SESSION_OPENED = "session.opened"
     SESSION_ENDED = "session.ended"
     CALL_DECIDED = "call.decided"
+    CALLS_REPEATED = "calls.repeated"
     HOLD_OPENED = "hold.opened"
     HOLD_CHANGED = "hold.changed"
     REVIEW_GIVEN = "review.given"

@@ -22,6 +22,7 @@ from broker.enforcer.deciding import Decider, effective_scopes
 from broker.enforcer.freezing import Frozen, freeze_call
 from broker.enforcer.previewing import Previewing, Wanted, must_be_asked
 from broker.enforcer.recording import record_new
+from broker.enforcer.repeats import Repeats
 from broker.enforcer.shadowing import Shadowing
 from broker.enforcer.turns import Turns
 from broker.invocations import Invocations
@@ -49,6 +50,7 @@ class Enforcer:
         turns: Turns,
         previewing: Previewing,
         shadowing: Shadowing,
+        repeats: Repeats,
         store: Store,
         control: Callable[[], Control],
         clock: Clock,
@@ -61,6 +63,7 @@ class Enforcer:
         self._turns = turns
         self._previewing = previewing
         self._shadowing = shadowing
+        self.repeats = repeats
         self._store = store
         self._control = control
         self._clock = clock
@@ -113,6 +116,7 @@ class Enforcer:
             tool=tool,
             arguments_json=arguments_json,
             now=asked_at,
+            note=self.repeats.note_malformed,
         )
         mediated = self._mediate(frozen, caller, asked_at)
         invocation = await self._own.run(mediated, share=caller.session.name)
@@ -134,7 +138,10 @@ class Enforcer:
                 break
             # A tool runs now: nobody else's turn waits for that.
             preview = await self._previewing.ask(call, caller, of=name)
+        if isinstance(recorded, Invocation):
+            return recorded
         if recorded is not None:
+            self.repeats.took(recorded.recording.invocation, recorded.considered)
             self._shadowing.offer(recorded.recording.invocation, recorded.considered)
             return await self._committer.follow(recorded, caller)
         known = await self._store.find_request(caller.session.name, call.request_id)
@@ -149,9 +156,10 @@ class Enforcer:
         caller: Caller,
         asked_at: float,
         preview: Preview | None,
-    ) -> Recorded | Wanted | None:
+    ) -> Recorded | Wanted | Invocation | None:
         """Stages 1 to 9, again while what was read has moved, for as long as patience lasts.
 
+        An invocation: what was recorded of the very same denial before answers this one, too.
         None: another request with this id was recorded first.
         """
         call = frozen.call
@@ -169,6 +177,9 @@ class Enforcer:
                 if preview is None:
                     return Wanted()
                 considered = replace(considered, preview=preview)
+            repeated = await self.repeats.counted(call, caller, considered)
+            if repeated is not None:
+                return repeated
             make = functools.partial(
                 record_new, name, call, caller, considered, is_pinned=is_pinned
             )

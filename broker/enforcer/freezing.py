@@ -7,7 +7,7 @@ call all the same, frozen as it was asked, and a reason to refuse it.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from broker.core.arguments import JsonValue, MalformedJson, parse_object, parse_value
@@ -17,7 +17,6 @@ from broker.core.decision import STAGE_SCREEN, Effect, Verdict
 from broker.core.errors import MalformedRequest
 from broker.core.handles import HandleRefused, named_results, with_results
 from broker.core.limits import RESULT_BYTES_MAX
-from broker.core.unit import Unit
 from broker.ports import Store
 
 
@@ -44,8 +43,9 @@ async def freeze_call(
     tool: str,
     arguments_json: bytes,
     now: float,
+    note: Callable[[EntryDraft], Awaitable[None]],
 ) -> Frozen:
-    """The frozen call.
+    """The frozen call; `note` writes down what is none.
 
     Raises:
         MalformedRequest: the bytes are not one strict JSON object.
@@ -65,7 +65,7 @@ async def freeze_call(
                 "bytes": len(arguments_json),
             },
         )
-        await store.commit(Unit(changes=(), entries=(entry,)))
+        await note(entry)
         raise MalformedRequest(
             str(malformed),
             metadata={"field": "arguments_json", "code": malformed.code},

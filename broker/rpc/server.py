@@ -146,6 +146,7 @@ class RpcServer:
             takes_certificates: whether every client shows one (`Tls.client_ca`).
         """
         self._refusals = refusals
+        self._repeats = use_cases.enforcer.repeats
         self._health = HealthServicer()
         door = Door(
             identity=identity,
@@ -203,6 +204,7 @@ class RpcServer:
                 await self._flushing
         await self._server.stop(grace_s)
         await self._refusals.flush(everything=True)
+        await self._repeats.flush(everything=True)
 
     async def wait(self) -> None:
         """Return once the server has ended."""
@@ -252,6 +254,7 @@ class RpcServer:
         while True:
             await asyncio.sleep(WINDOW_S / 2)
             await self._refusals.flush()
+            await self._repeats.flush()
 
 
 def _credentials(tls: Tls) -> grpc.ServerCredentials:

@@ -1,13 +1,17 @@
 """Attacks by asking: what may not be had is to be found out, or worn down, by many denied calls."""
 
 import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from broker.core.errors import MalformedRequest
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.limits import DENIALS_MAX, DENIALS_WINDOW_S
 from broker.core.standing import TOO_MANY_DENIALS, DenialBounds
+from broker.fairness.coalescing import ENTRIES_PER_WINDOW
 from tests.fakes.decision_point import allow, deny, hold, opinion
 from tests.world import World, build, reviewer, world
 
@@ -184,3 +188,60 @@ async def test_what_people_had_approved_runs_whatever_was_denied_since(tmp_path:
         ended = await w.invocations.wait(held, wait_s=5.0)
         assert ended.state is InvocationState.SUCCEEDED
         assert (await w.store.find_hold(held.hold))[0].state is HoldState.CLAIMED
+
+
+async def told(w: World, kind: str) -> list[dict[str, Any]]:
+    """What entries of a kind say."""
+    parts = [part async for part in w.store.export(since=0.0, include_contents=False)]
+    lines = [json.loads(line) for line in b"".join(parts).splitlines()]
+    return [e["body"] for line in lines if (e := line.get("entry", line)).get("kind") == kind]
+
+
+async def test_the_same_call_over_and_over_keeps_few_rows_and_one_count(tmp_path: Path):
+    """Fill the disk with one denied call, sent again as fast as it is answered."""
+    async with world(tmp_path) as w:
+        await few(w)
+        caller = await w.caller()
+        w.policy.answer = opinion(deny())
+        answered = [await w.refund(caller) for _ in range(20)]
+        assert {one.state for one in answered} == {InvocationState.DENIED}
+        assert len({one.name for one in answered}) == FEW.denials_max
+        assert len({one.request_id for one in answered}) == 20
+        await w.enforcer.repeats.flush(everything=True)
+        (counted,) = await told(w, "calls.repeated")
+        assert counted["count"] == 20 - FEW.denials_max
+        assert counted["codes"] == ["FORBIDDEN"]
+        assert counted["like"] == answered[-1].name
+
+
+async def test_a_repeated_call_is_decided_anew_each_time(tmp_path: Path):
+    """Nothing is attacked: what rules say now counts, and not what they said before."""
+    async with world(tmp_path) as w:
+        await few(w)
+        caller = await w.caller()
+        await deny_often(w, caller, FEW.denials_max + 1)
+        w.policy.answer = opinion(deny("ANOTHER"))
+        other = await w.refund(caller)
+        assert (other.state, other.code) == (InvocationState.DENIED, "ANOTHER")
+        assert await w.store.find_request(caller.session.name, other.request_id) is not None
+        w.policy.answer = opinion(allow())
+        assert (await w.refund(caller)).state is InvocationState.HELD
+        w.policy.answer = opinion(deny())
+        w.clock.advance(FEW.window_s)
+        anew = await w.refund(caller)
+        assert await w.store.find_request(caller.session.name, anew.request_id) is not None
+
+
+async def test_what_is_no_call_keeps_few_entries(tmp_path: Path):
+    """Fill the log with bytes that are no JSON, each under a request id of its own."""
+    async with world(tmp_path) as w:
+        caller = await w.caller()
+        for number in range(60):
+            with pytest.raises(MalformedRequest):
+                await w.enforcer.invoke(
+                    caller, request_id=f"m{number}", tool="refund", arguments_json=b"{"
+                )
+        await w.enforcer.repeats.flush(everything=True)
+        counts = [said["count"] for said in await told(w, "request.malformed")]
+        assert len(counts) == ENTRIES_PER_WINDOW + 1
+        assert sum(counts) == 60
