@@ -1,18 +1,27 @@
 """A broker of `tests.world` whose refunds the agent's own process executes, on a permit."""
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from broker.core.calls import Caller, Invocation
-from broker.core.credentials import Credential
+from broker.core.calls import Caller, Context, Invocation
+from broker.core.control_rows import credential_row
+from broker.core.credentials import Credential, CredentialClass, secret_digest
+from broker.core.scopes import Scope
+from broker.identity import new_token
+from broker.mandates import MandateOrder
 from broker.permits import Report, Reported
 from broker.ports import Succeeded
 from broker.tools.caller import CallerHub, Permit
 from broker.tools.runners import Runners
-from tests.world import REFUND, World, world
+from broker.tools.worker import WorkerHub
+from tests.fakes.policy_room import FakePolicyRoom
+from tests.offices import administration
+from tests.served import server_of
+from tests.world import AGENT, REFUND, World, credential, world
 
 PAID = Succeeded(result_json=b'{"refund_id":"r-1"}')
 TAKER = "taker-of-the-first-process"
@@ -65,3 +74,40 @@ async def called(path: Path, *, hub: Any = CallerHub, **changed: Any) -> AsyncGe
         w.use(runner=runners, callers=made)
         await w.put_tool(LOCAL_REFUND, **changed)
         yield Called(world=w, hub=made, caller=await w.caller())
+
+
+@contextlib.asynccontextmanager
+async def called_by_wire(path: Path, **changed: Any) -> AsyncGenerator[tuple[Called, str, str]]:
+    """The same behind a real server: with its address and a token of the agent's."""
+    async with called(path, **changed) as c:
+        w = c.world
+        workers = WorkerHub(control=w.room.current, store=w.store, clock=w.clock, ids=w.ids)
+        office = administration(w.store, w.room, FakePolicyRoom(), clock=w.clock, events=w.events)
+        token = new_token(CredentialClass.AGENT)
+        made = dataclasses.replace(
+            w.agent, name=f"credentials/{w.ids()}", digest=secret_digest(token)
+        )
+        await w.put(credential_row(made))
+        server = server_of(w, workers, office)
+        port = server.bind("127.0.0.1:0")
+        await server.start()
+        try:
+            yield c, f"127.0.0.1:{port}", token
+        finally:
+            await server.stop(grace_s=0.2)
+            await office.policies.close()
+
+
+async def mandate(c: Called) -> str:
+    """The secret of one for a session of its own."""
+    order = MandateOrder(
+        principal=c.caller.principal,
+        agent=AGENT,
+        context=Context.OPEN,
+        parent="",
+        words=("My lamp arrived broken.",),
+        scopes=(Scope(name="refunds:write"),),
+    )
+    host = credential(CredentialClass.HOST, "hosts/shop")
+    _, secret = await c.world.mandates.create(host, order)
+    return secret

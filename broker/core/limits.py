@@ -83,6 +83,7 @@ ATTEMPTS_MAX: Final = 3  # of one call to have its effect, where it is declared 
 ATTEMPT_WAIT_S: Final = 60.0  # for a worker that an interrupted call is handed to once more
 LEASE_S: Final = 30.0  # a call is its owner's for so long, and again before that is over
 PERMIT_TAKE_S: Final = 15.0  # for an agent's process to take the permit that it waited for
+PERMIT_RETRY_S: Final = 3.0  # of an approved call that no process of the agent's waits to execute
 WRITE_DEADLINE_S: Final = 60.0  # for a reader to take the next message of a stream
 CREDENTIAL_RECHECK_S: Final = 3.0
 CREDENTIAL_USE_S: Final = 60.0  # so coarsely it is known when a credential was last used

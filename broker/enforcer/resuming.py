@@ -13,7 +13,7 @@ import structlog
 
 from broker.core import limits
 from broker.core.calls import Caller, Invocation
-from broker.core.errors import BrokerError, RunnerUnavailable
+from broker.core.errors import BrokerError, IllegalTransition, RunnerUnavailable
 from broker.core.holds import Hold
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.plan import Run
@@ -141,6 +141,7 @@ class Resuming:
 
         Raises:
             RunnerUnavailable: what was approved cannot be compared with what would change now.
+            IllegalTransition: the agent's own process is to execute it, and none waits to.
         """
         patience = Patience()
         while patience.is_left:
@@ -161,6 +162,9 @@ class Resuming:
             try:
                 asker = Asker(session=held.session, request_id=held.request_id)
                 return await self._committer.record(considered, held.created_at, make, asker=asker)
+            except IllegalTransition:
+                self._put_off(hold, limits.PERMIT_RETRY_S)  # no process of the agent's waits
+                raise
             except Conflict as conflict:
                 if conflict.on is ConflictOn.SESSION:
                     await self._invocations.withdraw(hold.name, actor="broker")
@@ -177,16 +181,20 @@ class Resuming:
             RunnerUnavailable: it says nothing, and is asked again later.
         """
         if preview.error:
-            now = self._clock()
-            over = [name for name, until in self._not_before.items() if until <= now]
-            for name in over:
-                del self._not_before[name]
-            self._not_before[hold.name] = now + limits.PREVIEW_RETRY_S
+            self._put_off(hold, limits.PREVIEW_RETRY_S)
             raise RunnerUnavailable(
                 f"The preview of {hold.tool} cannot be asked: {preview.error}.",
                 metadata={"tool": hold.tool, "preview": preview.error},
             )
         return hold.preview is not None and preview.digest != hold.preview.digest
+
+    def _put_off(self, hold: Hold, pause_s: float) -> None:
+        """What is away now is not asked for with every sweep."""
+        now = self._clock()
+        over = [name for name, until in self._not_before.items() if until <= now]
+        for name in over:
+            del self._not_before[name]
+        self._not_before[hold.name] = now + pause_s
 
 
 def _in_time(

@@ -97,6 +97,10 @@ class CallerHub:
             if not self._waiting[asker]:
                 del self._waiting[asker]
 
+    def is_awaited(self, session: str, request_id: str) -> bool:
+        """Whether a process waits to execute this call."""
+        return Asker(session=session, request_id=request_id) in self._waiting
+
     async def reserve(
         self,
         manifest: ToolManifest,
