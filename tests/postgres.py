@@ -72,7 +72,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Run it, and wait until it answers."""
+        """Run it, and wait until it answers. It ends with the thread that it is started from."""
         settings = {**self._settings, "unix_socket_directories": str(self.directory)}
         log = (self.directory / "log").open("ab")
         with log:

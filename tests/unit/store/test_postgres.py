@@ -1,0 +1,386 @@
+"""What PostgreSQL alone can do to a broker: lost acknowledgements, lost power, lax settings."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from broker.core.errors import OutcomeUnstored, StoreUnavailable
+from broker.core.lifecycle import InvocationState
+from broker.core.unit import AddDocument, AddHold, AddInvocation, AddReview, Unit
+from broker.ids import UuidFactory
+from broker.store import (
+    DatabaseInUse,
+    DatabaseRefused,
+    SchemaRefused,
+    SqlStore,
+    load_or_create,
+    upgrade,
+)
+from broker.store.addresses import dialect_of, shown
+from broker.store.heads import Heads
+from broker.store.log import Log
+from broker.store.postgres import DIALECT
+from broker.store.sql import Database
+from broker.store.writer import Cadence, Writer
+from tests.postgres import Server, server
+from tests.store_values import NOW, entry, hold, invocation, opened, review, unit
+
+DEADLINE_S = 30.0
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with server().database() as database:
+        yield server().url(database)
+
+
+async def open_at(url: str, path: Path, instance: str = "brokers/1") -> SqlStore:
+    return await SqlStore.open(
+        url,
+        state=path / "state",
+        instance=instance,
+        audit_keys=load_or_create(path / "state"),
+        clock=lambda: NOW,
+    )
+
+
+def mark(number: int) -> Unit:
+    return unit(
+        AddDocument(digest=f"m{number}", kind="mark", at=NOW, body=b"1"), entries=(entry(),)
+    )
+
+
+async def marks(url: str, path: Path) -> set[str]:
+    """What a store that is opened anew finds; opening checks the whole log."""
+    store = await open_at(url, path)
+    found = {digest for digest, _ in await store.documents("mark")}
+    await store.close()
+    return found
+
+
+class Wire(Database):
+    """A connection that is cut at a commit, before the server has it or after."""
+
+    cut: Callable[["Wire"], None] | None = None
+
+    def say(self, text: str) -> None:
+        cut = type(self).cut
+        if text == "COMMIT" and cut is not None:
+            type(self).cut = None
+            cut(self)
+        super().say(text)
+
+    def end(self) -> None:
+        """Have the server end this connection's backend."""
+        pid = DIALECT.backend(self._cursor)
+        server().run(f"SELECT pg_terminate_backend({pid}, 5000)")
+
+
+@contextlib.contextmanager
+def writing(url: str, path: Path) -> Iterator[Writer]:
+    """A writer whose wire is cut as `Wire.cut` says."""
+    engine = DIALECT.engine(url)
+    keys = load_or_create(path / "state")
+    heads = Heads(path / "state" / "checkpoints")
+    ids = UuidFactory(lambda: NOW)
+    log = Log("brokers/1", keys, ids, secrets.token_bytes, is_shared=True)
+
+    def connect() -> Database:
+        return Wire(engine.connect(), DIALECT)
+
+    database = connect()
+    database.say(DIALECT.begin_read)
+    log.load(database, newest=heads.newest())
+    database.close()
+    writer = Writer(connect, log, heads, Cadence(), DIALECT)
+    writer.start()
+    try:
+        yield writer
+    finally:
+        Wire.cut = None
+        assert writer.stop(deadline_s=DEADLINE_S)
+
+
+async def test_a_commit_that_never_arrived_is_said_to_have_written_nothing(
+    url: str, tmp_path: Path
+):
+    with writing(url, tmp_path) as writer:
+        await writer.write(mark(0), deadline_s=DEADLINE_S)
+        Wire.cut = Wire.end
+        with pytest.raises(StoreUnavailable):
+            await writer.write(mark(1), deadline_s=DEADLINE_S)
+        await writer.write(mark(2), deadline_s=DEADLINE_S)
+        assert writer.log.head.sequence == 2
+    assert await marks(url, tmp_path) == {"m0", "m2"}
+
+
+def _commit_and_cut(wire: Wire) -> None:
+    wire.say("COMMIT")
+    wire.end()
+
+
+async def test_a_commit_whose_acknowledgement_is_lost_is_read_back_and_answered(
+    url: str, tmp_path: Path
+):
+    with writing(url, tmp_path) as writer:
+        await writer.write(mark(0), deadline_s=DEADLINE_S)
+        Wire.cut = _commit_and_cut
+        await writer.write(mark(1), deadline_s=DEADLINE_S)
+        await writer.write(mark(2), deadline_s=DEADLINE_S)
+        assert writer.log.head.sequence == 3
+    assert await marks(url, tmp_path) == {"m0", "m1", "m2"}
+
+
+async def test_a_lost_acknowledgement_of_what_the_log_does_not_tell_stays_unknown(
+    url: str, tmp_path: Path
+):
+    silent = unit(AddDocument(digest="silent", kind="mark", at=NOW, body=b"1"))
+    with writing(url, tmp_path) as writer:
+        Wire.cut = _commit_and_cut
+        with pytest.raises(OutcomeUnstored):
+            await writer.write(silent, deadline_s=DEADLINE_S)
+        await writer.write(mark(1), deadline_s=DEADLINE_S)
+    assert await marks(url, tmp_path) == {"silent", "m1"}
+
+
+async def test_a_connection_that_ended_while_nobody_asked_is_made_anew(url: str, tmp_path: Path):
+    store = await open_at(url, tmp_path)
+    await store.commit(mark(0))
+    await store.counts()
+    server().run(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+        "WHERE application_name = 'callbroker'"
+    )
+    await store.commit(mark(1))
+    assert (await store.counts()).audit_entries == 2
+    await store.close()
+
+
+async def test_one_name_is_had_by_one_process(url: str, tmp_path: Path):
+    store = await open_at(url, tmp_path)
+    await store.commit(mark(0))
+    with pytest.raises(DatabaseInUse, match="as brokers/1"):
+        await open_at(url, tmp_path)
+    await store.close()
+    assert await marks(url, tmp_path) == {"m0"}
+
+
+async def test_text_that_this_database_cannot_keep_stops_nobody(url: str, tmp_path: Path):
+    """A tool says NUL in its message, to keep the end of its call from being recorded."""
+    store = await open_at(url, tmp_path)
+    session = await opened(store)
+    made = invocation(session, InvocationState.SUCCEEDED, message="a\x00b")
+    await store.commit(unit(AddInvocation(invocation=made), entries=(entry(made),)))
+    found = await store.find_invocation(made.name)
+    assert found is not None
+    assert found.message == "a\N{REPLACEMENT CHARACTER}b"
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"), [("synchronous_commit = off", "synchronous_commit = off")]
+)
+async def test_a_server_that_may_lose_a_commit_is_refused(
+    url: str, tmp_path: Path, setting: str, said: str
+):
+    name = url.split("/")[3].split("?", maxsplit=1)[0]
+    server().run(f"ALTER DATABASE {name} SET {setting}")
+    with pytest.raises(DatabaseRefused, match=said):
+        await open_at(url, tmp_path)
+
+
+async def test_a_database_that_was_not_migrated_is_told_so(tmp_path: Path):
+    with (
+        server().database(migrated=False) as database,
+        pytest.raises(SchemaRefused, match="callbroker migrate"),
+    ):
+        await open_at(server().url(database), tmp_path)
+
+
+async def test_migrating_twice_is_harmless_and_names_sort_by_their_bytes(tmp_path: Path):
+    with server().database(migrated=False) as database:
+        upgrade(server().url(database))
+        upgrade(server().url(database))
+        store = await open_at(server().url(database), tmp_path)
+        for digest in ("b", "B", "a", "A", "_", "~"):
+            await store.commit(unit(AddDocument(digest=digest, kind="o", at=NOW, body=b"")))
+        found = [digest for digest, _ in await store.documents("o")]
+        assert found == sorted(found)
+        await store.close()
+
+
+async def test_a_database_that_is_not_there_is_told_without_a_password(tmp_path: Path):
+    url = server().url("nowhere").replace("callbroker@", "callbroker:s3cret@")
+    with pytest.raises(StoreUnavailable, match="nowhere") as told:
+        await open_at(url, tmp_path)
+    assert "s3cret" not in str(told.value)
+    with pytest.raises(StoreUnavailable, match="nowhere") as told:
+        await asyncio.to_thread(upgrade, url)
+    assert "s3cret" not in str(told.value)
+    assert "s3cret" not in shown(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u@db.example/x",
+        "postgresql+psycopg://u@10.0.0.1/x",
+        "postgresql://u@db.example/x?sslmode=require",
+        "postgresql://u@db.example/x?sslmode=verify-ca",
+        "postgresql://u@/x?host=localhost,db.example",
+        "postgresql://u@localhost/x?hostaddr=10.0.0.1",
+        "postgresql://u@/x?service=elsewhere",
+        "postgresql+asyncpg://u@localhost/x",
+    ],
+)
+def test_a_server_that_somebody_could_stand_in_for_is_refused(url: str):
+    """On the way to the database somebody answers instead of it, and takes password and records."""
+    with pytest.raises(ValueError, match=r"verify-full|service|is named as"):
+        dialect_of(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u@/x",
+        "postgresql://u@localhost/x",
+        "postgresql://u@127.0.0.1:5433/x",
+        "postgresql://u@[::1]/x",
+        "postgresql://u@/x?host=/run/postgresql",
+        "postgresql://u@db.example/x?sslmode=verify-full",
+    ],
+)
+def test_this_machine_and_a_server_that_is_verified_are_taken(url: str):
+    assert dialect_of(url) is DIALECT
+
+
+def test_a_host_of_the_environment_counts_as_one_of_the_address(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PGHOST", "db.example")
+    with pytest.raises(ValueError, match="verify-full"):
+        dialect_of("postgresql://u@/x")
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    assert dialect_of("postgresql://u@/x") is DIALECT
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[Server]:
+    made = Server(max_wal_senders="2", wal_level="replica")
+    yield made
+    made.stop()
+
+
+async def test_nothing_acknowledged_is_lost_with_the_servers_power(
+    own_server: Server, tmp_path: Path
+):
+    """The server is killed with all its processes while three hundred units come in."""
+    with own_server.database() as database:
+        url = own_server.url(database)
+        store = await open_at(url, tmp_path)
+        written: set[str] = set()
+        refused: set[str] = set()
+        unknown: set[str] = set()
+
+        async def write(number: int) -> None:
+            try:
+                await store.commit(mark(number))
+            except StoreUnavailable:
+                refused.add(f"m{number}")
+            except OutcomeUnstored:
+                unknown.add(f"m{number}")
+            else:
+                written.add(f"m{number}")
+
+        async def write_some(of: int) -> None:
+            for number in range(of * 25, of * 25 + 25):
+                await write(number)
+
+        writers = [asyncio.create_task(write_some(of)) for of in range(12)]
+        async with asyncio.timeout(DEADLINE_S):
+            while len(written) < 60:
+                await asyncio.sleep(0.002)
+        own_server.kill()
+        own_server.start()
+        await asyncio.gather(*writers)
+        async with asyncio.timeout(DEADLINE_S):
+            while f"m{1_000}" not in written:
+                await write(1_000)
+        await store.close()
+        found = await marks(url, tmp_path)
+        assert written <= found
+        assert not refused - {"m1000"} & found
+        assert found <= written | unknown
+
+
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
+async def test_a_server_that_may_lose_what_it_has_is_refused(
+    own_server: Server, tmp_path: Path, setting: str
+):
+    with own_server.database() as database:
+        own_server.run(f"ALTER SYSTEM SET {setting} = off")
+        try:
+            own_server.run("SELECT pg_reload_conf()")
+            async with asyncio.timeout(DEADLINE_S):
+                while own_server.run(f"SHOW {setting}") != [("off",)]:
+                    await asyncio.sleep(0.01)
+            with pytest.raises(DatabaseRefused, match=f"{setting} = off"):
+                await open_at(own_server.url(database), tmp_path)
+        finally:
+            own_server.run(f"ALTER SYSTEM RESET {setting}")
+            own_server.run("SELECT pg_reload_conf()")
+
+
+async def test_a_backend_that_dies_after_its_commit_is_read_back(
+    own_server: Server, tmp_path: Path
+):
+    """The commit is on disk and waits for a standby that never comes; then its backend is ended."""
+    with own_server.database() as database:
+        store = await open_at(own_server.url(database), tmp_path)
+        await store.commit(mark(0))
+        own_server.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        own_server.run("SELECT pg_reload_conf()")
+        writing = asyncio.create_task(store.commit(mark(1)))
+        waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while own_server.run(f"SELECT count(*) {waiting}") == [(0,)]:
+                    await asyncio.sleep(0.01)
+        finally:
+            own_server.run("ALTER SYSTEM RESET synchronous_standby_names")
+        own_server.run(f"SELECT pg_terminate_backend(pid) {waiting}")
+        own_server.run("SELECT pg_reload_conf()")
+        await writing
+        await store.commit(mark(2))
+        await store.close()
+        assert await marks(own_server.url(database), tmp_path) == {"m0", "m1", "m2"}
+
+
+async def test_a_rolled_back_commit_is_no_commit(url: str):
+    """COMMIT of a transaction that an error has ended says ROLLBACK, and raises nothing."""
+    database = Database(DIALECT.engine(url).connect(), DIALECT)
+    database.say("BEGIN")
+    with pytest.raises(psycopg.Error):
+        database.say("SELECT 1 / 0")
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction) as told:
+        database.say("COMMIT")
+    assert DIALECT.is_certainly_not_committed(told.value)
+    database.close()
+
+
+async def test_a_review_of_any_text_is_kept(url: str, tmp_path: Path):
+    store = await open_at(url, tmp_path)
+    session = await opened(store)
+    made = invocation(session, InvocationState.HELD)
+    held = hold(made)
+    said = review(held, "ann", reason="100 % fine, 'quoted' \x00 :name %s \\")
+    await store.commit(
+        unit(AddInvocation(invocation=made), AddHold(hold=held), AddReview(review=said))
+    )
+    found = await store.find_hold(held.name)
+    assert found is not None
+    assert found[1][0].reason == said.reason
+    await store.close()
