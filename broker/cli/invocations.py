@@ -39,6 +39,7 @@ from broker.v1.types_pb2 import Effect, Invocation
 PAGE_SIZE: Final = 200
 LOOKED_THROUGH_MAX: Final = 20_000
 _INDENT: Final = 9
+_REPORTED: Final = {"agent": "by the agent, which executed it itself: its own word alone"}
 _RESULT_BYTES_MAX: Final = 1024 * 1024
 
 app = group("Calls that were decided.")
@@ -204,6 +205,9 @@ def call_picture(call: InvocationSummary, shown: Around) -> list[Text]:
     if any(told) and told not in already:
         said = theirs(f"{invocation.message} {invocation.code}".strip())
         lines += labelled("Outcome", said, indent=_INDENT, width=width)
+    if invocation.reported_by:
+        said = ours(_REPORTED.get(invocation.reported_by, f"by {invocation.reported_by}"), "yellow")
+        lines += labelled("Reported", said, indent=_INDENT, width=width)
     for number, left in enumerate(invocation.artefacts):
         lines += labelled("" if number else "Files", file_line(left), indent=_INDENT, width=width)
     if invocation.hold:

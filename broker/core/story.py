@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryKind
+from broker.core.caller_word import BY_AGENT, CALLER
 
 K = EntryKind
 _HIDDEN: Final = frozenset({"verdicts", "effect", "state", "counted"})
@@ -200,6 +201,8 @@ def _hold_changed(body: Body) -> Worded:
 
 
 def _ended(body: Body) -> Worded:
+    if _mapping(body.get("run")).get("reported_by") == BY_AGENT:
+        return _said(body)
     told: dict[object, Worded] = {
         "SUCCEEDED": ("The tool ran and answered", "good"),
         "FAILED": ("Failed: nothing took effect", "bad"),
@@ -209,8 +212,31 @@ def _ended(body: Body) -> Worded:
     return told.get(body.get("state"), (f"Ended {body.get('state')}", ""))
 
 
+def _reconciled(body: Body) -> Worded:
+    who = f"the answer of {body['tool']}" if "tool" in body else "a person"
+    return f"Settled by {who} as {body.get('state')}", ""
+
+
+def _said(body: Body) -> Worded:
+    """What the agent's own process says of what it executed; nothing else shows it."""
+    told: dict[object, Worded] = {
+        "SUCCEEDED": ("Reported by the agent: it ran", "wait"),
+        "FAILED": ("Reported by the agent: nothing took effect", "bad"),
+        "UNKNOWN": ("Reported by the agent: it may have run", "bad"),
+    }
+    return told.get(body.get("state"), (f"Reported by the agent: {body.get('state')}", ""))
+
+
 def _attempt(body: Body) -> Worded:
+    if body.get("runner") == CALLER:
+        return f"Permitted to the agent's own process, attempt {body.get('attempt', '?')}", ""
     return f"Handed to the tool, attempt {body.get('attempt', '?')}", ""
+
+
+def _answered_late(body: Body) -> Worded:
+    is_its_word = body.get("reported_by") == BY_AGENT
+    told = "Reported by the agent too late" if is_its_word else "The tool answered too late"
+    return f"{told}; kept as evidence", ""
 
 
 _WORDS: Final[Mapping[str, Callable[[Body], Worded]]] = {
@@ -221,8 +247,8 @@ _WORDS: Final[Mapping[str, Callable[[Body], Worded]]] = {
     K.CALL_ENDED: _ended,
     K.ATTEMPT_STARTED: _attempt,
     K.HOLD_OPENED: lambda _: ("Held: it waits for a person", "wait"),
-    K.ATTEMPT_ANSWERED_LATE: lambda _: ("The tool answered too late; kept as evidence", ""),
-    K.CALL_RECONCILED: lambda body: (f"Settled by a person as {body.get('state')}", ""),
+    K.ATTEMPT_ANSWERED_LATE: _answered_late,
+    K.CALL_RECONCILED: _reconciled,
     K.ARTEFACT_CREATED: lambda _: ("A file was kept", ""),
     K.REQUEST_MALFORMED: lambda _: ("Refused: it was no call", "bad"),
     K.REQUEST_REFUSED: lambda _: ("Refused", "bad"),

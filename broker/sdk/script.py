@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from broker.sdk.encoding import from_json, to_json
@@ -19,6 +20,7 @@ from broker.sdk.script_files import MADE_BY_AGENT, ScriptedFiles, uploaded
 from broker.v1 import broker_pb2, host_pb2, types_pb2
 
 State = types_pb2.Invocation.State
+PERMIT_S: Final = 30
 _TOOL_UNAVAILABLE: Final = ("TOOL_UNAVAILABLE", "This tool is not available to this task.")
 
 
@@ -60,6 +62,7 @@ class _Known:
     arguments: dict[str, Any]
     files: ScriptedFiles
     then: Step | None = None
+    taker: str = ""
 
 
 @dataclass(slots=True)
@@ -107,11 +110,16 @@ class Script:
         return broker_pb2.CreateArtefactResponse(artefact=artefact)
 
     def give(self, request: Message) -> Iterator[Message]:
-        """The answer to a request for what is in a file.
+        """The answer to a request for what is in a file, or for how a call goes on.
 
         Raises:
             BrokerError: as a broker would.
         """
+        if isinstance(request, broker_pb2.WatchInvocationRequest):
+            for invocation in self.watch(request.name):
+                permit = self._permit(self._find(request.name), request.permit_taker)
+                yield broker_pb2.WatchInvocationResponse(invocation=invocation, permit=permit)
+            return
         wanted = cast("broker_pb2.ReadArtefactRequest", request)
         self._require_open(wanted.session)
         yield from self.files.read(wanted.session, wanted.name)
@@ -202,7 +210,22 @@ class Script:
             raise RequestIdReused("This request id names another call of this session.")
         if request.HasField("hold_wait") and known.then is not None:
             self.settle(known.invocation.name, known.then)
-        return broker_pb2.InvokeResponse(invocation=_copy(known))
+        is_running = known.invocation.state == State.STATE_RUNNING
+        if is_running and not known.taker and not request.permit_taker:
+            raise IllegalTransition("This is executed by the agent's own process; take its permit.")
+        permit = self._permit(known, request.permit_taker)
+        return broker_pb2.InvokeResponse(invocation=_copy(known), permit=permit)
+
+    def report(self, request: broker_pb2.ReportOutcomeRequest) -> broker_pb2.ReportOutcomeResponse:
+        """See BrokerService."""
+        known = self._find(request.name)
+        if not known.taker or request.permit_token != _token(known):
+            raise NotFound("There is no such permit.")
+        counted = known.invocation.state == State.STATE_RUNNING
+        if counted:
+            _enter(known, _reported(request))
+            known.invocation.reported_by = "agent"
+        return broker_pb2.ReportOutcomeResponse(invocation=_copy(known), counted=counted)
 
     def list_artefacts(
         self, request: broker_pb2.ListArtefactsRequest
@@ -247,6 +270,17 @@ class Script:
             _enter(known, steps.pop(0) if len(steps) > 1 else steps[0])
         return known
 
+    def _permit(self, known: _Known, taker: str) -> broker_pb2.Permit | None:
+        """To the first taker of a call that is RUNNING, and again to that one."""
+        if known.invocation.state != State.STATE_RUNNING or not taker:
+            return None
+        known.taker = known.taker or taker
+        if known.taker != taker:
+            return None
+        return broker_pb2.Permit(
+            token=_token(known), attempt=1, valid_for=Duration(seconds=PERMIT_S)
+        )
+
     def _find(self, name: str) -> _Known:
         if name not in self._by_name:
             raise NotFound("There is no such invocation.")
@@ -266,9 +300,26 @@ _HANDLERS: Final[Mapping[type[Message], Callable[[Script, Any], Message]]] = {
     broker_pb2.ListToolsRequest: Script.list_tools,
     broker_pb2.InvokeRequest: Script.invoke,
     broker_pb2.GetInvocationRequest: Script.get,
+    broker_pb2.ReportOutcomeRequest: Script.report,
     broker_pb2.CancelInvocationRequest: Script.cancel,
     broker_pb2.ListArtefactsRequest: Script.list_artefacts,
 }
+
+
+def _token(known: _Known) -> str:
+    return f"permit of {known.invocation.name}"
+
+
+def _reported(request: broker_pb2.ReportOutcomeRequest) -> Step:
+    """Where a report takes a call; of no tool it is known here that it only reads."""
+    match request.WhichOneof("outcome"):
+        case "result_json":
+            return Step(state=State.STATE_SUCCEEDED, result=from_json(request.result_json))
+        case "failure":
+            failure = request.failure
+            return Step(state=State.STATE_FAILED, code=failure.code, message=failure.message)
+        case _:
+            return Step(state=State.STATE_UNKNOWN)
 
 
 def _enter(known: _Known, step: Step) -> None:

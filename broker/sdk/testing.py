@@ -26,6 +26,7 @@ __all__ = [
     "failed",
     "invoke_tool",
     "narrowed",
+    "permitted",
     "refused",
     "rejected",
     "succeeded",
@@ -73,6 +74,11 @@ def rejected(reason: str) -> Step:
 def failed(code: str, message: str) -> Step:
     """The tool says that nothing took effect."""
     return Step(state=State.STATE_FAILED, code=code, message=message)
+
+
+def permitted() -> Step:
+    """It may run, in the process that asked: `session.run_local` and `session.permit`."""
+    return Step(state=State.STATE_RUNNING)
 
 
 def unknown() -> Step:
@@ -246,9 +252,12 @@ class _SyncScripted:
     def receive(
         self, method: Method[Q, A], request: Q, *, deadline_s: float
     ) -> Generator[A, None, None]:
-        del method, deadline_s
+        del method
         for answer in self._script.give(request):
             yield cast("A", answer)
+        if isinstance(request, broker_pb2.WatchInvocationRequest):
+            self._clock.sleep(deadline_s)
+            raise Unavailable("Nobody decided.", reason="DEADLINE_EXCEEDED")
 
     def watch(self, name: str, *, deadline_s: float) -> Generator[types_pb2.Invocation, None, None]:
         yield from self._script.watch(name)

@@ -38,6 +38,21 @@ def test_a_second_decision_on_a_call_is_told_as_one():
         (K.HOLD_CHANGED, {"state": "VOID"}, "The hold is void: what was shown had changed"),
         (K.ATTEMPT_STARTED, {"attempt": 2}, "Handed to the tool, attempt 2"),
         (K.CALL_ENDED, {"state": "UNKNOWN"}, "It may have run; nobody knows"),
+        (
+            K.ATTEMPT_STARTED,
+            {"attempt": 1, "runner": "caller"},
+            "Permitted to the agent's own process, attempt 1",
+        ),
+        (
+            K.CALL_ENDED,
+            {"state": "SUCCEEDED", "run": {"reported_by": "agent"}},
+            "Reported by the agent: it ran",
+        ),
+        (
+            K.ATTEMPT_ANSWERED_LATE,
+            {"reported_by": "agent"},
+            "Reported by the agent too late; kept as evidence",
+        ),
         ("something.new", {}, "something new"),
     ],
 )
