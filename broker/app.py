@@ -25,6 +25,7 @@ from broker.administration.observing import ObservingAdministration
 from broker.administration.overview import About, Overview
 from broker.administration.policies import PolicyAdministration
 from broker.administration.recorded import RecordedAdministration
+from broker.administration.retention import RetentionAdministration
 from broker.administration.shadow import ShadowAdministration
 from broker.administration.sign_ins import SignInAdministration
 from broker.administration.tools import ToolAdministration
@@ -242,6 +243,7 @@ class Application:
             ),
             credentials=CredentialAdministration(changes=changes, uses=parts.uses),
             sign_ins=SignInAdministration(sign_ins=SignIns(store=store, clock=self._clock)),
+            retention=RetentionAdministration(changes=changes, keeping=store),
             overview=Overview(
                 changes=changes,
                 events=mediating.events,
@@ -317,8 +319,9 @@ class Application:
         self._closing.push_async_callback(self._rpc.stop, grace_s=1.0)
         self._closing.push_async_callback(mediating.own.drain, within_s=DRAIN_S)
         self._closing.push_async_callback(self._rpc.say_stopping)
-        swept = asyncio.get_running_loop().create_task(mediating.recovery.sweep())
-        self._closing.push_async_callback(_end, swept)
+        for work in (mediating.recovery.sweep(), administration.retention.eraser.sweep()):
+            swept = asyncio.get_running_loop().create_task(work)
+            self._closing.push_async_callback(_end, swept)
         _log.info("broker_started", address=self.address, broker=parts.mediation.owner)
 
     def _identity(self, room: ControlRoom, uses: CredentialUses) -> Identity:

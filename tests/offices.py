@@ -11,6 +11,7 @@ from broker.administration.observing import ObservingAdministration
 from broker.administration.overview import About, Overview
 from broker.administration.policies import PolicyAdministration
 from broker.administration.recorded import RecordedAdministration
+from broker.administration.retention import RetentionAdministration
 from broker.administration.shadow import ShadowAdministration
 from broker.administration.sign_ins import SignInAdministration
 from broker.administration.tools import ToolAdministration
@@ -65,6 +66,7 @@ def administration(
         ),
         credentials=CredentialAdministration(changes=changes),
         sign_ins=SignInAdministration(sign_ins=SignIns(store=store, clock=clock)),
+        retention=RetentionAdministration(changes=changes, keeping=store),
         overview=Overview(
             changes=changes,
             events=events or Events(),

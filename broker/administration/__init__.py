@@ -15,6 +15,7 @@ from broker.administration.observing import ObservingAdministration
 from broker.administration.overview import Overview
 from broker.administration.policies import PolicyAdministration
 from broker.administration.recorded import RecordedAdministration
+from broker.administration.retention import RetentionAdministration
 from broker.administration.shadow import ShadowAdministration
 from broker.administration.sign_ins import SignInAdministration
 from broker.administration.tools import ToolAdministration
@@ -34,6 +35,7 @@ class Administration:
     directory: DirectoryAdministration
     credentials: CredentialAdministration
     sign_ins: SignInAdministration
+    retention: RetentionAdministration
     overview: Overview
     recorded: RecordedAdministration
     explaining: ExplainingAdministration

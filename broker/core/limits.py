@@ -127,6 +127,11 @@ DENIALS_KEPT_MAX: Final = 200  # of a session: the newest, and the most that may
 CHECKPOINT_ENTRIES_MAX: Final = 100
 CHECKPOINT_INTERVAL_S: Final = 60.0
 
+# What is erased: so often it is looked for, so much at a time, so that no decision waits for it.
+ERASING_INTERVAL_S: Final = 600.0
+ERASING_PAGE: Final = 100
+ERASING_CALLS: Final = 20
+
 # A policy that is asked beside the one in force. What does not fit is counted and left out.
 SHADOW_QUEUE_MAX: Final = 100
 SHADOW_DEADLINE_S: Final = 1.0

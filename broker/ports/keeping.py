@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from broker.core.retention import Erasable
+from broker.ports.browsing import LogHead
 
 
 class Keeping(Protocol):
@@ -30,6 +31,14 @@ class Keeping(Protocol):
 
     async def unerased_calls(self, session: str, *, calls_max: int) -> Sequence[str]:
         """Some calls of a session that are not erased."""
+        ...
+
+    async def checkpoint_now(self) -> None:
+        """Sign a head over all that is committed, and write it outside."""
+        ...
+
+    async def log_head(self) -> LogHead | None:
+        """The newest signed head."""
         ...
 
     async def scrub(self) -> None:

@@ -14,6 +14,7 @@ from broker.rpc.admin_credentials import CredentialMethods
 from broker.rpc.admin_directory import DirectoryMethods
 from broker.rpc.admin_observing import ObservingMethods
 from broker.rpc.admin_recorded import RecordedMethods
+from broker.rpc.admin_retention import RetentionMethods
 from broker.rpc.admin_sign_ins import SignInMethods
 from broker.rpc.convert import instant, require_text, scope_in, seconds
 from broker.rpc.convert_admin import (
@@ -43,6 +44,7 @@ class AdminServicer(
     DirectoryMethods,
     ObservingMethods,
     RecordedMethods,
+    RetentionMethods,
     SignInMethods,
     admin_pb2_grpc.AdminServiceServicer,
 ):
@@ -56,6 +58,7 @@ class AdminServicer(
         self._directory = administration.directory
         self._credentials = administration.credentials
         self._sign_ins = administration.sign_ins
+        self._retention = administration.retention
         self._overview = administration.overview
         self._observing = administration.observing
         self._shadow = administration.shadow

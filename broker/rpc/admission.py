@@ -38,6 +38,7 @@ _AUDITORS_TOO: Final = frozenset(
         "ListDirectoryEntries",
         "ListCredentials",
         "ListSignIns",
+        "GetRetention",
         "ListInvocations",
         "TailInvocations",
         "ShowInvocation",

@@ -89,6 +89,8 @@ def summary_out(invocation: Invocation) -> types_pb2.Invocation:
         result_withheld=_is_withheld(invocation),
         artefacts=[artefact_out(artefact) for artefact in invocation.artefacts],
         reported_by=invocation.reported_by,
+        erase_time=timestamp(invocation.erased.at) if invocation.erased else None,
+        erased_by=invocation.erased.by if invocation.erased else "",
     )
 
 
@@ -134,5 +136,7 @@ def _reasons(invocation: Invocation) -> Iterable[types_pb2.Reason]:
 
 def _is_withheld(invocation: Invocation) -> bool:
     """A call that ran and has a code has a result that is not released; the code says why."""
+    if invocation.erased is not None:
+        return False
     succeeded = invocation.state is InvocationState.SUCCEEDED
     return succeeded and invocation.result is None and bool(invocation.code)

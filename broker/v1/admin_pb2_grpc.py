@@ -6,6 +6,7 @@ import warnings
 from broker.v1 import admin_pb2 as broker_dot_v1_dot_admin__pb2
 from broker.v1 import credentials_pb2 as broker_dot_v1_dot_credentials__pb2
 from broker.v1 import observing_pb2 as broker_dot_v1_dot_observing__pb2
+from broker.v1 import retention_pb2 as broker_dot_v1_dot_retention__pb2
 from broker.v1 import signing_in_pb2 as broker_dot_v1_dot_signing__in__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
@@ -189,6 +190,36 @@ class AdminServiceStub(object):
                 '/broker.v1.AdminService/RevokeSignIn',
                 request_serializer=broker_dot_v1_dot_signing__in__pb2.RevokeSignInRequest.SerializeToString,
                 response_deserializer=broker_dot_v1_dot_signing__in__pb2.RevokeSignInResponse.FromString,
+                _registered_method=True)
+        self.GetRetention = channel.unary_unary(
+                '/broker.v1.AdminService/GetRetention',
+                request_serializer=broker_dot_v1_dot_retention__pb2.GetRetentionRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_retention__pb2.GetRetentionResponse.FromString,
+                _registered_method=True)
+        self.SetRetention = channel.unary_unary(
+                '/broker.v1.AdminService/SetRetention',
+                request_serializer=broker_dot_v1_dot_retention__pb2.SetRetentionRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_retention__pb2.SetRetentionResponse.FromString,
+                _registered_method=True)
+        self.CreateLegalHold = channel.unary_unary(
+                '/broker.v1.AdminService/CreateLegalHold',
+                request_serializer=broker_dot_v1_dot_retention__pb2.CreateLegalHoldRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_retention__pb2.CreateLegalHoldResponse.FromString,
+                _registered_method=True)
+        self.DeleteLegalHold = channel.unary_unary(
+                '/broker.v1.AdminService/DeleteLegalHold',
+                request_serializer=broker_dot_v1_dot_retention__pb2.DeleteLegalHoldRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_retention__pb2.DeleteLegalHoldResponse.FromString,
+                _registered_method=True)
+        self.EraseContents = channel.unary_unary(
+                '/broker.v1.AdminService/EraseContents',
+                request_serializer=broker_dot_v1_dot_retention__pb2.EraseContentsRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_retention__pb2.EraseContentsResponse.FromString,
+                _registered_method=True)
+        self.BeginBackup = channel.unary_unary(
+                '/broker.v1.AdminService/BeginBackup',
+                request_serializer=broker_dot_v1_dot_retention__pb2.BeginBackupRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_retention__pb2.BeginBackupResponse.FromString,
                 _registered_method=True)
         self.ListInvocations = channel.unary_unary(
                 '/broker.v1.AdminService/ListInvocations',
@@ -448,6 +479,48 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRetention(self, request, context):
+        """How long contents are kept, and what must be. Auditors too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetRetention(self, request, context):
+        """Says how long contents are kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateLegalHold(self, request, context):
+        """Keeps contents until it is lifted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteLegalHold(self, request, context):
+        """Lifts a legal hold.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseContents(self, request, context):
+        """Erases what was said in a principal's sessions that are over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BeginBackup(self, request, context):
+        """Says that a backup is taken, and signs the log up to that.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListInvocations(self, request, context):
         """Decided calls, newest first. Auditors too.
         """
@@ -656,6 +729,36 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RevokeSignIn,
                     request_deserializer=broker_dot_v1_dot_signing__in__pb2.RevokeSignInRequest.FromString,
                     response_serializer=broker_dot_v1_dot_signing__in__pb2.RevokeSignInResponse.SerializeToString,
+            ),
+            'GetRetention': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRetention,
+                    request_deserializer=broker_dot_v1_dot_retention__pb2.GetRetentionRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_retention__pb2.GetRetentionResponse.SerializeToString,
+            ),
+            'SetRetention': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRetention,
+                    request_deserializer=broker_dot_v1_dot_retention__pb2.SetRetentionRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_retention__pb2.SetRetentionResponse.SerializeToString,
+            ),
+            'CreateLegalHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateLegalHold,
+                    request_deserializer=broker_dot_v1_dot_retention__pb2.CreateLegalHoldRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_retention__pb2.CreateLegalHoldResponse.SerializeToString,
+            ),
+            'DeleteLegalHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteLegalHold,
+                    request_deserializer=broker_dot_v1_dot_retention__pb2.DeleteLegalHoldRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_retention__pb2.DeleteLegalHoldResponse.SerializeToString,
+            ),
+            'EraseContents': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseContents,
+                    request_deserializer=broker_dot_v1_dot_retention__pb2.EraseContentsRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_retention__pb2.EraseContentsResponse.SerializeToString,
+            ),
+            'BeginBackup': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginBackup,
+                    request_deserializer=broker_dot_v1_dot_retention__pb2.BeginBackupRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_retention__pb2.BeginBackupResponse.SerializeToString,
             ),
             'ListInvocations': grpc.unary_unary_rpc_method_handler(
                     servicer.ListInvocations,
@@ -1511,6 +1614,168 @@ class AdminService(object):
             '/broker.v1.AdminService/RevokeSignIn',
             broker_dot_v1_dot_signing__in__pb2.RevokeSignInRequest.SerializeToString,
             broker_dot_v1_dot_signing__in__pb2.RevokeSignInResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRetention(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/GetRetention',
+            broker_dot_v1_dot_retention__pb2.GetRetentionRequest.SerializeToString,
+            broker_dot_v1_dot_retention__pb2.GetRetentionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRetention(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/SetRetention',
+            broker_dot_v1_dot_retention__pb2.SetRetentionRequest.SerializeToString,
+            broker_dot_v1_dot_retention__pb2.SetRetentionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateLegalHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/CreateLegalHold',
+            broker_dot_v1_dot_retention__pb2.CreateLegalHoldRequest.SerializeToString,
+            broker_dot_v1_dot_retention__pb2.CreateLegalHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteLegalHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/DeleteLegalHold',
+            broker_dot_v1_dot_retention__pb2.DeleteLegalHoldRequest.SerializeToString,
+            broker_dot_v1_dot_retention__pb2.DeleteLegalHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseContents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/EraseContents',
+            broker_dot_v1_dot_retention__pb2.EraseContentsRequest.SerializeToString,
+            broker_dot_v1_dot_retention__pb2.EraseContentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/BeginBackup',
+            broker_dot_v1_dot_retention__pb2.BeginBackupRequest.SerializeToString,
+            broker_dot_v1_dot_retention__pb2.BeginBackupResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from broker.v1 import admin_pb2 as _admin_pb2
 from broker.v1 import credentials_pb2 as _credentials_pb2
 from broker.v1 import observing_pb2 as _observing_pb2
+from broker.v1 import retention_pb2 as _retention_pb2
 from broker.v1 import signing_in_pb2 as _signing_in_pb2
 from collections import abc as _abc
 from grpc import aio as _aio
@@ -99,6 +100,18 @@ class AdminServiceStub:
     """Who is signed in at the review page. Auditors too."""
     RevokeSignIn: _grpc.UnaryUnaryMultiCallable[_signing_in_pb2.RevokeSignInRequest, _signing_in_pb2.RevokeSignInResponse]
     """Signs somebody out at once."""
+    GetRetention: _grpc.UnaryUnaryMultiCallable[_retention_pb2.GetRetentionRequest, _retention_pb2.GetRetentionResponse]
+    """How long contents are kept, and what must be. Auditors too."""
+    SetRetention: _grpc.UnaryUnaryMultiCallable[_retention_pb2.SetRetentionRequest, _retention_pb2.SetRetentionResponse]
+    """Says how long contents are kept."""
+    CreateLegalHold: _grpc.UnaryUnaryMultiCallable[_retention_pb2.CreateLegalHoldRequest, _retention_pb2.CreateLegalHoldResponse]
+    """Keeps contents until it is lifted."""
+    DeleteLegalHold: _grpc.UnaryUnaryMultiCallable[_retention_pb2.DeleteLegalHoldRequest, _retention_pb2.DeleteLegalHoldResponse]
+    """Lifts a legal hold."""
+    EraseContents: _grpc.UnaryUnaryMultiCallable[_retention_pb2.EraseContentsRequest, _retention_pb2.EraseContentsResponse]
+    """Erases what was said in a principal's sessions that are over."""
+    BeginBackup: _grpc.UnaryUnaryMultiCallable[_retention_pb2.BeginBackupRequest, _retention_pb2.BeginBackupResponse]
+    """Says that a backup is taken, and signs the log up to that."""
     ListInvocations: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListInvocationsRequest, _admin_pb2.ListInvocationsResponse]
     """Decided calls, newest first. Auditors too."""
     TailInvocations: _grpc.UnaryStreamMultiCallable[_admin_pb2.TailInvocationsRequest, _admin_pb2.TailInvocationsResponse]
@@ -184,6 +197,18 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Who is signed in at the review page. Auditors too."""
     RevokeSignIn: _aio.UnaryUnaryMultiCallable[_signing_in_pb2.RevokeSignInRequest, _signing_in_pb2.RevokeSignInResponse]  # type: ignore[assignment]
     """Signs somebody out at once."""
+    GetRetention: _aio.UnaryUnaryMultiCallable[_retention_pb2.GetRetentionRequest, _retention_pb2.GetRetentionResponse]  # type: ignore[assignment]
+    """How long contents are kept, and what must be. Auditors too."""
+    SetRetention: _aio.UnaryUnaryMultiCallable[_retention_pb2.SetRetentionRequest, _retention_pb2.SetRetentionResponse]  # type: ignore[assignment]
+    """Says how long contents are kept."""
+    CreateLegalHold: _aio.UnaryUnaryMultiCallable[_retention_pb2.CreateLegalHoldRequest, _retention_pb2.CreateLegalHoldResponse]  # type: ignore[assignment]
+    """Keeps contents until it is lifted."""
+    DeleteLegalHold: _aio.UnaryUnaryMultiCallable[_retention_pb2.DeleteLegalHoldRequest, _retention_pb2.DeleteLegalHoldResponse]  # type: ignore[assignment]
+    """Lifts a legal hold."""
+    EraseContents: _aio.UnaryUnaryMultiCallable[_retention_pb2.EraseContentsRequest, _retention_pb2.EraseContentsResponse]  # type: ignore[assignment]
+    """Erases what was said in a principal's sessions that are over."""
+    BeginBackup: _aio.UnaryUnaryMultiCallable[_retention_pb2.BeginBackupRequest, _retention_pb2.BeginBackupResponse]  # type: ignore[assignment]
+    """Says that a backup is taken, and signs the log up to that."""
     ListInvocations: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListInvocationsRequest, _admin_pb2.ListInvocationsResponse]  # type: ignore[assignment]
     """Decided calls, newest first. Auditors too."""
     TailInvocations: _aio.UnaryStreamMultiCallable[_admin_pb2.TailInvocationsRequest, _admin_pb2.TailInvocationsResponse]  # type: ignore[assignment]
@@ -446,6 +471,54 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_signing_in_pb2.RevokeSignInResponse, _abc.Awaitable[_signing_in_pb2.RevokeSignInResponse]]:
         """Signs somebody out at once."""
+
+    @_abc_1.abstractmethod
+    def GetRetention(
+        self,
+        request: _retention_pb2.GetRetentionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retention_pb2.GetRetentionResponse, _abc.Awaitable[_retention_pb2.GetRetentionResponse]]:
+        """How long contents are kept, and what must be. Auditors too."""
+
+    @_abc_1.abstractmethod
+    def SetRetention(
+        self,
+        request: _retention_pb2.SetRetentionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retention_pb2.SetRetentionResponse, _abc.Awaitable[_retention_pb2.SetRetentionResponse]]:
+        """Says how long contents are kept."""
+
+    @_abc_1.abstractmethod
+    def CreateLegalHold(
+        self,
+        request: _retention_pb2.CreateLegalHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retention_pb2.CreateLegalHoldResponse, _abc.Awaitable[_retention_pb2.CreateLegalHoldResponse]]:
+        """Keeps contents until it is lifted."""
+
+    @_abc_1.abstractmethod
+    def DeleteLegalHold(
+        self,
+        request: _retention_pb2.DeleteLegalHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retention_pb2.DeleteLegalHoldResponse, _abc.Awaitable[_retention_pb2.DeleteLegalHoldResponse]]:
+        """Lifts a legal hold."""
+
+    @_abc_1.abstractmethod
+    def EraseContents(
+        self,
+        request: _retention_pb2.EraseContentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retention_pb2.EraseContentsResponse, _abc.Awaitable[_retention_pb2.EraseContentsResponse]]:
+        """Erases what was said in a principal's sessions that are over."""
+
+    @_abc_1.abstractmethod
+    def BeginBackup(
+        self,
+        request: _retention_pb2.BeginBackupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retention_pb2.BeginBackupResponse, _abc.Awaitable[_retention_pb2.BeginBackupResponse]]:
+        """Says that a backup is taken, and signs the log up to that."""
 
     @_abc_1.abstractmethod
     def ListInvocations(

@@ -349,6 +349,8 @@ class Invocation(_message.Message):
     ARTEFACTS_FIELD_NUMBER: _builtins.int
     ASKED_ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
     REPORTED_BY_FIELD_NUMBER: _builtins.int
+    ERASE_TIME_FIELD_NUMBER: _builtins.int
+    ERASED_BY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"invocations/{uuid}"; also the idempotency key that the tool is given."""
     session: _builtins.str
@@ -383,6 +385,8 @@ class Invocation(_message.Message):
     """"agent" where the agent's own process executed the call and how it ended is its word alone; else
     empty.
     """
+    erased_by: _builtins.str
+    """By whom: an operator, or "retention"."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
         """Why, for DENY and HOLD. Which rule or attribute mattered is not told here."""
@@ -398,6 +402,10 @@ class Invocation(_message.Message):
     @_builtins.property
     def artefacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Artefact]:
         """Files that the tool left and that were released, in its order."""
+
+    @_builtins.property
+    def erase_time(self) -> _timestamp_pb2.Timestamp:
+        """When what was said in it was erased; left out where it was not."""
 
     def __init__(
         self,
@@ -422,10 +430,12 @@ class Invocation(_message.Message):
         artefacts: _abc.Iterable[Global___Artefact] | None = ...,
         asked_arguments_json: _builtins.bytes = ...,
         reported_by: _builtins.str = ...,
+        erase_time: _timestamp_pb2.Timestamp | None = ...,
+        erased_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "erase_time", b"erase_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "artefacts", b"artefacts", "asked_arguments_json", b"asked_arguments_json", "code", b"code", "create_time", b"create_time", "digest", b"digest", "effect", b"effect", "etag", b"etag", "hold", b"hold", "message", b"message", "name", b"name", "reasons", b"reasons", "reported_by", b"reported_by", "request_id", b"request_id", "result_json", b"result_json", "result_withheld", b"result_withheld", "session", b"session", "state", b"state", "tool", b"tool", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "artefacts", b"artefacts", "asked_arguments_json", b"asked_arguments_json", "code", b"code", "create_time", b"create_time", "digest", b"digest", "effect", b"effect", "erase_time", b"erase_time", "erased_by", b"erased_by", "etag", b"etag", "hold", b"hold", "message", b"message", "name", b"name", "reasons", b"reasons", "reported_by", b"reported_by", "request_id", b"request_id", "result_json", b"result_json", "result_withheld", b"result_withheld", "session", b"session", "state", b"state", "tool", b"tool", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

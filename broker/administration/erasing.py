@@ -1,0 +1,207 @@
+"""Erases what was said in sessions that are over: a session at a time, a few calls a unit.
+
+A unit requires the control revision under which nothing was seen to keep the session, so that a
+legal hold that comes meanwhile wins. What is interrupted is begun again by whoever erases next.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from broker.administration.changes import ControlChanges
+from broker.core import limits
+from broker.core.arguments import JsonValue
+from broker.core.audit import EntryDraft, EntryKind
+from broker.core.control import Control
+from broker.core.errors import BrokerError
+from broker.core.retention import (
+    DAY_S,
+    Erasable,
+    EraseCalls,
+    EraseSession,
+    Erasing,
+    LegalHoldKind,
+    is_held,
+)
+from broker.core.unit import Conflict, ConflictOn, RequireControl, Unit
+from broker.ports.keeping import Keeping
+
+PERIOD: Final = "retention"
+
+_log = structlog.get_logger(__name__)
+_Page = Callable[[str], Awaitable[Sequence[Erasable]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EraseOrder:
+    """Whose contents, and how old.
+
+    Attributes:
+        by: who erases: an operator, or `retention`.
+        said: what the log says besides: the reason, the credential.
+        principal: of whom alone; empty for everybody.
+        before: POSIX seconds: only what ended earlier; 0 for all.
+    """
+
+    by: str
+    said: Mapping[str, JsonValue]
+    principal: str = ""
+    before: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class ErasedTally:
+    """What came of it: sessions with their calls, and mandates that nobody had redeemed.
+
+    Attributes:
+        open: sessions that are not over, or whose calls have not ended.
+        held: sessions that a legal hold keeps.
+    """
+
+    sessions: int = 0
+    calls: int = 0
+    mandates: int = 0
+    open: int = 0
+    held: int = 0
+
+
+class Eraser:
+    """Erases by order, or by age for ever."""
+
+    def __init__(self, *, changes: ControlChanges, keeping: Keeping) -> None:
+        self._changes = changes
+        self._keeping = keeping
+
+    async def sweep(self) -> None:
+        """For ever: erase what is older than the setting says. Ends by cancellation."""
+        while True:
+            try:
+                await self.sweep_once()
+            except BrokerError as error:
+                _log.warning("erasing_failed", reason=error.reason, error=str(error))
+            except Exception:  # noqa: BLE001 - one that fails must not end all
+                _log.exception("erasing_failed", reason="DEFECT")
+            await asyncio.sleep(limits.ERASING_INTERVAL_S)
+
+    async def sweep_once(self) -> ErasedTally:
+        """One round.
+
+        Raises:
+            StoreUnavailable: the store is away; the next round begins again.
+        """
+        days = self._changes.room.current().retention.contents_days
+        if not days:
+            return ErasedTally()
+        before = self._changes.clock() - days * DAY_S
+        order = EraseOrder(by=PERIOD, said={"contents_days": days}, before=before)
+        return await self.erase(order)
+
+    async def erase(self, order: EraseOrder) -> ErasedTally:
+        """Erase what the order names, as far as it is over and nothing keeps it.
+
+        Raises:
+            StoreUnavailable: the store is away; what is not erased yet is erased by the next.
+        """
+        tally = ErasedTally()
+        async for one in self._every(order):
+            await self._one(one, order, tally)
+        if tally.sessions or tally.calls or tally.mandates:
+            await self._keeping.scrub()
+            _log.info("contents_erased", sessions=tally.sessions, calls=tally.calls, by=order.by)
+        return tally
+
+    async def _every(self, order: EraseOrder) -> AsyncIterator[Erasable]:
+        now = self._changes.clock()
+
+        async def sessions(after: str) -> Sequence[Erasable]:
+            return await self._keeping.erasable_sessions(
+                after=after, opened_before=order.before, now=now, page_size=limits.ERASING_PAGE
+            )
+
+        async def mandates(after: str) -> Sequence[Erasable]:
+            return await self._keeping.erasable_mandates(
+                after=after, made_before=order.before, now=now, page_size=limits.ERASING_PAGE
+            )
+
+        for page in (sessions, mandates):
+            async for one in _paged(page):
+                is_meant = order.principal in ("", one.principal)
+                if is_meant and (not order.before or one.changed_at <= order.before):
+                    yield one
+
+    async def _one(self, one: Erasable, order: EraseOrder, tally: ErasedTally) -> None:
+        """Erase one session, or count why not."""
+        if not one.is_over:
+            tally.open += 1
+            return
+        while True:
+            calls = await self._calls(one)
+            control = self._changes.room.current()
+            if await self._is_kept(control, one):
+                tally.held += 1
+                return
+            try:
+                await self._changes.store.commit(self._unit(one, calls, order, control))
+            except Conflict as conflict:
+                if conflict.on is not ConflictOn.CONTROL:
+                    tally.open += 1
+                    return
+                await self._changes.room.refresh()
+                continue
+            tally.calls += len(calls)
+            if not calls:
+                tally.sessions += bool(one.session)
+                tally.mandates += not one.session
+                return
+
+    async def _calls(self, one: Erasable) -> tuple[str, ...]:
+        if not one.session:
+            return ()
+        return tuple(
+            await self._keeping.unerased_calls(one.session, calls_max=limits.ERASING_CALLS)
+        )
+
+    def _unit(
+        self, one: Erasable, calls: tuple[str, ...], order: EraseOrder, control: Control
+    ) -> Unit:
+        """Some of its calls; once there are none, the rest of it."""
+        now = self._changes.clock()
+        change: Erasing = (
+            EraseCalls(session=one.session, invocations=calls, at=now, by=order.by)
+            if calls
+            else EraseSession(mandate=one.mandate, session=one.session, at=now, by=order.by)
+        )
+        entry = EntryDraft(
+            kind=EntryKind.CONTENTS_ERASED,
+            at=now,
+            actor=order.by,
+            session=one.session,
+            body={
+                "mandate": one.mandate,
+                "principal": one.principal,
+                "calls": len(calls),
+                **order.said,
+            },
+        )
+        return Unit(changes=(RequireControl(revision=control.revision), change), entries=(entry,))
+
+    async def _is_kept(self, control: Control, one: Erasable) -> bool:
+        if is_held(control.legal_holds, one):
+            return True
+        named = [h for h in control.legal_holds if h.kind is LegalHoldKind.INVOCATION]
+        for hold in named:
+            found = await self._changes.store.find_invocation(hold.subject)
+            if found is not None and found.session == one.session:
+                return True
+        return False
+
+
+async def _paged(page: _Page) -> AsyncIterator[Erasable]:
+    after = ""
+    while found := await page(after):
+        for one in found:
+            yield one
+        after = found[-1].session or found[-1].mandate
