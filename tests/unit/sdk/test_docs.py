@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from broker import sdk
-from broker.sdk.testing import ScriptedBroker, failed, unknown
+from broker.sdk.testing import ScriptedBroker, failed, permitted, unknown
 
 PAGE = Path(__file__).parents[3] / "docs" / "sdk.md"
 
@@ -45,6 +45,17 @@ async def test_the_pages_agent_handles_every_outcome(page: ModuleType) -> None:
         (ScriptedBroker().answer("refund", failed("A", "No.")), "Failed: No. Nothing took effect."),
     ):
         assert await page.serve(broker, "Refund it.", {}) == told
+
+
+async def test_the_pages_tool_is_executed_in_this_process(page: ModuleType) -> None:
+    broker = ScriptedBroker().answer("close_tab", permitted())
+    mandate = await broker.create_mandate(principal="customers/c-204", agent="agents/support")
+    session = await broker.open_session(mandate)
+    closed = await page.close(session, "t-1", "call-1")
+    assert (closed.result, closed.reported_by) == ({"closed": "Invoices"}, "agent")
+    page.tabs["t-1"] = "Invoices"
+    assert (await page.close_by_hand(session, "t-1")).result == {"closed": "Invoices"}
+    assert (await page.close(session, "t-9", "call-2")).code == "NO_SUCH_TAB"
 
 
 def test_every_name_in_code_style_exists() -> None:
