@@ -68,5 +68,9 @@ class ControlRoom:
             control, cache = await asyncio.to_thread(control_of, rows, self._cache)
             if rows.revision > self._control.revision:
                 self._control, self._cache = control, cache
-                self._events.publish("control", CONTROL_NAME)
+                self._events.deliver("control", CONTROL_NAME)
             return control
+
+    def changed(self) -> None:
+        """What is in force was changed through here: have other brokers read it too."""
+        self._events.publish("control", CONTROL_NAME)

@@ -1,8 +1,9 @@
 """Says that something changed, never what: whoever is told reads the store again.
 
-Within one process and one event loop; nothing here is durable and nothing depends on it for being
-right, only for being prompt. A subscriber that falls behind loses names, never the fact that it
-lost some: it finds one `RESYNC` in their place, and reads everything that it follows again.
+Within one event loop, and through a `Relay` to the other brokers over one database; nothing here is
+durable and nothing depends on it for being right, only for being prompt. A subscriber that falls
+behind loses names, never the fact that it lost some: it finds one `RESYNC` in their place, and
+reads everything that it follows again. What comes from another broker is a name and no more.
 
 Subscribe before reading the state that you wait on, or a change in between is missed.
 """
@@ -11,9 +12,10 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from typing import Final, Literal
+from typing import Final, Literal, Protocol, get_args
 
 Topic = Literal["invocation", "hold", "control", "key"]
+TOPICS: Final[frozenset[str]] = frozenset(get_args(Topic))
 
 RESYNC: Final = ""
 """Stands for names that a slow subscriber has lost."""
@@ -73,23 +75,52 @@ class Subscription:
         self._changed.set()
 
 
-class Events:
-    """Tells subscribers which names of a topic changed. For one event loop; not thread-safe."""
+class Relay(Protocol):
+    """Carries names to the events of other brokers."""
 
-    def __init__(self, *, names_max: int = QUEUE_NAMES_MAX) -> None:
+    def tell(self, topic: Topic, name: str) -> None:
+        """Have the others told, soon or not at all. Never blocks and never fails."""
+        ...
+
+
+class Events:
+    """Tells subscribers which names of a topic changed. For one event loop; not thread-safe.
+
+    Attributes:
+        relay: to other brokers; None where there are none.
+    """
+
+    def __init__(self, *, names_max: int = QUEUE_NAMES_MAX, relay: Relay | None = None) -> None:
         """Make one.
 
         Args:
             names_max: names that a subscriber may lag behind before it is sent RESYNC.
+            relay: to other brokers.
         """
+        self.relay = relay
         self._names_max = names_max
         self._subscriptions: dict[tuple[Topic, str], set[Subscription]] = {}
 
     def publish(self, topic: Topic, name: str) -> None:
-        """Tell whoever follows the topic, or this name of it. Never blocks and never fails."""
+        """Tell whoever follows the topic, or this name of it, here and at other brokers.
+
+        Never blocks and never fails.
+        """
+        self.deliver(topic, name)
+        if self.relay is not None:
+            self.relay.tell(topic, name)
+
+    def deliver(self, topic: Topic, name: str) -> None:
+        """Tell those of this broker alone."""
         for follows in ("", name):
             for subscription in self._subscriptions.get((topic, follows), ()):
                 subscription.offer(name)
+
+    def resync(self) -> None:
+        """Names may have been lost: all read again what they follow."""
+        for subscriptions in tuple(self._subscriptions.values()):
+            for subscription in tuple(subscriptions):
+                subscription.offer(RESYNC)
 
     @contextlib.contextmanager
     def subscribe(self, topic: Topic, name: str = "") -> Iterator[Subscription]:

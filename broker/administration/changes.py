@@ -115,7 +115,9 @@ class ControlChanges:
                 # It may be in force: what this process reads must be what the database says.
                 with contextlib.suppress(BrokerError):
                     await self.room.refresh()
+                self.room.changed()
                 raise
+            self.room.changed()
             await self.room.refresh()
             return planned.answer
         raise StaleEtag("Others are changing what is in force at the same time; ask again.")

@@ -11,6 +11,7 @@ from enum import StrEnum
 from broker.core import limits
 from broker.core.artefacts import Stored
 from broker.core.audit import EntryDraft
+from broker.core.brokers import BeatBroker, DropBroker
 from broker.core.calls import Invocation, Person, Session
 from broker.core.holds import Hold, Review
 from broker.core.labels import Labels
@@ -345,6 +346,8 @@ Change = (
     | MoveInvocation
     | NarrowInvocation
     | KeepLease
+    | BeatBroker
+    | DropBroker
     | AddHold
     | MoveHold
     | AddReview

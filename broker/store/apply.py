@@ -48,6 +48,7 @@ from broker.core.unit import (
     UncountReviews,
 )
 from broker.store import statements as s
+from broker.store.brokers import BROKERS
 from broker.store.credential_uses import note_uses
 from broker.store.erasing import ERASING
 from broker.store.leasing import LEASING
@@ -384,4 +385,5 @@ _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     NoteUses: note_uses,
     **STANDING,
     **LEASING,
+    **BROKERS,
 }

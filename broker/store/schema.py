@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 
 from broker.core.errors import StoreUnavailable
+from broker.store import rolling
 from broker.store.addresses import dialect_of, shown
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
@@ -42,6 +43,7 @@ def upgrade(url: str) -> None:
             dialect.say(connection.connection.cursor(), dialect.begin_migration)
             _refuse_unknown(connection)
             command.upgrade(_configuration(connection), "head")
+            rolling.note(connection, rolling.still_running(_scripts()))
             dialect.finish(connection)
             connection.exec_driver_sql("COMMIT")
     except dialect.opening_errors as error:
@@ -59,7 +61,7 @@ def reason(error: BaseException) -> str:
 
 
 def refuse_other(connection: sa.Connection) -> None:
-    """Pass only a database with exactly this release's schema.
+    """Pass only a database with this release's schema, or one that only adds to it.
 
     Raises:
         SchemaRefused: it has none, an older or a newer one.
@@ -67,6 +69,8 @@ def refuse_other(connection: sa.Connection) -> None:
     present = _present(connection)
     if not present:
         raise SchemaRefused("The database is not set up: run `callbroker migrate`.")
+    if not present <= set(_known()) and rolling.may_run(connection, _known()[0]):
+        return
     _refuse_unknown(connection)
     if present != {_known()[0]}:
         raise SchemaRefused("The database is of an older release: run `callbroker migrate`.")
@@ -85,11 +89,16 @@ def _present(connection: sa.Connection) -> set[str]:
     return set(context.get_current_heads())
 
 
-@functools.cache
 def _known() -> tuple[str, ...]:
     """This release's revisions, newest first."""
+    return tuple(script.revision for script in _scripts())
+
+
+@functools.cache
+def _scripts() -> tuple[Script, ...]:
+    """This release's migrations, newest first."""
     scripts = ScriptDirectory.from_config(_configuration(None))
-    return tuple(script.revision for script in scripts.walk_revisions())
+    return tuple(scripts.walk_revisions())
 
 
 def _configuration(connection: sa.Connection | None) -> Config:

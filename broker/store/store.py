@@ -8,6 +8,7 @@ from typing import Final, Self
 from broker.core import limits
 from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
+from broker.core.brokers import BrokerRow
 from broker.core.calls import Invocation, Session
 from broker.core.control import ControlRows
 from broker.core.holds import Hold, Review
@@ -37,6 +38,8 @@ from broker.ports import (
 from broker.ports.notifying import NoticeSeen, NoticeTally
 from broker.ports.storage import NO_ELDERS
 from broker.store import browsing, decisions, export, notices, reads
+from broker.store.apply import control_revision
+from broker.store.brokers import all_brokers
 from broker.store.credential_uses import last_uses
 from broker.store.erasable import ErasableReads
 from broker.store.keys import AuditKeys
@@ -114,6 +117,10 @@ class SqlStore(ErasableReads):
     async def commit(self, unit: Unit) -> None:
         """Write all of a unit, durably, or nothing. See the port."""
         await self._writer.write(unit, deadline_s=limits.STORE_DEADLINE_S)
+
+    async def commit_signed(self, unit: Unit) -> None:
+        """As `commit`, with a signed head over it, which is outside before this returns."""
+        await self._writer.write(unit, sign=True, deadline_s=limits.STORE_DEADLINE_S)
 
     async def checkpoint_now(self) -> None:
         """Sign a head over all that is committed, and write it outside.
@@ -353,6 +360,19 @@ class SqlStore(ErasableReads):
     async def credential_uses(self) -> Mapping[str, float]:
         """When each credential was last used, by its name; none that never was."""
         return await self._readers.ask(last_uses)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other brokers may have the same database."""
+        return self._writer.dialect.is_shared
+
+    async def brokers(self) -> Sequence[BrokerRow]:
+        """All that have said that they are there, in the order in which they started."""
+        return await self._readers.ask(all_brokers)
+
+    async def control_revision(self) -> int:
+        """The revision of what is in force."""
+        return await self._readers.look(control_revision)
 
     async def counts(self) -> Counts:
         """What waits and how long the log is."""

@@ -7,12 +7,15 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import Script
 
 from broker.core.errors import StoreUnavailable
 from broker.store import (
@@ -23,6 +26,7 @@ from broker.store import (
     sqlite,
     upgrade,
 )
+from broker.store.rolling import still_running
 from broker.store.schema import MIGRATIONS
 from broker.store.tables import metadata
 from tests.stores import NOW, open_store, temporary_store, url_of
@@ -107,12 +111,43 @@ async def test_a_database_that_is_not_migrated_is_refused(tmp_path: Path):
 
 
 async def test_a_database_of_a_newer_release_is_refused(tmp_path: Path):
+    """Its migration changed what was there: only newer brokers may run."""
     upgrade(url_of(tmp_path))
     execute(tmp_path, "UPDATE alembic_version SET version_num = '9999'")
+    execute(tmp_path, "UPDATE schema_runs SET revision = '9999' || revision")
     with pytest.raises(SchemaRefused, match="newer"):
         await opened(tmp_path)
     with pytest.raises(SchemaRefused, match="newer"):
         upgrade(url_of(tmp_path))
+
+
+async def test_a_newer_release_that_only_adds_leaves_this_one_running(tmp_path: Path):
+    """Version N starts on the database that N+1 has migrated; it does not migrate it back."""
+    upgrade(url_of(tmp_path))
+    execute(tmp_path, "CREATE TABLE of_tomorrow (name TEXT)")
+    execute(tmp_path, "UPDATE alembic_version SET version_num = '9999'")
+    await (await opened(tmp_path)).close()
+    with pytest.raises(SchemaRefused, match="newer"):
+        upgrade(url_of(tmp_path))
+
+
+async def test_a_newer_release_starts_on_no_database_that_it_has_not_migrated(tmp_path: Path):
+    """Version N+1 needs what its migration adds; version N runs on beside that."""
+    upgrade(url_of(tmp_path))
+    execute(tmp_path, "UPDATE alembic_version SET version_num = '0001'")
+    with pytest.raises(SchemaRefused, match="callbroker migrate"):
+        await opened(tmp_path)
+
+
+def test_those_may_run_since_whom_migrations_only_added():
+    def script(revision: str, **said: bool) -> Script:
+        return cast("Script", SimpleNamespace(revision=revision, module=SimpleNamespace(**said)))
+
+    added = [script("4", EXPANDS=True), script("3", EXPANDS=True)]
+    changed, before = script("2", EXPANDS=False), script("1", EXPANDS=True)
+    assert still_running([*added, changed, before]) == ("4", "3", "2")
+    assert still_running([changed, before]) == ("2",)
+    assert still_running([script("1")]) == ("1",)
 
 
 async def test_what_is_no_database_is_unavailable(tmp_path: Path):
@@ -155,7 +190,7 @@ async def test_another_process_is_refused_and_told_why(tmp_path: Path):
 async def test_a_refusal_gives_the_database_up_again(tmp_path: Path):
     upgrade(url_of(tmp_path))
     newest = version_of(tmp_path)
-    execute(tmp_path, "UPDATE alembic_version SET version_num = '9999'")
+    execute(tmp_path, "UPDATE alembic_version SET version_num = '0001'")
     with pytest.raises(SchemaRefused):
         await opened(tmp_path)
     execute(tmp_path, f"UPDATE alembic_version SET version_num = '{newest}'")
