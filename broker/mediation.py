@@ -20,6 +20,7 @@ from broker.enforcer.ending import STORE_RETRY_S, Endings
 from broker.enforcer.narrowing import Narrowing
 from broker.enforcer.previewing import Previewing
 from broker.enforcer.reattempting import Reattempting
+from broker.enforcer.reconciling import Reconciling
 from broker.enforcer.recovery import Recovery
 from broker.enforcer.repeats import Repeats
 from broker.enforcer.resuming import Resuming
@@ -184,6 +185,14 @@ def mediation(parts: Parts) -> Mediation:
         recovery=Recovery(
             resuming=resuming,
             reattempting=reattempting,
+            reconciling=Reconciling(
+                previewing=previewing,
+                carrier=carrier,
+                own=own,
+                store=store,
+                events=events,
+                clock=clock,
+            ),
             carrier=carrier,
             artefacts=artefacts,
             store=store,

@@ -18,6 +18,7 @@ from broker.core.labels import Sensitivity, Trust
 from broker.core.limits import FACT_DEADLINE_S, FACT_ITEMS_MAX, SANDBOX_FILES_BYTES
 from broker.core.manifest_checks import advice, findings
 from broker.core.pointers import Pointer, Reference
+from broker.core.reconcile_section import ReconcileSpec, parse_section
 from broker.core.summary import leaves
 
 Rows = Literal["one", "many"]
@@ -175,6 +176,7 @@ class ToolManifest:
         scopes: at least one.
         sandbox: with `runner: sandbox`, and never without.
         deadline_s: seconds that one attempt may take.
+        reconcile: whom to ask whether a call took effect; None where nobody can say.
         document: as given; `revision` is its digest.
     """
 
@@ -196,6 +198,7 @@ class ToolManifest:
     sandbox: SandboxSpec | None = None
     deadline_s: float = DEADLINE_S
     review: ReviewView = ReviewView()
+    reconcile: ReconcileSpec | None = None
     document: Mapping[str, JsonValue]
     revision: str
 
@@ -240,6 +243,7 @@ def parse(document: Mapping[str, JsonValue]) -> ToolManifest:
         exclusive=tuple(_exclusive(key) for key in given.get("exclusive", ())),
         sandbox=_sandbox(given["sandbox"]) if "sandbox" in given else None,
         review=_review(given.get("review", {})),
+        reconcile=parse_section(given["reconcile"]) if "reconcile" in given else None,
         document=document,
         revision=digest(dict(document)),
         **optional,

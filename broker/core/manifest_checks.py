@@ -17,6 +17,7 @@ from broker.core.known import CALLER_MEMBERS, EACH, RESERVED
 from broker.core.limits import EXCLUSIVE_KEYS_MAX, MANIFEST_BYTES_MAX
 from broker.core.pointers import Missing, Pointer, Reference
 from broker.core.previews import PREVIEW_SUFFIX
+from broker.core.reconcile_section import reconcile_findings
 from broker.core.sandbox_section import section_findings
 from broker.core.schema_paths import declares, described, requires, types_of
 
@@ -213,6 +214,7 @@ def _execution(document: _Document) -> Iterator[str]:
         yield f"/runner: {runner} is not available yet; write {there}"
     yield from section_findings(document)
     yield from _preview(document, runner)
+    yield from reconcile_findings(document)
     behaviour = document.get("behaviour", {})
     if behaviour.get("read_only") and behaviour.get("destructive"):
         yield "/behaviour: say either read_only or destructive: what only reads destroys nothing"

@@ -32,6 +32,7 @@ from broker.core.manifest_words import (
     named,
     text,
 )
+from broker.core.reconcile_section import RECONCILE_SECTION
 from broker.core.sandbox_section import SANDBOX_SECTION
 
 TOOL_NAME: Final = "^[a-z][a-z0-9_.-]{0,63}$"
@@ -56,6 +57,7 @@ def manifest_schema() -> Schema:
                 "exclusive": _EXCLUSIVE,
                 **_EXECUTION,
                 "review": _REVIEW,
+                "reconcile": RECONCILE_SECTION,
             },
             required=("name", "description", "summary", "arguments", "scopes"),
         ),

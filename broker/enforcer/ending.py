@@ -52,6 +52,7 @@ class Endings:
         retry_s: pauses between attempts, seconds.
         unstored: ends that the store has not taken yet, by invocation. While it takes nothing no
             call begins either, so they are no more than were under way.
+        unknown: what became UNKNOWN here, until somebody takes note of it.
     """
 
     store: Store
@@ -59,6 +60,7 @@ class Endings:
     clock: Clock
     retry_s: tuple[float, ...] = STORE_RETRY_S
     unstored: dict[str, "_Ending"] = field(default_factory=dict)
+    unknown: dict[str, Invocation] = field(default_factory=dict)
 
     async def record(
         self,
@@ -177,6 +179,8 @@ class Endings:
                     metadata={"invocation": after.name},
                 ) from conflict
             after = found  # perhaps without the files
+        if after.state is InvocationState.UNKNOWN:
+            self.unknown[after.name] = after
         self.events.publish("invocation", after.name)
         self.events.publish("key", after.name)
         return after

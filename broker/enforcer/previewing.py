@@ -32,7 +32,24 @@ _NOT_HELD: Final = Verdict(
     code=PREVIEW_HELD,
     message="A preview waits for nobody, and policy would have a person decide on it.",
 )
+_LOOK_NOT_HELD: Final = replace(
+    _NOT_HELD,
+    code="RECONCILE_HELD",
+    message="Asking what became of a call waits for nobody, and policy would have it wait.",
+)
 _CHANGED: Final = "What this call would change is not any more what was approved."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """How a question is told from others: in the log, and where policy would have it wait."""
+
+    relation: str
+    not_held: Verdict
+
+
+_PREVIEW: Final = _Way(relation="preview_of", not_held=_NOT_HELD)
+_LOOK: Final = _Way(relation="reconcile_of", not_held=_LOOK_NOT_HELD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,28 +97,56 @@ class Previewing:
         tool = f"{call.tool}{PREVIEW_SUFFIX}"
         digest = call_digest(tool, dict(call.arguments))
         asked = replace(call, tool=tool, digest=digest, request_id=name)
-        asking = replace(caller, credential="broker")
         try:
-            recorded = await self._record(asked, asking, of=of, at=at)
-            if recorded is None:
+            ended = await self._asked(asked, caller, _PREVIEW, of=of, at=at)
+            if ended is None:
                 return Preview(invocation="", error=_CONTENDED, at=at)
-            ended = await self.committer.follow(recorded, asking)
         except DependencyError as away:
             return Preview(invocation="", error=away.reason, at=at)
         except OutcomeUnstored as unstored:
             return Preview(invocation=name, error=unstored.reason, at=at)
         return _answered(ended, at=at)
 
+    async def look(self, call: ToolCall, caller: Caller, *, of: str) -> Invocation | None:
+        """Ask a tool that only reads, in the same way, what became of a call.
+
+        Args:
+            call: of that tool; its request id is not used.
+            caller: for whom and through whom.
+            of: the name of the invocation that it is about, for the log.
+
+        Returns:
+            The question's own invocation as it ended; None where too much moved.
+
+        Raises:
+            DependencyError: a part is away; it was not asked.
+            OutcomeUnstored: what it said could not be stored.
+        """
+        asked = replace(call, request_id=f"invocations/{self.ids()}")
+        return await self._asked(asked, caller, _LOOK, of=of, at=self.clock())
+
+    async def _asked(
+        self, call: ToolCall, caller: Caller, way: "_Way", *, of: str, at: float
+    ) -> Invocation | None:
+        asking = replace(caller, credential="broker")
+        recorded = await self._record(call, asking, way, of=of, at=at)
+        return None if recorded is None else await self.committer.follow(recorded, asking)
+
     async def _record(
-        self, call: ToolCall, caller: Caller, *, of: str, at: float
+        self, call: ToolCall, caller: Caller, way: "_Way", *, of: str, at: float
     ) -> Recorded | None:
         patience = Patience()
+        is_preview = way is _PREVIEW
         while patience.is_left:
-            considered = patience.eased(await self.decider.consider(call, caller, is_preview=True))
+            considered = patience.eased(
+                await self.decider.consider(call, caller, is_preview=is_preview)
+            )
             if isinstance(considered.plan, Suspend):
-                verdicts = (*considered.plan.decision.verdicts, _NOT_HELD)
+                verdicts = (*considered.plan.decision.verdicts, way.not_held)
                 considered = replace(considered, plan=make_plan(settle(verdicts)))
-            make = functools.partial(record_preview, call, caller, considered, of=of)
+            make = functools.partial(
+                record_preview, call, caller, considered, of=of, relation=way.relation
+            )
             try:
                 return await self.committer.record(considered, at, make)
             except Conflict as conflict:

@@ -95,11 +95,12 @@ def record_preview(
     stamp: Stamp,
     *,
     of: str,
+    relation: str,
 ) -> Recording:
-    """The unit that records what the broker asks before a call, and its decision.
+    """The unit that records what the broker asks about a call, and its decision.
 
     It is the broker's doing: it makes no session live longer, and the session's history, by which
-    later calls are decided, does not count it. `of` is the call.
+    later calls are decided, does not count it. `of` is the call, and `relation` what it is to it.
     """
     fresh = _fresh(call.request_id, call, caller, considered, stamp)
     invocation, hold = _after(fresh, caller, considered, stamp)
@@ -112,7 +113,7 @@ def record_preview(
         *_seen(considered, is_pinned=True),
     ]
     decided, *begun = entries_of(invocation, None, caller, considered, stamp)
-    entries = (replace(decided, actor="broker", body={**decided.body, "preview_of": of}), *begun)
+    entries = (replace(decided, actor="broker", body={**decided.body, relation: of}), *begun)
     return Recording(unit=Unit(changes=tuple(changes), entries=entries), invocation=invocation)
 
 

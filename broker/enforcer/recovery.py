@@ -31,13 +31,13 @@ from broker.core.errors import (
 from broker.core.hold_endings import EXPIRED, unit_of
 from broker.core.holds import Hold
 from broker.core.inspection import RESULT_INVALID, Released, inspect
-from broker.core.lifecycle import InvocationState, step
+from broker.core.lifecycle import InvocationState
 from broker.core.limits import EVIDENCE_CHARACTERS_MAX
-from broker.core.reaching import counted
-from broker.core.unit import Change, Conflict, FreeKeys, MoveInvocation, Unit
+from broker.core.unit import Conflict, Unit
 from broker.enforcer.carrying import Carrier
 from broker.enforcer.concluding import interrupted
 from broker.enforcer.reattempting import Reattempting
+from broker.enforcer.reconciling import Reconciling, settled, settling
 from broker.enforcer.resuming import Resuming
 from broker.events import Events
 from broker.ports import Clock, Store
@@ -58,6 +58,7 @@ class Recovery:
 
     resuming: Resuming
     reattempting: Reattempting
+    reconciling: Reconciling
     carrier: Carrier
     artefacts: Artefacts
     store: Store
@@ -84,6 +85,7 @@ class Recovery:
                     invocation, interrupted(invocation), actor="broker"
                 )
                 count += 1
+        await self.reconciling.find()
         return count
 
     async def sweep(self) -> None:
@@ -118,6 +120,7 @@ class Recovery:
                 self.resuming.take_up_soon(invocation.hold)
             elif self._is_left_behind(invocation, now=now):
                 await self._take_over(invocation)
+        self.reconciling.sweep()
         await self.artefacts.erase()
 
     def _is_left_behind(self, invocation: Invocation, *, now: float) -> bool:
@@ -200,17 +203,16 @@ class Recovery:
                 f"The call is {invocation.state}; only one that is UNKNOWN is settled.",
                 metadata={"state": invocation.state},
             )
-        state = InvocationState.SUCCEEDED if took_effect else InvocationState.FAILED
         now = self.clock()
         known = result_json if took_effect else b""
         after = replace(
-            invocation,
-            state=step(invocation.state, state),
-            code="RECONCILED",
-            message="A person looked and settled this call.",
+            settled(
+                invocation,
+                took_effect=took_effect,
+                message="A person looked and settled this call.",
+                at=now,
+            ),
             result=self._released(invocation, known) if known else None,
-            updated_at=now,
-            etag=invocation.etag + 1,
         )
         entry = EntryDraft(
             kind=EntryKind.CALL_RECONCILED,
@@ -218,16 +220,10 @@ class Recovery:
             actor=operator.subject,
             invocation=name,
             session=invocation.session,
-            body={"state": state.value, "person": str(operator.person)},
+            body={"state": after.state.value, "person": str(operator.person)},
             contents={"evidence": evidence},
         )
-        tool = self._tool(invocation)
-        changes: tuple[Change, ...] = (
-            MoveInvocation(invocation=after, from_etag=invocation.etag),
-            FreeKeys(invocation=name),
-            # Of a tool that has changed since nobody can say whom it reached: they stay new.
-            *(counted(after, tool.manifest) if tool is not None else ()),
-        )
+        changes = settling(invocation, after, self._tool(invocation))
         try:
             await self.store.commit(Unit(changes=changes, entries=(entry,)))
         except Conflict:
