@@ -23,6 +23,7 @@ from broker.v1 import admin_pb2, admin_pb2_grpc, review_pb2, review_pb2_grpc, ty
 from examples.support_desk.operating import Operator
 from tests.fakes.policy_trees import family, write_tree
 from tests.fakes.processes import is_running
+from tests.postgres import server
 
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
@@ -212,16 +213,26 @@ class Asking(threading.Thread):
         return self.came
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where the broker keeps what must outlive it."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/state/callbroker.db"
+        return
+    with server().database(migrated=False) as name:
+        yield server().url(name)
+
+
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+def scene(tmp_path: Path, database: str) -> Iterator[Scene]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     (tmp_path / config.CONFIG_NAME).write_text(
-        f'listen = "{address}"\nlog_level = "warning"\n', encoding="utf-8"
+        f'listen = "{address}"\nlog_level = "warning"\ndatabase = "{database}"\n', encoding="utf-8"
     )
     state = tmp_path / "state"
-    settings = config.Settings(state=state, database=f"sqlite:///{state}/callbroker.db")
+    settings = config.Settings(state=state, database=database)
     made = Scene(tmp_path, address, bootstrap.operator_token(settings))
     made.start()
     with Operator(address, made.operator_token) as operator, contextlib.ExitStack() as ending:
