@@ -26,6 +26,7 @@ from broker.core.decision import Opinion
 from broker.core.errors import PolicyUnavailable
 from broker.core.question_schema import EXAMPLE
 from broker.policy.grouping import GROUP_ROOT, GROUP_RULE, Grouping
+from broker.policy.opa_socket import OpaFailed, OverSocket
 from broker.policy.opinion import denied, opinion_of
 
 CONNECTIONS_MAX: Final = 100
@@ -40,7 +41,9 @@ _JSON: Final = MappingProxyType({"Content-Type": "application/json"})
 class Opa:
     """The decision point over OPA's Data API. Construct by `over_socket` or `over_url`."""
 
-    def __init__(self, client: "_Client", *, revision: str, takes_groups: bool) -> None:
+    def __init__(
+        self, client: "OverSocket | _Client", *, revision: str, takes_groups: bool
+    ) -> None:
         self._client = client
         self._revision = revision
         self._asks = _Asks(client, revision)
@@ -62,10 +65,7 @@ class Opa:
             revision: of the bundle that it must answer from.
             takes_groups: `grouping.GROUP_MODULE` lies beside that bundle.
         """
-        client = _Client(
-            lambda: aiohttp.UnixConnector(path=str(path), limit=CONNECTIONS_MAX), token=token
-        )
-        await client.__aenter__()
+        client = OverSocket(path, token=token)
         return cls(client, revision=revision, takes_groups=takes_groups)
 
     @classmethod
@@ -161,14 +161,14 @@ class Opa:
 class _Asks:
     """Implements `grouping.Asks`; has no deadline of its own."""
 
-    def __init__(self, client: "_Client", revision: str) -> None:
+    def __init__(self, client: "OverSocket | _Client", revision: str) -> None:
         self._client = client
         self._revision = revision
 
     async def one(self, question: bytes) -> Opinion:
         try:
             answer = await self._client.post(_ALONE, b'{"input":%b}' % question)
-        except _Failed as failed:
+        except OpaFailed as failed:
             return denied(failed.code, revision=self._revision)
         return opinion_of(answer, revision=self._revision)
 
@@ -177,7 +177,7 @@ class _Asks:
             answer = await self._client.post(
                 _TOGETHER, b'{"input":{"batch":[%b]}}' % b",".join(questions)
             )
-        except _Failed:
+        except OpaFailed:
             return None
         answers = answer.get("result") if isinstance(answer, dict) else None
         numbers = [str(number) for number in range(len(questions))]
@@ -190,14 +190,6 @@ class _Asks:
         return opinion_of(answer, revision=self._revision)
 
 
-class _Failed(Exception):
-    """It answered, and not with an answer."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
 def _key(question: Mapping[str, JsonValue]) -> tuple[str, str]:
     call, agent = question.get("call"), question.get("agent")
     return (
@@ -207,7 +199,7 @@ def _key(question: Mapping[str, JsonValue]) -> tuple[str, str]:
 
 
 class _Client(AsyncOpaClient):  # type: ignore[misc]
-    """The public client with our connector; no retries, redirects or timeout of its own."""
+    """The public client, for an OPA elsewhere; no retries, redirects or timeout of its own."""
 
     def __init__(
         self,
@@ -234,7 +226,7 @@ class _Client(AsyncOpaClient):  # type: ignore[misc]
         """Ask, once.
 
         Raises:
-            _Failed: with POLICY_ERROR or POLICY_MALFORMED.
+            OpaFailed: with POLICY_ERROR or POLICY_MALFORMED.
             PolicyUnavailable: nobody is there, or the connection broke.
         """
         url = self.root_url.removesuffix("/v1") + path
@@ -243,13 +235,13 @@ class _Client(AsyncOpaClient):  # type: ignore[misc]
                 response.raise_for_status()
                 answer: JsonValue = await response.json()
         except aiohttp.ContentTypeError as error:
-            raise _Failed("POLICY_MALFORMED") from error
+            raise OpaFailed("POLICY_MALFORMED") from error
         except aiohttp.ClientResponseError as error:
-            raise _Failed("POLICY_ERROR") from error
+            raise OpaFailed("POLICY_ERROR") from error
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
             raise PolicyUnavailable("Policy cannot be asked now.") from error
         except (aiohttp.ClientError, ValueError, RecursionError) as error:
-            raise _Failed("POLICY_MALFORMED") from error
+            raise OpaFailed("POLICY_MALFORMED") from error
         return answer
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""A broker with OPA and SQLite, a worker, and sessions of as many agents; processes of their own."""
+"""A broker with OPA and SQLite, a worker, and sessions of as many agents, as processes."""
 
 import asyncio
 import contextlib
