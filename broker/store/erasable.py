@@ -112,7 +112,7 @@ def _scrubbed(_database: Database, connect: Callable[[], Database]) -> None:
         own.close()
 
 
-_UNSETTLED: Final = ("HELD", "RUNNING", "UNKNOWN")
+_UNSETTLED: Final = sa.text("invocations." + t.OPEN_INVOCATION)
 _S, _M, _I = t.sessions.c, t.mandates.c, t.invocations.c
 
 
@@ -129,7 +129,7 @@ _SESSIONS: Final = Statement(
         _S.opened_at,
         _S.expires_at,
         _of_session(sa.func.max(_I.updated_at)).label("changed_at"),
-        _of_session(sa.func.count(), _I.state.in_(_UNSETTLED)).label("unsettled"),
+        _of_session(sa.func.count(), _UNSETTLED).label("unsettled"),
     )
     .where(_S.erased.is_(None), _S.name > bound("after"), _S.name < bound("before"))
     .order_by(_S.name)
