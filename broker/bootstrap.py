@@ -7,6 +7,7 @@ take its lock: none of them happens beneath a broker.
 import asyncio
 import os
 import time
+from pathlib import Path
 from typing import Final
 
 from broker.administration.changes import ControlChanges
@@ -20,9 +21,19 @@ from broker.identity import LOCAL_ISSUER
 from broker.ids import UuidFactory
 from broker.ports import Clock
 from broker.store import SqlStore, load_or_create, upgrade
+from broker.store.backing_up import BackupRefused, file_of
+from broker.store.keys import PUBLIC_FILE, KeysRefused
+from broker.store.restoring import Restored, RestoreOrder, restore
 from broker.token_files import save_token, token_path
 
-__all__ = ["FIRST_OPERATOR", "operator_token", "prepare", "save_token", "token_path"]
+__all__ = [
+    "FIRST_OPERATOR",
+    "operator_token",
+    "prepare",
+    "restore_backup",
+    "save_token",
+    "token_path",
+]
 
 FIRST_OPERATOR: Final = "operator"
 
@@ -40,6 +51,34 @@ def prepare(settings: Settings) -> None:
     """
     load_or_create(settings.state)
     upgrade(settings.database)
+
+
+def restore_backup(
+    settings: Settings, backup: Path, *, reason: str, clock: Clock = _real_clock
+) -> Restored:
+    """Put a backup in the database's place, as `store.restoring` does.
+
+    Raises:
+        DatabaseInUse: a broker is running on it.
+        BackupRefused: the database is on a server, there is no reason, or the file is no backup.
+        KeysRefused: the log's keys are not there: they are put back first.
+        LogRefused, SchemaRefused: the backup is not of this log, or of a newer release.
+    """
+    file_of(settings.database)
+    if not reason.strip():
+        raise BackupRefused("A restore needs a reason.")
+    if not (settings.state / PUBLIC_FILE).exists():
+        raise KeysRefused(
+            f"There are no keys in {settings.state}: put the copy of that directory back first."
+        )
+    order = RestoreOrder(
+        backup=backup,
+        url=settings.database,
+        state=settings.state,
+        actor=f"uid-{os.getuid()}",
+        reason=reason.strip(),
+    )
+    return restore(order, audit_keys=load_or_create(settings.state), clock=clock)
 
 
 def operator_token(

@@ -22,6 +22,7 @@ _LETTERS: Final = {
     "mandates": "m",
     "grants": "g",
     "freezes": "f",
+    "legal-holds": "l",
     "credentials": "c",
     "workers": "w",
     "brokers": "b",

@@ -11,6 +11,7 @@ from broker.core.errors import BrokerError
 from broker.policy.opa_binary import OpaBinaryError
 from broker.rpc.server import AddressRefused
 from broker.store import (
+    BackupRefused,
     DatabaseInUse,
     DatabaseRefused,
     KeysRefused,
@@ -20,6 +21,7 @@ from broker.store import (
 
 _OF_THE_MACHINE = (
     AddressRefused,
+    BackupRefused,
     DatabaseInUse,
     DatabaseRefused,
     KeysRefused,

@@ -19,6 +19,7 @@ from broker.core.audit_verification import Report, verify
 from broker.store import export, sqlite
 from broker.store import tables as t
 from broker.store.keys import signature_holds, sync_directory
+from broker.store.addresses import is_file
 from broker.store.sql import Database, Statement
 
 _SOUND: Final = "ok"
@@ -29,6 +30,19 @@ class BackupRefused(Exception):
 
 
 def take(source: Path, out: Path) -> None:
+def file_of(url: str) -> Path:
+    """The file of a database.
+
+    Raises:
+        BackupRefused: it is on a server, which has tools of its own for that.
+    """
+    if not is_file(url):
+        raise BackupRefused(
+            "The database is on a server: back it up with pg_dump, as docs/operate.md says."
+        )
+    return sqlite.path_of(url)
+
+
     """Copy a database that may be in use.
 
     Args:
