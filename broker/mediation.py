@@ -10,8 +10,8 @@ from broker.artefacts import Artefacts
 from broker.control_room import ControlRoom
 from broker.core import limits
 from broker.core.decision import HoldTerms
+from broker.core.fairness import FAIR, Fairness
 from broker.core.profiles import OfferedProfile
-from broker.core.standing import BOUNDS, DenialBounds
 from broker.enforcer import Enforcer
 from broker.enforcer.carrying import Carrier
 from broker.enforcer.committing import Committer
@@ -27,6 +27,7 @@ from broker.enforcer.resuming import Resuming
 from broker.enforcer.shadowing import Shadowing
 from broker.enforcer.turns import Turns
 from broker.events import Events
+from broker.fairness.admission import Admission
 from broker.invocations import Invocations
 from broker.mandates import Mandates
 from broker.own_work import OwnWork
@@ -46,7 +47,7 @@ class Parts:
         own: everything that is under way.
         terms: of holds for which no rule names any.
         offered: the sandbox profiles that nodes tell of now.
-        denials: how much a session may be refused before its calls wait for people.
+        fairness: what whoever asks may have.
         exclusive_wait_s: how long a call waits for an exclusive key, seconds.
         store_retry_s: pauses between attempts to record how a call ended, seconds.
         callers: who has calls carried out by agents' own processes, as `runner` has it too.
@@ -64,7 +65,7 @@ class Parts:
     own: OwnWork
     terms: HoldTerms
     offered: Callable[[], Sequence[OfferedProfile]] = tuple
-    denials: DenialBounds = BOUNDS
+    fairness: Fairness = FAIR
     exclusive_wait_s: float = limits.EXCLUSIVE_WAIT_S
     store_retry_s: tuple[float, ...] = STORE_RETRY_S
     callers: CallerHub | None = None
@@ -108,7 +109,7 @@ def mediation(parts: Parts) -> Mediation:
         terms=parts.terms,
         offered=parts.offered,
         exclusive_wait_s=parts.exclusive_wait_s,
-        denials=parts.denials,
+        fairness=parts.fairness,
     )
     endings = Endings(store=store, events=events, clock=clock, retry_s=parts.store_retry_s)
     carrier = Carrier(control=control, endings=endings, clock=clock)
@@ -175,7 +176,8 @@ def mediation(parts: Parts) -> Mediation:
             turns=turns,
             previewing=previewing,
             shadowing=shadowing,
-            repeats=Repeats(store=store, clock=clock, bounds=parts.denials),
+            repeats=Repeats(store=store, clock=clock, bounds=parts.fairness.denials),
+            admission=Admission(fairness=parts.fairness, clock=clock),
             store=store,
             control=control,
             clock=clock,

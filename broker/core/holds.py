@@ -204,6 +204,18 @@ def given(hold: Hold, requirement: Requirement, reviews: Sequence[Review]) -> in
     )
 
 
+def lifted(hold: Hold | None, found: tuple[str, str, str]) -> tuple[Discharge, ...]:
+    """What an approval lifts: nothing, once anything that its reviewers were shown differs.
+
+    Args:
+        hold: the approved one, if one is.
+        found: digest of the call, revision of its tool and digest of its facts, as they are now.
+    """
+    if hold is None or found != (hold.call_digest, hold.tool_revision, hold.facts_digest):
+        return ()
+    return discharges(hold)
+
+
 def discharges(hold: Hold) -> tuple[Discharge, ...]:
     """What an approval of this hold lifts: the codes and terms shown, and nothing else."""
     return tuple(Discharge(code=r.code, terms=r.terms) for r in hold.requirements)

@@ -62,6 +62,16 @@ SANDBOX_FILES_BYTES_MAX: Final = 8 * 1024 * 1024  # of one call, each way
 # What may be under way at once, so that nobody who asks and hangs up fills the broker.
 CALLS_UNDER_WAY_MAX: Final = 4_096
 CALLS_OF_SESSION_MAX: Final = 256
+CALLS_OF_AGENT_MAX: Final = 1_024
+CALLS_OF_PRINCIPAL_MAX: Final = 512
+CALLS_OF_AGENT_PER_S: Final = 2_000.0  # beyond what one broker decides: one's own is set lower
+CALLS_OF_PRINCIPAL_PER_S: Final = 1_000.0
+BYTES_OF_AGENT_PER_S: Final = 16.0 * 1024 * 1024
+SAVED_UP_S: Final = 4.0  # of what was not used of a rate
+HOLDS_OF_AGENT_MAX: Final = 2_000  # that wait for people
+HOLDS_OF_PRINCIPAL_MAX: Final = 200
+STREAMS_OF_CREDENTIAL_MAX: Final = 128
+CALL_PLACE_S: Final = 20.0  # for a place to be decided in
 LATE_ANSWERS_MAX: Final = 8  # kept as evidence of one call
 PERMITS_OF_SESSION_MAX: Final = 64  # that its agent's own processes execute
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from broker.core.arguments import JsonValue
-from broker.core.calls import Invocation, ToolCall
+from broker.core.calls import Caller, Invocation, ToolCall
 from broker.core.canonical import canonical_bytes
 from broker.core.decision import STAGE_FLOOR, Decision, Effect, HoldTerms, Verdict
 from broker.core.limits import DENIALS_MAX, DENIALS_WINDOW_S
@@ -128,6 +128,16 @@ class RequireStanding:
     denials_below: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequireRoomForHold:
+    """Fewer calls of the agent, and of the principal, wait for people than may."""
+
+    agent: str
+    of_agent_max: int
+    principal: str
+    of_principal_max: int
+
+
 def marks(manifest: ToolManifest, call: ToolCall) -> Marks:
     """What a call reaches, to be known again by.
 
@@ -166,6 +176,16 @@ def remembered(invocation: Invocation, held_marks: tuple[Marks, ...], *, at: flo
 def marks_of(written: Iterable[Iterable[Iterable[str]]]) -> tuple[Marks, ...]:
     """What a call reached, for each form that it had, of JSON."""
     return tuple(tuple(tuple(each) for each in marks) for marks in written)
+
+
+def asked_of(caller: Caller, call: ToolCall, denials: DenialBounds, *, now: float) -> StandingAsked:
+    """What is to be read for a call."""
+    return StandingAsked(
+        session=caller.session.name,
+        elders=tuple(name for name, _ in caller.session.ancestors),
+        tool=call.tool,
+        since=now - denials.window_s,
+    )
 
 
 def asked_again(standing: Standing, manifest: ToolManifest, call: ToolCall) -> tuple[Verdict, ...]:

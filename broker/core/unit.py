@@ -20,7 +20,12 @@ from broker.core.notices import AddNotices, DropNotices, MoveNotices
 from broker.core.provenance.memory import MEMORY_BYTES_MAX
 from broker.core.retention import Erasing
 from broker.core.sign_ins import SigningIn
-from broker.core.standing import AddRejection, CountDenial, RequireStanding
+from broker.core.standing import (
+    AddRejection,
+    CountDenial,
+    RequireRoomForHold,
+    RequireStanding,
+)
 
 
 class ConflictOn(StrEnum):
@@ -40,6 +45,7 @@ class ConflictOn(StrEnum):
     SIGN_IN = "sign_in"
     STEP_UP = "step_up"
     STANDING = "standing"
+    HOLDS = "holds"
 
 
 class Conflict(Exception):
@@ -361,6 +367,7 @@ Change = (
     | CountDenial
     | AddRejection
     | RequireStanding
+    | RequireRoomForHold
     | AddMandate
     | RedeemMandate
     | RevokeMandate

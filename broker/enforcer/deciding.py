@@ -24,15 +24,15 @@ from broker.core.calls import Caller, Fact, ToolCall, Usage
 from broker.core.control import Control, RegisteredTool
 from broker.core.decision import (
     STAGE_FLOOR,
-    Discharge,
     Effect,
     HoldTerms,
     Obligation,
     Verdict,
     settle,
 )
+from broker.core.fairness import FAIR, Fairness
 from broker.core.floor import CounterKey, counter_keys, exclusive_keys, floor
-from broker.core.holds import Hold, discharges
+from broker.core.holds import Hold, lifted
 from broker.core.lifecycle import InvocationState
 from broker.core.manifest import ToolManifest
 from broker.core.observing import observed
@@ -42,9 +42,10 @@ from broker.core.profiles import OfferedProfile
 from broker.core.question import question
 from broker.core.scopes import EffectiveScope, effective, held_by
 from broker.core.screening import screen
-from broker.core.standing import BOUNDS, DenialBounds, RequireStanding, StandingAsked
+from broker.core.standing import RequireRoomForHold, RequireStanding, StandingAsked
 from broker.core.summary import summarise
 from broker.enforcer import files
+from broker.enforcer.asking import Asking
 from broker.enforcer.looked_up import NO_FACTS, digest_of, sound
 from broker.enforcer.memories import Recalled
 from broker.enforcer.tracing import Traced, Tracer
@@ -77,7 +78,8 @@ class Considered:
         traced: where the arguments come from, by how much of what the session had seen; None where
             it did not matter.
         preview: what the tool says that it would change, where it waits and has one.
-        standing: what `record` requires of what the session was refused; None where nothing.
+        standing, room: what `record` requires where an agent asks: of what the session was refused,
+            and of how much waits for people.
         lifted: whether an approval's codes were lifted, and the hold is to be claimed.
         is_busy: it is refused only because another call on the same thing is under way just now.
     """
@@ -97,6 +99,7 @@ class Considered:
     preview: Preview | None = None
     traced: Traced | None = None
     standing: RequireStanding | None = None
+    room: RequireRoomForHold | None = None
     lifted: bool = False
     is_busy: bool = False
 
@@ -118,7 +121,8 @@ class Decider:
     terms: HoldTerms
     offered: Callable[[], Sequence[OfferedProfile]] = tuple
     exclusive_wait_s: float = limits.EXCLUSIVE_WAIT_S
-    denials: DenialBounds = BOUNDS
+    fairness: Fairness = FAIR
+    asking: Asking = field(default_factory=Asking)
     tracer: Tracer = field(default_factory=Tracer)
 
     def contended(self, call: ToolCall, caller: Caller) -> Sequence[str]:
@@ -208,10 +212,13 @@ class Decider:
         counters = counter_keys(manifest, call, caller)
         recalled = self.tracer.memories.recall(caller.session)
         targets = reaching.targets(caller.principal.id, manifest, call.arguments)
-        asked_now = self._standing(call, caller) if is_asked else None
+        fair = self.fairness
+        asked_now = (
+            standing.asked_of(caller, call, fair.denials, now=self.clock()) if is_asked else None
+        )
         seen = await self._seen(caller, counters, recalled, targets, asked_now)
         usage = restored.filled(seen.usage, control.restored, now=self.clock())
-        screened += standing.too_many(seen.standing, self.denials, self.terms)
+        screened += standing.too_many(seen.standing, fair.denials, self.terms)
         refusals = standing.asked_again(seen.standing, manifest, call)
         if refusals:
             plan = make_plan(settle((*screened, *refusals)))
@@ -257,10 +264,8 @@ class Decider:
                 labels=traced.labels,
                 now=self.clock(),
             )
-            opinion = await self.policies.at(control.policy_revision).evaluate(
-                asked,
-                deadline_s=limits.POLICY_DEADLINE_S,
-            )
+            point = self.policies.at(control.policy_revision)
+            opinion = await self.asking.opinion(point, asked, agent=caller.agent.id)
             verdicts = observed(
                 (*verdicts, *opinion.verdicts),
                 control.observations,
@@ -270,7 +275,7 @@ class Decider:
             )
             obligations = opinion.obligations
             policy_revision = opinion.policy_revision
-        discharged = _discharged(hold, call, manifest, facts_digest)
+        discharged = lifted(hold, (call.digest, manifest.revision, facts_digest))
         decision = settle(verdicts, obligations=obligations, discharged=discharged)
         if decision.effect is Effect.HOLD:
             # A new hold is for all that stops the call: this approval will have been used up.
@@ -296,7 +301,8 @@ class Decider:
                 files={at: artefact.file_name for at, artefact in artefacts.items()},
             ),
             traced=traced,
-            standing=standing.required(asked_now, seen.standing, self.denials),
+            standing=standing.required(asked_now, seen.standing, fair.denials),
+            room=fair.room_for(caller) if is_asked else None,
             lifted=bool(discharged),
         )
 
@@ -319,14 +325,6 @@ class Decider:
                         await changes.next(0.25)
             except TimeoutError:
                 return {}, _BUSY
-
-    def _standing(self, call: ToolCall, caller: Caller) -> StandingAsked:
-        return StandingAsked(
-            session=caller.session.name,
-            elders=tuple(name for name, _ in caller.session.ancestors),
-            tool=call.tool,
-            since=self.clock() - self.denials.window_s,
-        )
 
     async def _seen(
         self,
@@ -383,18 +381,3 @@ def effective_scopes(
 
 def _denied(verdicts: Sequence[Verdict]) -> bool:
     return any(v.effect is Effect.DENY and v.enforced for v in verdicts)
-
-
-def _discharged(
-    hold: Hold | None,
-    call: ToolCall,
-    manifest: ToolManifest,
-    facts_digest: str,
-) -> tuple[Discharge, ...]:
-    """What the approval lifts: nothing, once anything that its reviewers were shown differs."""
-    if hold is None:
-        return ()
-    shown = (hold.call_digest, hold.tool_revision, hold.facts_digest)
-    if shown != (call.digest, manifest.revision, facts_digest):
-        return ()
-    return discharges(hold)

@@ -4,15 +4,17 @@ From the first look on a call is the broker's own task. The RPC only waits for i
 hangs up cancels nothing; whether it waits or not, every outcome is recorded.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from typing import Final
 
 from broker.core import limits
 from broker.core.calls import Caller, Invocation
 from broker.core.control import Control, RegisteredTool
 from broker.core.decision import STAGE_SETTLE, Effect, Verdict, settle
-from broker.core.errors import Defect, RequestIdReused
+from broker.core.errors import Defect, LimitExceeded, RequestIdReused
 from broker.core.lifecycle import InvocationState
 from broker.core.plan import make_plan
 from broker.core.previews import Preview
@@ -25,6 +27,8 @@ from broker.enforcer.recording import record_new
 from broker.enforcer.repeats import Repeats
 from broker.enforcer.shadowing import Shadowing
 from broker.enforcer.turns import Turns
+from broker.fairness.admission import Admission
+from broker.fairness.queue import FairQueue, NoPlace, Places
 from broker.invocations import Invocations
 from broker.own_work import OwnWork
 from broker.ports import Asker, Clock, IdFactory, Store
@@ -35,6 +39,10 @@ _CONTENDED = Verdict(
     code="CONTENDED",
     message="Too much changed while this call was decided.",
 )
+
+
+CALLS: Final = Places(most=256, alone_max=224, crowd_max=24, each_min=2)
+"""That are decided at once: an agent's, for one principal."""
 
 
 class Enforcer:
@@ -51,6 +59,7 @@ class Enforcer:
         previewing: Previewing,
         shadowing: Shadowing,
         repeats: Repeats,
+        admission: Admission,
         store: Store,
         control: Callable[[], Control],
         clock: Clock,
@@ -64,6 +73,8 @@ class Enforcer:
         self._previewing = previewing
         self._shadowing = shadowing
         self.repeats = repeats
+        self._admission = admission
+        self.places = FairQueue(CALLS)
         self._store = store
         self._control = control
         self._clock = clock
@@ -108,31 +119,60 @@ class Enforcer:
             DependencyError: nothing was decided and nothing ran.
             OutcomeUnstored: it ran, or may have, and that could not be recorded.
         """
-        asked_at = self._clock()
-        frozen = await freeze_call(
-            self._store,
-            caller,
-            request_id=request_id,
-            tool=tool,
-            arguments_json=arguments_json,
-            now=asked_at,
-            note=self.repeats.note_malformed,
-        )
-        mediated = self._mediate(frozen, caller, asked_at)
+        self._admission.spend(caller, size=len(arguments_json))
+        mediated = self._mediate(caller, request_id, tool, arguments_json)
         invocation = await self._own.run(mediated, share=caller.session.name)
         if invocation.state is InvocationState.HELD and hold_wait_s > 0:
             wait_s = min(hold_wait_s, limits.HOLD_WAIT_S_MAX)
             return await self._invocations.wait(invocation, wait_s=wait_s)
         return invocation
 
-    async def _mediate(self, frozen: Frozen, caller: Caller, asked_at: float) -> Invocation:
+    async def _mediate(
+        self, caller: Caller, request_id: str, tool: str, arguments_json: bytes
+    ) -> Invocation:
+        with self._admission.room(caller):
+            asked_at = self._clock()
+            async with self._place(caller):
+                frozen = await freeze_call(
+                    self._store,
+                    caller,
+                    request_id=request_id,
+                    tool=tool,
+                    arguments_json=arguments_json,
+                    now=asked_at,
+                    note=self.repeats.note_malformed,
+                )
+            return await self._decided(frozen, caller, asked_at)
+
+    @contextlib.asynccontextmanager
+    async def _place(self, caller: Caller) -> AsyncIterator[None]:
+        """In turn among agents and principals; held while a call looks and records.
+
+        Raises:
+            LimitExceeded: none came free; nothing was decided.
+        """
+        try:
+            async with self.places.place(
+                f"{caller.agent.id} {caller.principal.id}", within_s=limits.CALL_PLACE_S
+            ):
+                yield
+        except NoPlace:
+            raise LimitExceeded(
+                "Nothing was decided: too many calls wait for their turn.",
+                metadata={"retry_after_s": "1.000"},
+            ) from None
+
+    async def _decided(self, frozen: Frozen, caller: Caller, asked_at: float) -> Invocation:
         call = frozen.call
         known = await self._store.find_request(caller.session.name, call.request_id)
         if known is not None:
             return await self._same(known, frozen)
         name, preview = f"invocations/{self._ids()}", None
         while True:
-            async with self._turns.of(self._decider.contended(call, caller)):
+            async with (
+                self._turns.of(self._decider.contended(call, caller)),
+                self._place(caller),
+            ):
                 recorded = await self._decide_and_record(name, frozen, caller, asked_at, preview)
             if not isinstance(recorded, Wanted):
                 break
@@ -188,6 +228,8 @@ class Enforcer:
             except Conflict as conflict:
                 if conflict.on is ConflictOn.REQUEST_ID:
                     return None
+                if conflict.on is ConflictOn.HOLDS:
+                    raise _too_many_wait() from None
                 if not is_pinned:
                     raise Defect("A refusal could not be recorded.") from conflict
                 patience.tried(conflict)
@@ -206,3 +248,10 @@ class Enforcer:
             return known
         left_s = max(known.deadline_at + limits.STORE_DEADLINE_S - self._clock(), 0.0)
         return await self._invocations.wait(known, wait_s=left_s)
+
+
+def _too_many_wait() -> LimitExceeded:
+    return LimitExceeded(
+        "Nothing was decided: too many calls of this agent or principal wait for people.",
+        metadata={"retry_after_s": "60.000"},
+    )

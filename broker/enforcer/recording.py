@@ -77,6 +77,7 @@ def record_new(
         *_standing(invocation, considered, stamp),
     ]
     if hold is not None:
+        changes += [] if considered.room is None else [considered.room]
         changes.append(AddHold(hold=hold))
     changes += _seen(considered, is_pinned=is_pinned)
     changes += _taken(name, considered, stamp)

@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import graphlib
 from collections.abc import Coroutine, Mapping
+from typing import Final
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,10 +23,14 @@ from broker.core.pointers import MISSING, Missing
 from broker.core.schemas import Validator
 from broker.core.text import visible
 from broker.facts.http import HttpSource
-from broker.facts.source import LookUpFailed, Source, SourceSettings
+from broker.facts.source import CONNECTIONS, LookUpFailed, Source, SourceSettings
 from broker.facts.sql import SqlSource
+from broker.fairness.queue import FairQueue, NoPlace, Places
 
 _MANIFESTS_KEPT_MAX = 1_000
+LOOK_UPS: Final = Places(most=CONNECTIONS, alone_max=CONNECTIONS - 1, crowd_max=CONNECTIONS)
+"""At once of one source: one connection is kept free for whoever comes."""
+
 _DETAIL_CHARACTERS_MAX = 300
 
 _log = structlog.get_logger(__name__)
@@ -37,6 +42,7 @@ class Gatherer:
     def __init__(self, sources: Mapping[str, Source]) -> None:
         """Look things up in these sources, by the names that manifests use."""
         self._sources = dict(sources)
+        self._queues = {name: FairQueue(LOOK_UPS) for name in sources}
         self._shapes: dict[str, Mapping[str, Validator]] = {}
 
     async def gather(
@@ -125,9 +131,15 @@ class Gatherer:
         if source is None:
             raise LookUpFailed("SOURCE_UNAVAILABLE", "no such source is configured")
         is_many = spec.rows == "many"
-        rows = await source.look_up(
-            spec, _parameters(spec, known), rows_max=spec.rows_max if is_many else 1
-        )
+        parameters, rows_max = _parameters(spec, known), spec.rows_max if is_many else 1
+        # Its deadline runs while it waits for its turn: what others ask keeps it from few.
+        agent = known.session.agent.id if known.session is not None else ""
+        queue = self._queues[spec.source]
+        try:
+            async with queue.place(agent, within_s=spec.deadline_s):
+                rows = await source.look_up(spec, parameters, rows_max=rows_max)
+        except NoPlace:
+            raise LookUpFailed("SOURCE_UNAVAILABLE", "too much is looked up already") from None
         if not all(shape.is_valid(row) for row in rows):
             raise LookUpFailed("SHAPE_INVALID", "it does not have the shape that is declared")
         if is_many:

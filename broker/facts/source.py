@@ -16,7 +16,7 @@ Code = Literal[
     "QUERY_FAILED",
 ]
 
-CONNECTIONS: Final = 4
+CONNECTIONS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

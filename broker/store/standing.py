@@ -14,6 +14,7 @@ from broker.core.standing import (
     AddRejection,
     CountDenial,
     Rejection,
+    RequireRoomForHold,
     RequireStanding,
     Standing,
     StandingAsked,
@@ -23,7 +24,7 @@ from broker.core.unit import Conflict, ConflictOn
 from broker.store.sql import Database, NotUnique, Statement, insert
 from broker.store.standing_tables import denials as d
 from broker.store.standing_tables import rejections as r
-from broker.store.tables import invocations
+from broker.store.tables import OPEN_HOLD, holds, invocations
 
 DENIALS: Final = Statement(
     sa.select(sa.func.count().label("count"))
@@ -43,6 +44,16 @@ REJECTIONS_COUNT: Final = Statement(
 )
 ADD_REJECTION: Final = insert(r)
 ADD_DENIAL: Final = insert(d)
+WAITING_OF_AGENT: Final = Statement(
+    sa.select(sa.func.count().label("count"))
+    .select_from(holds)
+    .where(holds.c.agent == bound("agent"), sa.text(OPEN_HOLD))
+)
+WAITING_OF_PRINCIPAL: Final = Statement(
+    sa.select(sa.func.count().label("count"))
+    .select_from(holds)
+    .where(holds.c.principal == bound("principal"), sa.text(OPEN_HOLD))
+)
 _NEWEST: Final = (
     sa.select(d.c.at)
     .where(d.c.session == bound("of_session"))
@@ -118,8 +129,16 @@ def _add_rejection(database: Database, change: AddRejection) -> None:
         raise Conflict(ConflictOn.STANDING) from taken
 
 
+def _require_room_for_hold(database: Database, change: RequireRoomForHold) -> None:
+    (of_agent,) = database.rows(WAITING_OF_AGENT, {"agent": change.agent})
+    (of_principal,) = database.rows(WAITING_OF_PRINCIPAL, {"principal": change.principal})
+    if of_agent["count"] >= change.of_agent_max or of_principal["count"] >= change.of_principal_max:
+        raise Conflict(ConflictOn.HOLDS)
+
+
 STANDING: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     RequireStanding: _require_standing,
+    RequireRoomForHold: _require_room_for_hold,
     CountDenial: _count_denial,
     AddRejection: _add_rejection,
 }

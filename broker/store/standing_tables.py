@@ -4,7 +4,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from broker.store.tables import metadata
+from broker.store.tables import OPEN_HOLD, holds, metadata
 
 # The newest few of each session; older ones count no more, and are gone.
 denials: Final = sa.Table(
@@ -27,3 +27,12 @@ rejections: Final = sa.Table(
     sa.Column("at", sa.Double, nullable=False),
     sqlite_with_rowid=False,
 )
+
+# So that what waits of one agent, or for one principal, is counted without reading the others'.
+for _column in (holds.c.agent, holds.c.principal):
+    _ = sa.Index(
+        f"ix_holds_open_{_column.name}",
+        _column,
+        sqlite_where=sa.text(OPEN_HOLD),
+        postgresql_where=sa.text(OPEN_HOLD),
+    )

@@ -1,6 +1,7 @@
 """Attacks by asking: what may not be had is to be found out, or worn down, by many denied calls."""
 
 import asyncio
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from broker.core.errors import MalformedRequest
+from broker.core.fairness import FAIR
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.limits import DENIALS_MAX, DENIALS_WINDOW_S
 from broker.core.standing import TOO_MANY_DENIALS, DenialBounds
@@ -20,7 +22,7 @@ FEW = DenialBounds(denials_max=3, window_s=60.0)
 
 
 async def few(w: World) -> World:
-    w.use(denials=FEW)
+    w.use(fairness=dataclasses.replace(FAIR, denials=FEW))
     return w
 
 
