@@ -17,11 +17,12 @@ from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.invocations import call_picture, resolved
 from broker.cli.json_output import plain, print_json
-from broker.cli.options import AsJson, group
+from broker.cli.options import AsJson, Reason, group
 from broker.cli.screen import around, ours, say, theirs
 from broker.cli.story import full_story
 from broker.cli.times import parse_time
 from broker.core.audit_verification import Report, verify
+from broker.core.key_line import rotations_in
 from broker.core.notes import MalformedNote, parse_verifier_key
 from broker.v1 import admin_pb2
 
@@ -108,14 +109,23 @@ def verify_export(
 
     Names the first entry that is not as it was signed.
     """
-    from broker.store.heads import notes_of  # noqa: PLC0415 - the database's parts, for this alone
+    from broker.store.heads import notes_of, rotations_of  # noqa: PLC0415 - the database's parts
     from broker.store.keys import signature_holds  # noqa: PLC0415
 
     try:
         public_key = _verifier_key(key)
         heads = [note for path in checkpoint or () for note in notes_of(path.read_bytes())]
+        rotations = [note for path in checkpoint or () for note in rotations_of(path.read_bytes())]
         with exported.open("rb") as lines:
-            report = verify(lines, public_key, signature_holds=signature_holds, checkpoints=heads)
+            rotations += rotations_in(lines)
+        with exported.open("rb") as lines:
+            report = verify(
+                lines,
+                public_key,
+                signature_holds=signature_holds,
+                checkpoints=heads,
+                rotations=rotations,
+            )
     except MalformedNote as error:
         raise CommandFailed(f"A checkpoint: {error}", exit_code=ExitCode.USAGE) from error
     except OSError as error:
@@ -130,6 +140,35 @@ def verify_export(
         say(*_report_picture(report))
     if not report.ok:
         raise typer.Exit(ExitCode.NO)
+
+
+@app.command(
+    "rotate-keys",
+    epilog='Example: callbroker audit rotate-keys --reason "Yearly." (while no broker runs)',
+)
+def rotate_keys(*, reason: Reason, as_json: AsJson = False) -> None:
+    """Put new keys in the place of those that link and sign the log; while no broker runs.
+
+    The old key signs who comes after it, in the log: `audit verify` follows from any key that you
+    trust to all others. The old signing key is gone afterwards. Asked again after a crash, it ends
+    what was begun.
+    """
+    from broker.cli.opening import refusing  # noqa: PLC0415 - the database, for this alone
+    from broker.rotating import RotationRefused, rotate_audit_keys  # noqa: PLC0415
+
+    configured = settings()
+    try:
+        with refusing():
+            rotated = rotate_audit_keys(configured, reason=reason)
+    except RotationRefused as refused:
+        raise CommandFailed(str(refused)) from refused
+    if as_json:
+        told = {"key": rotated.key, "replaced": rotated.replaced, "size": rotated.size}
+        print_json(told)
+        return
+    say(ours("The log's key from now on: ") + theirs(rotated.key))
+    say(ours(f"The one before signed the first {rotated.size} entries, and is gone."))
+    say(ours("Give the new one to those who check the log, and keep a new copy of the state."))
 
 
 def _report_picture(report: Report) -> Iterator[Text]:

@@ -66,6 +66,7 @@ class EntryKind(enum.StrEnum):
     IDENTITY_REVOKED = "identity.revoked"
     NOTICES_GIVEN_UP = "notices.given_up"
     AUDIT_EXPORTED = "audit.exported"
+    AUDIT_KEYS_ROTATED = "audit.keys_rotated"
     BACKUP_TAKEN = "backup.taken"
     LOG_RESTORED = "log.restored"
     RETENTION_SET = "retention.set"

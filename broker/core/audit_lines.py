@@ -69,7 +69,14 @@ class EpochLine:
     note: str
 
 
-Line = HeaderLine | EntryLine | CheckpointLine | EpochLine
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotationLine:
+    """A rotation of the keys, as `key_line` made its note. Of heads outside, as `EpochLine`."""
+
+    note: str
+
+
+Line = HeaderLine | EntryLine | CheckpointLine | EpochLine | RotationLine
 
 
 def header_line(header: HeaderLine) -> bytes:
@@ -105,6 +112,11 @@ def epoch_line(note: str) -> bytes:
     return canonical_bytes({"epoch": note})
 
 
+def rotation_line(note: str) -> bytes:
+    """The line of a rotation in the file outside of the database."""
+    return canonical_bytes({"rotation": note})
+
+
 def read_line(line: bytes) -> Line:
     """What a line says.
 
@@ -125,13 +137,18 @@ def read_line(line: bytes) -> Line:
     return read
 
 
+_NOTES: Final[Mapping[str, type[CheckpointLine | EpochLine | RotationLine]]] = {
+    "checkpoint": CheckpointLine,
+    "epoch": EpochLine,
+    "rotation": RotationLine,
+}
+
+
 def _read(value: dict[str, JsonValue]) -> Line | None:
-    if value.keys() == {"checkpoint"}:
-        note = value["checkpoint"]
-        return CheckpointLine(note=note) if isinstance(note, str) else None
-    if value.keys() == {"epoch"}:
-        note = value["epoch"]
-        return EpochLine(note=note) if isinstance(note, str) else None
+    for member, kind in _NOTES.items():
+        if value.keys() == {member}:
+            note = value[member]
+            return kind(note=note) if isinstance(note, str) else None
     if value.keys() == {"header"}:
         return _read_header(cast("dict[str, JsonValue]", value["header"]))
     if not {"entry", "leaf"} <= value.keys():
@@ -166,3 +183,5 @@ def _written(line: Line) -> bytes:
             return checkpoint_line(line.note)
         case EpochLine():
             return epoch_line(line.note)
+        case RotationLine():
+            return rotation_line(line.note)

@@ -29,62 +29,27 @@ from broker.core.audit_lines import (
     HeaderLine,
     Line,
     MalformedLine,
+    RotationLine,
     read_line,
 )
-from broker.core.epochs import Epoch, is_abandoned, read_epoch
+from broker.core.audit_report import Broken, Report
+from broker.core.epochs import Epoch, is_abandoned
+from broker.core.key_line import KeyLine, line_of, read_rotation
 from broker.core.merkle import Frontier, leaf_hash
 from broker.core.notes import (
     Checkpoint,
     MalformedNote,
     SignatureHolds,
     origin_of,
-    read,
     verifier_key,
 )
+
+__all__ = ["Broken", "Report", "verify"]
 
 _TEXTS: Final = (
     "id", "instance", "kind", "actor", "invocation", "session", "contents", "previous",
 )  # fmt: skip
 _MEMBERS: Final = frozenset({*_TEXTS, "sequence", "at_us", "body"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broken:
-    """Where the log first goes wrong.
-
-    Attributes:
-        leaf_index: the entry's place in the log, from 0.
-        entry: its id, as the export has it; empty where it is no particular entry, or gone.
-        why: one sentence.
-    """
-
-    leaf_index: int
-    entry: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What checking came to.
-
-    Attributes:
-        ok: nothing is broken.
-        origin: the name of the log that the public key signs.
-        entries: how many the export has.
-        signed: how many of the log's entries, from its first, good heads cover.
-        erased: entries whose contents are gone; no fault.
-        warnings: what is no fault, but should be known.
-        restores: how often it was restored from a backup, as far as the export or the heads tell.
-    """
-
-    ok: bool
-    origin: str
-    entries: int
-    signed: int
-    erased: int
-    first_broken: Broken | None
-    warnings: tuple[str, ...]
-    restores: tuple[Epoch, ...] = ()
 
 
 def verify(
@@ -94,6 +59,7 @@ def verify(
     signature_holds: SignatureHolds,
     checkpoints: Iterable[str] = (),
     epochs: Iterable[str] = (),
+    rotations: Iterable[str] = (),
 ) -> Report:
     """Check an export.
 
@@ -103,16 +69,20 @@ def verify(
         signature_holds: checks one signature.
         checkpoints: signed heads that were kept elsewhere, in any order.
         epochs: notes of restores that were kept with them, in any order.
+        rotations: notes of rotations of the log's keys, in any order, from anywhere: those kept
+            with the heads, and `key_line.rotations_in` of the export.
 
     Raises:
-        MalformedNote: one of `checkpoints` or `epochs` is not signed by this key.
+        MalformedNote: one of `checkpoints` or `epochs` is not signed by this key, or one that it
+            leads to; or notes of rotations contradict each other.
     """
+    keys = line_of(public_key, rotations, signature_holds)
     outside: dict[int, list[Checkpoint]] = {}
     for note in checkpoints:
-        head = read(note, public_key, signature_holds)
+        head = keys.read(note)
         outside.setdefault(head.size, []).append(head)
-    known = [read_epoch(note, public_key, signature_holds) for note in epochs]
-    reading = _Reading(public_key, signature_holds, outside, known)
+    known = [keys.read_epoch(note) for note in epochs]
+    reading = _Reading(keys, outside, known)
     numbered = enumerate(lines, start=1)
     reading.begin(numbered)
     for number, line in numbered:
@@ -138,14 +108,15 @@ class _Chain:
 
 @dataclass(slots=True)
 class _Reading:
-    public_key: bytes
-    signature_holds: SignatureHolds
+    keys: KeyLine
     outside: Mapping[int, list[Checkpoint]]
     known: list[Epoch] = field(default_factory=list)
     line: list[Epoch] = field(default_factory=list)
     epoch: int = 0
     is_epoch_known: bool = True
     kept: Checkpoint | None = None
+    header_key: str = ""
+    rotated: int = 0
     unfits: list[tuple[Checkpoint, tuple[int, int, str]]] = field(default_factory=list)
     tree: Frontier = field(default_factory=Frontier)
     start: int = 0
@@ -165,8 +136,7 @@ class _Reading:
         if not isinstance(header, HeaderLine):
             self._suspect(0, "", "The export has no header.")
             return
-        if header.key != verifier_key(self.public_key):
-            self._suspect(0, "", "The export says that it is signed by another key.")
+        self.header_key = header.key
         self.tree, self.asked_for_contents = header.before, header.contents
         self.start = self.good = header.before.size
         if self.start:
@@ -184,13 +154,16 @@ class _Reading:
                 self._entry(line)
             case CheckpointLine(note=note):
                 self._head(number, note)
-            case HeaderLine() | EpochLine():
+            case HeaderLine() | EpochLine() | RotationLine():
                 self._suspect(self.tree.size, "", f"Line {number} is not one between entries.")
             case None:
                 pass
 
     def end(self) -> Report:
         """What it came to."""
+        if self.header_key and self.header_key != verifier_key(self.keys.keys[-1]):
+            self._suspect(0, "", "The export says that it is signed by another key.")
+        self._judge_rotations()
         self.doubts += [c.doubt for c in self.chains.values() if c.doubt]
         for earlier, later in self.doubts:
             # An entry that a good head covers is as it was signed: then it is the other one.
@@ -208,7 +181,7 @@ class _Reading:
         first = min(self.suspects, key=lambda s: (s.leaf_index, not s.entry), default=None)
         return Report(
             ok=first is None,
-            origin=origin_of(self.public_key),
+            origin=origin_of(self.keys.pinned),
             entries=self.tree.size - self.start,
             signed=self.good,
             erased=self.erased,
@@ -272,6 +245,8 @@ class _Reading:
             self.after_good = name
         if line.said.get("kind") == EntryKind.LOG_RESTORED:
             self._restored(line.said, _Place(leaf, name))
+        if line.said.get("kind") == EntryKind.AUDIT_KEYS_ROTATED:
+            self._rotated(line.said, _Place(leaf, name))
         self.tree.add(leaf_hash(line.entry))
         self._compare_outside()
 
@@ -280,17 +255,40 @@ class _Reading:
         body = said.get("body")
         note = body.get("note") if isinstance(body, dict) else None
         try:
-            epoch = read_epoch(str(note), self.public_key, self.signature_holds)
+            epoch = self.keys.read_epoch(str(note))
         except MalformedNote:
             self._suspect(place.leaf, place.id, "It tells of a restore that this key never signed.")
             return
-        held = self.kept == epoch.kept if self.kept else epoch.kept.size == self.start
+        held = _are_same(self.kept, epoch.kept) if self.kept else epoch.kept.size == self.start
         if epoch.number <= self.epoch or not held:
             why = "It tells of a restore, but not from what comes before it."
             self._suspect(place.leaf, place.id, why)
             return
         self.line.append(epoch)
         self.epoch, self.is_epoch_known = epoch.number, True
+
+    def _rotated(self, said: Mapping[str, JsonValue], place: _Place) -> None:
+        """Another key signs from here on, if the one before has signed that it does, just here."""
+        body = said.get("body")
+        note = body.get("note") if isinstance(body, dict) else None
+        try:
+            rotation = read_rotation(str(note), self.keys.signature_holds)
+            self.keys = self.keys.extended(rotation)
+        except MalformedNote:
+            why = "It tells of a rotation of the keys that the key in force never signed."
+            self._suspect(place.leaf, place.id, why)
+            return
+        self.rotated += 1
+        if rotation.size != place.leaf:
+            why = f"It tells of a rotation of the keys at entry {rotation.size}, not here."
+            self._suspect(place.leaf, place.id, why)
+
+    def _judge_rotations(self) -> None:
+        """Each rotation that is known of has its entry."""
+        missing = [r.size for r in self.keys.rotations if self.start <= r.size < self.tree.size]
+        if len(missing) > self.rotated:
+            why = "The keys were rotated where no entry tells of it."
+            self._suspect(min(missing), "", why)
 
     def _follow(self, said: "_Said", line: EntryLine, place: _Place) -> None:
         """Whether it comes after the entry before it, in its instance's chain."""
@@ -323,7 +321,7 @@ class _Reading:
 
     def _head(self, number: int, note: str) -> None:
         try:
-            head = read(note, self.public_key, self.signature_holds)
+            head = self.keys.read(note)
         except MalformedNote:
             self._suspect(
                 self.tree.size, "", f"The head on line {number} is not signed by this key."
@@ -371,6 +369,11 @@ class _Said:
     sequence: int
     contents: str
     previous: str
+
+
+def _are_same(head: Checkpoint, other: Checkpoint) -> bool:
+    """Whether two are one head, by whichever key of the log."""
+    return (head.epoch, head.size, head.root) == (other.epoch, other.size, other.root)
 
 
 def _well_formed(said: Mapping[str, JsonValue]) -> _Said | None:

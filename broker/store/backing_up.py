@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from broker.core.audit_verification import Report, verify
+from broker.core.key_line import line_of, rotations_in
 from broker.store import export, sqlite
 from broker.store import tables as t
-from broker.store.keys import signature_holds, sync_directory
 from broker.store.addresses import is_file
+from broker.store.keys import signature_holds, sync_directory
 from broker.store.sql import Database, Statement
 
 _SOUND: Final = "ok"
@@ -29,7 +30,6 @@ class BackupRefused(Exception):
     """The file is no backup, or a damaged one; the sentence says so."""
 
 
-def take(source: Path, out: Path) -> None:
 def file_of(url: str) -> Path:
     """The file of a database.
 
@@ -43,6 +43,7 @@ def file_of(url: str) -> Path:
     return sqlite.path_of(url)
 
 
+def take(source: Path, out: Path) -> None:
     """Copy a database that may be in use.
 
     Args:
@@ -119,13 +120,15 @@ def check(path: Path, public_key: bytes, *, checkpoints: list[str], epochs: list
     try:
         database = Database(engine.connect(), sqlite.DIALECT)
         try:
-            lines = _lines(database, public_key)
+            rotations = rotations_in(_lines(database, public_key))
+            newest = line_of(public_key, rotations, signature_holds).keys[-1]
             return verify(
-                lines,
+                _lines(database, newest),
                 public_key,
                 signature_holds=signature_holds,
                 checkpoints=checkpoints,
                 epochs=epochs,
+                rotations=rotations,
             )
         finally:
             database.close()

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from broker.core.audit import ChainHead
 from broker.core.merkle import Frontier
-from broker.core.notes import Checkpoint, MalformedNote, origin_of, read
+from broker.core.notes import Checkpoint, MalformedNote, origin_of
 from broker.store import tables as t
 from broker.store.checking import SIGNED, UNSIGNED, Checking, LogRefused, Unsigned, pages
-from broker.store.keys import AuditKeys, signature_holds
+from broker.store.keys import AuditKeys
 from broker.store.sql import Database, Statement
 
 
@@ -75,7 +75,7 @@ def read_on(
         )
     )
     checking = Checking(
-        key=keys.mac_key, outside=head, tree=tree.copy(), heads=dict(heads), epoch=epoch
+        keys=keys, outside=head, tree=tree.copy(), heads=dict(heads), epoch=epoch
     )
     for row in pages(database, SIGNED, leaf=tree.size - 1):
         checking.signed(row)
@@ -98,7 +98,7 @@ def read_on(
 
 def _head(note: str, keys: AuditKeys) -> Checkpoint:
     try:
-        return read(note, keys.public_key, signature_holds)
+        return keys.line.read(note)
     except MalformedNote as error:
         raise LogRefused("The newest head in the database is not signed with this key.") from error
 

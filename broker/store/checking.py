@@ -15,12 +15,14 @@ from broker.core.audit import ChainHead, EntryKind, following
 from broker.core.merkle import Frontier, leaf_hash
 from broker.core.notes import Checkpoint
 from broker.store import tables as t
+from broker.store.keys import AuditKeys
 from broker.store.sql import Database, Row, Statement
 
 CHUNK: Final = 2_000
 
 # Only a first look, which spares reading what is surely something else.
 _RESTORED: Final = b'"kind":"log.restored"'
+_ROTATED: Final = b'"kind":"audit.keys_rotated"'
 
 
 class LogRefused(Exception):
@@ -66,7 +68,7 @@ class Checking:
         epoch: of the newest restore that was read of.
     """
 
-    key: bytes
+    keys: AuditKeys
     outside: Checkpoint
     tree: Frontier = field(default_factory=Frontier)
     heads: dict[str, ChainHead] = field(default_factory=dict)
@@ -84,7 +86,7 @@ class Checking:
     def follow(self, row: Row) -> None:
         """The next entry of an instance's chain."""
         head = self.heads.get(row["instance"], ChainHead())
-        after = following(head, row["entry"], key=self.key)
+        after = following(head, row["entry"], key=self.keys.mac_key_at(row["leaf_index"]))
         # The hash of a chain's first entry is over no other: only the entry tells whose it is.
         is_strange = not head.sequence and _instance_of(row["entry"]) != row["instance"]
         if is_strange or row["sequence"] != after.sequence or row["mac"] != after.mac:
@@ -93,10 +95,21 @@ class Checking:
                 "was not written by a broker with this key, or one before it is missing.",
             )
         self.heads[row["instance"]] = after
+        if _ROTATED in row["entry"]:
+            self._require_known(row)
         if _RESTORED in row["entry"]:
             said = json.loads(row["entry"])
             if said["kind"] == EntryKind.LOG_RESTORED:
                 self.epoch = said["body"]["epoch"]
+
+    def _require_known(self, row: Row) -> None:
+        """Whoever has only the keys of before adds nothing."""
+        told = json.loads(row["entry"])["kind"] == EntryKind.AUDIT_KEYS_ROTATED
+        if told and not self.keys.is_known(row["leaf_index"]):
+            raise LogRefused(
+                "The audit keys were rotated, and these are those of before: stop this broker, and "
+                "give its state directory the keys of the one where they were."
+            )
 
 
 def _instance_of(entry: bytes) -> str:

@@ -11,10 +11,13 @@ from typing import Final
 from broker.core.audit_lines import (
     CheckpointLine,
     EpochLine,
+    Line,
     MalformedLine,
+    RotationLine,
     checkpoint_line,
     epoch_line,
     read_line,
+    rotation_line,
 )
 from broker.store.keys import sync_directory
 
@@ -52,6 +55,17 @@ class Heads:
             OSError: they could not be written; nothing is known of them.
         """
         self._append(epoch_line(epoch) + b"\n" + checkpoint_line(head) + b"\n")
+
+    def add_rotation(self, note: str) -> None:
+        """Keep that the keys were rotated, durably and once.
+
+        Raises:
+            OSError: it could not be written; nothing is known of it.
+            ValueError: the file holds something else.
+        """
+        if self.path.exists() and note in rotations_of(self.path.read_bytes()):
+            return
+        self._append(rotation_line(note) + b"\n")
 
     def _append(self, line: bytes) -> None:
         fresh = not self.path.exists()
@@ -91,12 +105,22 @@ def epochs_of(text: bytes) -> list[str]:
     return [line.note for line in _lines(text) if isinstance(line, EpochLine)]
 
 
-def _lines(text: bytes) -> list[CheckpointLine | EpochLine]:
+def rotations_of(text: bytes) -> list[str]:
+    """The notes of rotations of the keys in a file of heads.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    if not text.startswith(b"{"):
+        return []
+    return [line.note for line in _lines(text) if isinstance(line, RotationLine)]
+
+
+def _lines(text: bytes) -> list[Line]:
     lines = [read_line(line) for line in text.split(b"\n")[:-1]]
-    known = [line for line in lines if isinstance(line, CheckpointLine | EpochLine)]
-    if len(known) != len(lines):
+    if not all(isinstance(line, CheckpointLine | EpochLine | RotationLine) for line in lines):
         raise MalformedLine("The file holds something that is no signed head.")
-    return known
+    return lines
 
 
 def _whole_lines(descriptor: int) -> int:

@@ -1,12 +1,15 @@
 """The keys of the log are files beside the database, never in it: who edits one lacks the other.
 
-Two files, each made once and readable by their owner alone: the key of the keyed hashes, and the
-Ed25519 key that signs heads. The third, `audit.pub`, is what an auditor needs and is no secret.
+Two files, readable by their owner alone: the key of the keyed hashes, and the Ed25519 key that
+signs heads. The third, `audit.pub`, is what an auditor needs and is no secret. Of keys that were
+rotated (`store.key_rotation`) the keyed hashes' stays, read-only, since what it has linked is still
+to be checked, with the signed note of the rotation; the old signing key is gone.
 """
 
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,11 +17,16 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from broker.core.notes import verifier_key
+from broker.core.key_line import KeyLine, line_of, read_rotation
+from broker.core.notes import Checkpoint, MalformedNote, sign, verifier_key
 
 MAC_FILE: Final = "audit-mac.key"
 SIGNING_FILE: Final = "audit-signing.key"
 PUBLIC_FILE: Final = "audit.pub"
+NEXT: Final = "audit-keys.next"
+FORMER: Final = "audit-keys"
+NOTE_SUFFIX: Final = ".note"
+MAC_SUFFIX: Final = ".mac"
 KEY_BYTES: Final = 32
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -29,16 +37,81 @@ class KeysRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FormerKey:
+    """A key of the keyed hashes that was rotated.
+
+    Attributes:
+        note: of the rotation, by the signing keys of both sides.
+        last: the leaf that tells of it; later ones are not linked with this key.
+    """
+
+    mac_key: bytes = field(repr=False)
+    note: str
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Successor:
+    """The signing key that is about to take over.
+
+    Attributes:
+        note: of the rotation, signed by both.
+        size: entries before the one that tells of it.
+    """
+
+    signing_key: Ed25519PrivateKey = field(repr=False)
+    note: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditKeys:
-    """What links and signs the log."""
+    """What links and signs the log.
+
+    Attributes:
+        former: those of before, oldest first.
+        successor: only while they are rotated.
+        line: of all signing keys.
+    """
 
     mac_key: bytes = field(repr=False)
     signing_key: Ed25519PrivateKey = field(repr=False)
+    former: tuple[FormerKey, ...] = ()
+    successor: Successor | None = None
+    line: KeyLine = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Read the notes once."""
+        line = line_of(self.public_key, [f.note for f in self.former], signature_holds)
+        object.__setattr__(self, "line", line)
 
     @property
     def public_key(self) -> bytes:
         """32 bytes."""
         return self.signing_key.public_key().public_bytes_raw()
+
+    def mac_key_at(self, leaf: int | None) -> bytes:
+        """The key that an entry is linked with, by its leaf; None where it has none yet."""
+        if leaf is not None:
+            for former in self.former:
+                if leaf <= former.last:
+                    return former.mac_key
+        return self.mac_key
+
+    def is_known(self, rotated_at: int | None) -> bool:
+        """Whether these keys have been through a rotation that the leaf of this number tells of."""
+        about_to = [] if self.successor is None else [self.successor.size, None]
+        return rotated_at in [*(former.last for former in self.former), *about_to]
+
+    def signed(self, head: Checkpoint) -> str:
+        """The signed note of a head; by both keys where one takes over."""
+        note = sign(head, self.public_key, self.signing_key.sign)
+        successor = self.successor
+        if successor is None or head.size <= successor.size:
+            return note
+        key = successor.signing_key
+        second = sign(head, key.public_key().public_bytes_raw(), key.sign)
+        return note + second.rpartition("\n\n")[2]
 
 
 def load_or_create(directory: Path) -> AuditKeys:
@@ -49,18 +122,45 @@ def load_or_create(directory: Path) -> AuditKeys:
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     _refuse_others(directory)
-    mac, signing = directory / MAC_FILE, directory / SIGNING_FILE
-    if not mac.exists() and not signing.exists():
-        _create(mac)
-        _create(signing)
-    keys = AuditKeys(
-        mac_key=_load(mac),
-        signing_key=Ed25519PrivateKey.from_private_bytes(_load(signing)),
-    )
+    if (directory / NEXT).exists():
+        raise KeysRefused(
+            "A rotation of the audit keys was begun and did not end: "
+            "`callbroker audit rotate-keys` ends it, while no broker runs."
+        )
+    keys = load(directory)
     public = directory / PUBLIC_FILE
     if not public.exists():
         public.write_text(verifier_key(keys.public_key) + "\n", encoding="ascii")
     return keys
+
+
+def load(directory: Path, *, successor: Successor | None = None) -> AuditKeys:
+    """As `load_or_create`, also while they are rotated.
+
+    Raises:
+        KeysRefused: one is missing, damaged, or readable by others.
+    """
+    mac, signing = directory / MAC_FILE, directory / SIGNING_FILE
+    if not mac.exists() and not signing.exists():
+        create(mac)
+        create(signing)
+    try:
+        return AuditKeys(
+            mac_key=read_key(mac),
+            signing_key=Ed25519PrivateKey.from_private_bytes(read_key(signing)),
+            former=tuple(_former(directory / FORMER)),
+            successor=successor,
+        )
+    except MalformedNote as error:
+        raise KeysRefused(f"{directory / FORMER}: {error}") from error
+
+
+def _former(directory: Path) -> Iterator[FormerKey]:
+    for path in sorted(directory.glob(f"*{NOTE_SUFFIX}")) if directory.is_dir() else ():
+        note = path.read_text(encoding="utf-8")
+        rotation = read_rotation(note, signature_holds)
+        mac_key = read_key(path.with_suffix(MAC_SUFFIX))
+        yield FormerKey(mac_key=mac_key, note=note, last=rotation.size)
 
 
 def signature_holds(public_key: bytes, signature: bytes, message: bytes) -> bool:
@@ -72,12 +172,18 @@ def signature_holds(public_key: bytes, signature: bytes, message: bytes) -> bool
     return True
 
 
-def _create(path: Path) -> None:
+def create(path: Path) -> None:
+    """Make a key."""
+    write_secret(path, secrets.token_bytes(KEY_BYTES).hex().encode() + b"\n")
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Write a file for its owner's eyes alone, durably and whole."""
     temporary = path.with_suffix(".new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, secrets.token_bytes(KEY_BYTES).hex().encode() + b"\n")
+        os.write(descriptor, data)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -94,7 +200,12 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _load(path: Path) -> bytes:
+def read_key(path: Path) -> bytes:
+    """A key of a file.
+
+    Raises:
+        KeysRefused: it is missing, damaged, or readable by others.
+    """
     try:
         _refuse_others(path)
         key = bytes.fromhex(path.read_text(encoding="ascii").strip())

@@ -21,11 +21,11 @@ from broker.core.audit import (
     link,
 )
 from broker.core.merkle import Frontier
-from broker.core.notes import Checkpoint, MalformedNote, origin_of, read, sign
+from broker.core.notes import Checkpoint, MalformedNote, origin_of, sign
 from broker.store import tables as t
 from broker.store.catching_up import count_unsigned, read_on
 from broker.store.checking import SIGNED, UNSIGNED, Checking, LogRefused, Unsigned, pages
-from broker.store.keys import AuditKeys, signature_holds
+from broker.store.keys import AuditKeys
 from broker.store.sql import Database, Row, Statement, insert
 
 _GO_ON: Final = "To go on from a backup, `callbroker restore`."
@@ -84,7 +84,7 @@ class Log:
             LogRefused: it is not what was linked and signed.
         """
         head = self._outside(newest)
-        checking = Checking(key=self.keys.mac_key, outside=head)
+        checking = Checking(keys=self.keys, outside=head)
         for row in pages(database, SIGNED):
             checking.signed(row)
         if checking.tree.size < head.size:
@@ -123,7 +123,7 @@ class Log:
         if newest is None:
             return Checkpoint(origin=origin_of(public), size=0, root=Frontier().root())
         try:
-            return read(newest, public, signature_holds)
+            return self.keys.line.read(newest)
         except MalformedNote as error:
             raise LogRefused(
                 "The newest head outside of the database is not signed with this key: "
@@ -220,10 +220,17 @@ class Addition:
         head = Checkpoint(
             origin=origin_of(public), size=tree.size, root=tree.root(), epoch=self.epoch
         )
-        self.note = sign(head, public, self.log.keys.signing_key.sign)
+        self._require_next(head.size)
+        self.note = self.log.keys.signed(head)
         self.tree, self.unsigned, self.waiting, self.heads = tree, Unsigned(), 0, ends
         if database.row(_HEAD_AT, {"size": head.size}) is None:
             database.run(_ADD_HEAD, {"size": head.size, "note": self.note})
+
+    def _require_next(self, size: int) -> None:
+        """While keys are rotated, only the entry that tells of it comes next."""
+        successor = self.log.keys.successor
+        if successor is not None and not successor.size <= size <= successor.size + 1:
+            raise LogRefused("Somebody else writes to the log while its keys are rotated.")
 
     def catch_up(self, database: Database) -> dict[str, ChainHead]:
         """Have the log alone until the commit, and read what others have signed and added.

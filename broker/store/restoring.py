@@ -21,12 +21,12 @@ from sqlalchemy import bindparam as bound
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Invocation
 from broker.core.control_rows import freeze_row
-from broker.core.epochs import Epoch, read_epoch, sign_epoch
+from broker.core.epochs import Epoch, sign_epoch
 from broker.core.freezes import Freeze, FreezeKind
 from broker.core.hold_endings import RESTORED, unit_of
 from broker.core.lifecycle import InvocationState, step
 from broker.core.merkle import Frontier
-from broker.core.notes import Checkpoint, MalformedNote, origin_of, read
+from broker.core.notes import Checkpoint, MalformedNote, origin_of
 from broker.core.restored import RestoredAt
 from broker.core.retention_rows import restored_row
 from broker.core.sign_ins import DropSignIns
@@ -38,7 +38,7 @@ from broker.store import tables as t
 from broker.store.apply import apply, control_revision
 from broker.store.checking import LogRefused
 from broker.store.heads import Heads, epochs_of, notes_of
-from broker.store.keys import AuditKeys, signature_holds, sync_directory
+from broker.store.keys import AuditKeys, sync_directory
 from broker.store.log import Log
 from broker.store.rows import hold_of, invocation_of
 from broker.store.sql import Database, Row, Statement
@@ -266,9 +266,9 @@ def _epoch(keys: AuditKeys, newest: str | None, heads: Heads) -> Epoch:
     nothing = Checkpoint(origin=origin_of(public), size=0, root=Frontier().root())
     outside = heads.path.read_bytes() if heads.path.exists() else b""
     try:
-        known = [read(note, public, signature_holds) for note in notes_of(outside)]
-        before = [read_epoch(note, public, signature_holds) for note in epochs_of(outside)]
-        kept = nothing if newest is None else read(newest, public, signature_holds)
+        known = [keys.line.read(note) for note in notes_of(outside)]
+        before = [keys.line.read_epoch(note) for note in epochs_of(outside)]
+        kept = nothing if newest is None else keys.line.read(newest)
     except MalformedNote as error:
         raise LogRefused(
             "A head of the backup, or outside of the database, is not signed with this key."

@@ -31,10 +31,10 @@ from broker.core.errors import MalformedRequest
 from broker.core.inspection import plain
 from broker.core.limits import NAME_CHARACTERS_MAX
 from broker.identity import parse_person
-from broker.ports import Clock
 from broker.issuers.bounded import Bounded
-from broker.web.journeys import Journey
 from broker.issuers.signing_keys import is_usable
+from broker.ports import Clock
+from broker.web.journeys import Journey
 
 DEADLINE_S: Final = 5.0
 METADATA_LIFE_S: Final = 3600.0
