@@ -8,7 +8,7 @@ import pytest
 
 from broker.core.credentials import CredentialClass
 from broker.core.decision import Effect
-from broker.core.errors import IllegalTransition, LimitExceeded, NotFound
+from broker.core.errors import IllegalTransition, LimitExceeded, NotFound, RunnerUnavailable
 from broker.core.freezes import FreezeKind
 from broker.core.lifecycle import InvocationState as State
 from broker.permits import Raised
@@ -16,7 +16,7 @@ from broker.ports import Failed, Succeeded
 from broker.tools.caller import CallerHub
 from tests.called import OTHER_TAKER, PAID, TAKER, called
 from tests.fakes.decision_point import deny, opinion
-from tests.world import credential
+from tests.world import build, credential
 
 IMPATIENT = functools.partial(CallerHub, take_within_s=0.05)
 
@@ -143,6 +143,25 @@ async def test_silence_is_unknown_and_a_late_word_is_evidence_alone(tmp_path: Pa
         assert late["body"]["outcome"] == "Failed"
         refused, none = await c.ask()
         assert (refused.code, none) == ("EXCLUSIVE_UNSETTLED", None)
+
+
+async def test_a_permit_dies_with_the_broker_that_gave_it(tmp_path: Path):
+    """Kill the broker, execute all the same, and have its successor take that for the outcome."""
+    async with called(tmp_path) as c:
+        invocation, permit = await c.ask(request_id="once")
+        for task in c.world.own.tasks:
+            task.cancel()
+        later = await build(c.world.store, c.world.clock, owner="brokers/2")
+        with pytest.raises(RunnerUnavailable):  # as another broker, while the first may live
+            await later.permits.report(c.agent, invocation.name, permit.call.fencing_token, PAID)
+        await later.recovery.recover()
+        c.world.clock.advance(3_600)
+        await later.recovery.sweep_once()
+        assert (await c.find(invocation)).state is State.UNKNOWN
+        late = await later.permits.report(c.agent, invocation.name, permit.call.fencing_token, PAID)
+        assert (late.counted, late.invocation.state) == (False, State.UNKNOWN)
+        kept = await c.entry(invocation, "attempt.answered_late")
+        assert kept["body"]["permit"] == "unknown"
 
 
 async def test_late_words_do_not_fill_the_log(tmp_path: Path):

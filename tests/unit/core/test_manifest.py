@@ -17,6 +17,7 @@ from broker.core.manifest import (
     warnings,
 )
 from broker.core.pointers import Pointer, Reference
+from broker.core.stores import effective_output
 from broker.tools.schema_file import schema_file
 from tests.fakes.desk import ARGUMENTS, document
 
@@ -256,6 +257,16 @@ def test_a_fact_by_url_has_a_constant_host():
     http = {"sql": None, "url": "https://{order_id}.test/orders"}
     assert "host constant" in refusal(document(facts=fact(**http)))
     parse(document(facts=fact(**{**http, "url": "https://shop.test/orders/{order_id}"})))
+
+
+def test_whoever_registers_a_tool_of_the_agents_own_process_is_told_what_it_costs():
+    review = {key: value for key, value in document()["review"].items() if key != "preview"}
+    manifest = parse(document(runner="caller", review=review))
+    told = "\n".join(warnings(manifest))
+    assert "its word is all that is recorded" in told
+    assert "/output/trust: counts as untrusted" in told
+    assert "/behaviour/destructive" in told
+    assert effective_output(manifest, {}).trust == "untrusted"
 
 
 def test_warnings_name_what_is_worth_a_second_look():
