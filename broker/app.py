@@ -177,6 +177,7 @@ class Application:
                 owner=instance,
                 own=OwnWork(),
                 terms=terms_of(settings),
+                fairness=settings.fairness.bounds(),
                 exclusive_wait_s=settings.exclusive_wait_s,
             ),
             store=store,
@@ -309,6 +310,7 @@ class Application:
             ),
             identity=self._identity(room, parts.uses),
             refusals=Refusals(store=store, clock=self._clock),
+            streams_max=self.settings.fairness.credential_streams_max,
             reflects=self.settings.reflection,
             takes_certificates=self.settings.tls_client_ca_file is not None,
         )

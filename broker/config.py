@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from broker.core.addresses import is_https_or_here, listens_here_alone
 from broker.core.limits import EXCLUSIVE_WAIT_S, HOLD_DECIDE_WITHIN_S, HOLD_RUN_WITHIN_S
+from broker.fairness_settings import Fair
 from broker.jwt_settings import Jwt, require_one_each
 from broker.notify_settings import Notify, require_distinct
 from broker.web_settings import Oidc, Web
@@ -194,6 +195,10 @@ class Settings(BaseSettings):
     sandboxes: Sandboxes = Field(
         default_factory=Sandboxes,
         description="Where tools of `runner: sandbox` run.",
+    )
+    fairness: Fair = Field(
+        default_factory=Fair,
+        description="What one agent, principal, session or credential may have.",
     )
     exclusive_wait_s: float = Field(
         default=EXCLUSIVE_WAIT_S,

@@ -29,12 +29,18 @@ from broker.core.errors import (
     PolicyUnavailable,
     RunnerUnavailable,
 )
-from broker.core.limits import CREDENTIAL_RECHECK_S, MESSAGE_BYTES_MAX, WRITE_DEADLINE_S
+from broker.core.limits import (
+    CREDENTIAL_RECHECK_S,
+    MESSAGE_BYTES_MAX,
+    STREAMS_OF_CREDENTIAL_MAX,
+    WRITE_DEADLINE_S,
+)
 from broker.identity import NO_NAMES, Identity
 from broker.refusals import Refusal, Refusals
 from broker.rpc.admission import OPEN_SERVICES, admitted_to
 from broker.rpc.certificates import certificate_names
 from broker.rpc.status import status_of
+from broker.rpc.streams import Streams
 
 _log = structlog.get_logger(__name__)
 _credential: contextvars.ContextVar[Credential] = contextvars.ContextVar("credential")
@@ -77,6 +83,7 @@ class Door(grpc.aio.ServerInterceptor):
         recheck_s: float = CREDENTIAL_RECHECK_S,
         write_deadline_s: float = WRITE_DEADLINE_S,
         takes_certificates: bool = False,
+        streams_max: int = STREAMS_OF_CREDENTIAL_MAX,
     ) -> None:
         """Make one.
 
@@ -86,12 +93,14 @@ class Door(grpc.aio.ServerInterceptor):
             recheck_s: seconds between two looks at a stream's credential.
             write_deadline_s: seconds that a reader has to take the next message of an answer.
             takes_certificates: whether every connection has shown one.
+            streams_max: that one credential has open at once.
         """
         self._identity = identity
         self._takes_certificates = takes_certificates
         self._refusals = refusals
         self._recheck_s = recheck_s
         self._write_deadline_s = write_deadline_s
+        self._streams = Streams(most=streams_max)
 
     async def intercept_service(
         self,
@@ -212,9 +221,10 @@ class Door(grpc.aio.ServerInterceptor):
         """Do the work of a stream for as long as its credential is good."""
         task = asyncio.ensure_future(work)
         try:
-            while not (await asyncio.wait({task}, timeout=self._recheck_s))[0]:
-                self._identity.recheck(credential)
-            return await task
+            with self._streams.one_more(credential.name):
+                while not (await asyncio.wait({task}, timeout=self._recheck_s))[0]:
+                    self._identity.recheck(credential)
+                return await task
         finally:
             task.cancel()
             await asyncio.wait({task})

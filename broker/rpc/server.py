@@ -23,6 +23,7 @@ from broker.core.limits import (
     CREDENTIAL_RECHECK_S,
     MESSAGE_BYTES_MAX,
     METADATA_BYTES_MAX,
+    STREAMS_OF_CREDENTIAL_MAX,
     WRITE_DEADLINE_S,
 )
 from broker.enforcer import Enforcer
@@ -131,6 +132,7 @@ class RpcServer:
         refusals: Refusals,
         recheck_s: float = CREDENTIAL_RECHECK_S,
         write_deadline_s: float = WRITE_DEADLINE_S,
+        streams_max: int = STREAMS_OF_CREDENTIAL_MAX,
         reflects: bool = True,
         takes_certificates: bool = False,
     ) -> None:
@@ -142,6 +144,7 @@ class RpcServer:
             refusals: writes down who was turned away.
             recheck_s: seconds between two looks at a stream's credential.
             write_deadline_s: seconds that a reader has to take the next message of an answer.
+            streams_max: that one credential has open at once.
             reflects: whether gRPC reflection is served.
             takes_certificates: whether every client shows one (`Tls.client_ca`).
         """
@@ -153,6 +156,7 @@ class RpcServer:
             refusals=refusals,
             recheck_s=recheck_s,
             write_deadline_s=write_deadline_s,
+            streams_max=streams_max,
             takes_certificates=takes_certificates,
         )
         self._server = grpc.aio.server(interceptors=[door], options=OPTIONS)
