@@ -374,20 +374,6 @@ async def test_a_head_that_a_crash_kept_from_the_outside_is_brought_there_at_the
         assert sizes_of(heads) == [1, 2]
 
 
-async def test_a_crash_before_the_very_first_head_is_outside_does_not_keep_it_from_starting(
-    path: Path,
-):
-    """Found by killing brokers at random: the log looked as if its heads had been taken away."""
-    heads = Heads(path / "state" / "checkpoints")
-    async with temporary_store(path) as store:
-        await store.commit(mark(0))
-    lines = heads.path.read_bytes().splitlines(keepends=True)
-    heads.path.write_bytes(lines[0])
-    assert sizes_of(heads) == []
-    async with temporary_store(path):
-        assert sizes_of(heads) == [1]
-
-
 async def test_what_is_queued_is_written_before_the_end(path: Path):
     store = await open_store(path)
     tasks = [asyncio.create_task(store.commit(mark(n))) for n in range(30)]
