@@ -39,6 +39,7 @@ from broker.identity import NO_NAMES, Identity
 from broker.refusals import Refusal, Refusals
 from broker.rpc.admission import OPEN_SERVICES, admitted_to
 from broker.rpc.certificates import certificate_names
+from broker.rpc.decoding import all_read, must_be_read, tolerant
 from broker.rpc.status import status_of
 from broker.rpc.streams import Streams
 
@@ -136,30 +137,29 @@ class Door(grpc.aio.ServerInterceptor):
 
     def _guarded(self, handler: _Handler, visit: _Visit) -> _Handler:
         with_codec: dict[str, Any] = {
-            "request_deserializer": handler.request_deserializer,
+            "request_deserializer": tolerant(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
         }
         if handler.unary_unary is not None:
             unary = self._unary(handler.unary_unary, visit)
             return grpc.unary_unary_rpc_method_handler(unary, **with_codec)
         if handler.stream_unary is not None:
-            taking = self._taking(handler.stream_unary, visit)
+            taking = self._taking(_of_messages(handler.stream_unary), visit)
             return grpc.stream_unary_rpc_method_handler(taking, **with_codec)
         if handler.unary_stream is not None:
             stream = self._stream(
-                handler.unary_stream, visit, write_deadline_s=self._write_deadline_s
+                _of_message(handler.unary_stream), visit, write_deadline_s=self._write_deadline_s
             )
             return grpc.unary_stream_rpc_method_handler(stream, **with_codec)
         if handler.stream_stream is not None:
-            stream = self._stream(handler.stream_stream, visit)
+            stream = self._stream(_of_messages(handler.stream_stream), visit)
             return grpc.stream_stream_rpc_method_handler(stream, **with_codec)
         raise Defect(f"{visit.rpc} is of a kind that this server does not have.")
 
     def _unary(self, inner: _Behaviour, visit: _Visit) -> Any:
         async def behaviour(request: Any, context: _Context) -> Any:
             async def answer(_: Credential) -> Any:
-                _require_size(request)
-                return await inner(request, context)
+                return await inner(_sound(request), context)
 
             return await self._inside(visit, context, answer)
 
@@ -284,9 +284,25 @@ async def _written(
                 raise LimitExceeded("Nobody reads this stream.") from None
 
 
-def _require_size(request: Any) -> None:
+def _sound(request: Any) -> Any:
+    """A request as it came.
+
+    Raises:
+        MalformedRequest: its bytes were no such message.
+        LimitExceeded: it is too large.
+    """
+    must_be_read(request)
     if request.ByteSize() > MESSAGE_BYTES_MAX:
         raise LimitExceeded(f"A message has at most {MESSAGE_BYTES_MAX} bytes.")
+    return request
+
+
+def _of_message(inner: _Behaviour) -> _Behaviour:
+    return lambda request, context: inner(must_be_read(request), context)
+
+
+def _of_messages(inner: _Behaviour) -> _Behaviour:
+    return lambda requests, context: inner(all_read(requests), context)
 
 
 def _has_authorization(details: grpc.HandlerCallDetails) -> bool:
