@@ -12,10 +12,10 @@ async def test_a_crash_before_the_very_first_head_is_outside_does_not_keep_it_fr
     tmp_path: Path,
 ):
     """Found by killing brokers at random: the log looked as if its heads had been taken away."""
-    heads = Heads(tmp_path / "state" / "checkpoints")
     entry = EntryDraft(kind=EntryKind.BROKER_STARTED, at=NOW, actor="broker")
     async with temporary_store(tmp_path) as store:
         await store.commit(Unit(changes=(), entries=(entry,)))
+    heads = Heads(tmp_path / "state" / "checkpoints")
     assert sizes(heads) == [0, 1]
     heads.path.write_bytes(heads.path.read_bytes().splitlines(keepends=True)[0])
     async with temporary_store(tmp_path):
