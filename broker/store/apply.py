@@ -53,7 +53,7 @@ from broker.store.credential_uses import note_uses
 from broker.store.erasing import ERASING
 from broker.store.leasing import LEASING
 from broker.store.notices import NOTICES
-from broker.store.remembering import add_sighting, require_memory
+from broker.store.remembering import add_sighting, have_for_adding, require_memory
 from broker.store.rows import (
     artefact_row,
     content_row,
@@ -320,7 +320,7 @@ def _add_document(database: Database, change: AddDocument) -> None:
 
 def _add_artefact(database: Database, change: AddArtefact) -> None:
     artefact = change.stored.artefact
-    database.row(s.SESSION_FOR_ADDING, {"session": artefact.session})
+    have_for_adding(database, artefact.session)
     row = database.row(s.ARTEFACTS_HAD, {"session": artefact.session})
     if row is None or row["count"] >= change.count_max:
         raise Conflict(ConflictOn.ARTEFACT)

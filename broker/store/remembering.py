@@ -10,7 +10,7 @@ from broker.store.sql import Database, NotUnique
 
 def add_sighting(database: Database, change: AddSighting) -> None:
     """Put it after the newest; without its content where there is no room for that."""
-    database.row(s.SESSION_FOR_ADDING, {"session": change.session})
+    have_for_adding(database, change.session)
     had = database.row(s.SIGHTINGS_HAD, {"session": change.session})
     if had is None:
         raise Conflict(ConflictOn.MEMORY)
@@ -33,10 +33,22 @@ def add_sighting(database: Database, change: AddSighting) -> None:
 
 def require_memory(database: Database, change: RequireMemory) -> None:
     """Check that nothing was added since, and have nothing added until the commit."""
-    database.row(s.SESSION_FOR_READING, {"session": change.session})
+    have_for_reading(database, change.session)
     had = database.row(s.SIGHTINGS_HAD, {"session": change.session})
     if had is None or had["position"] != change.position:
         raise Conflict(ConflictOn.MEMORY)
+
+
+def have_for_adding(database: Database, session: str) -> None:
+    """Nobody else adds to what a session has, or counts it, until the commit."""
+    if database.dialect.is_shared:
+        database.row(s.SESSION_FOR_ADDING, {"session": session})
+
+
+def have_for_reading(database: Database, session: str) -> None:
+    """Nobody adds to what a session has until the commit."""
+    if database.dialect.is_shared:
+        database.row(s.SESSION_FOR_READING, {"session": session})
 
 
 def sightings(database: Database, session: str, after: int) -> tuple[Sighting, ...]:

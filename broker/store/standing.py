@@ -21,6 +21,7 @@ from broker.core.standing import (
     marks_of,
 )
 from broker.core.unit import Conflict, ConflictOn
+from broker.store.remembering import have_for_adding, have_for_reading
 from broker.store.sql import Database, NotUnique, Statement, insert
 from broker.store.standing_tables import denials as d
 from broker.store.standing_tables import rejections as r
@@ -98,6 +99,7 @@ def _require_standing(database: Database, change: RequireStanding) -> None:
     asked = change.asked
     rejected = 0
     for session in (*asked.elders, asked.session):
+        have_for_reading(database, session)
         (row,) = database.rows(REJECTIONS_COUNT, {"session": session, "tool": asked.tool})
         rejected += int(row["count"])
     if rejected != change.rejections:
@@ -107,6 +109,7 @@ def _require_standing(database: Database, change: RequireStanding) -> None:
 
 
 def _count_denial(database: Database, change: CountDenial) -> None:
+    have_for_adding(database, change.session)
     row = {"session": change.session, "at": change.at, "invocation": change.invocation}
     try:
         database.run(ADD_DENIAL, row)
@@ -116,6 +119,7 @@ def _count_denial(database: Database, change: CountDenial) -> None:
 
 
 def _add_rejection(database: Database, change: AddRejection) -> None:
+    have_for_adding(database, change.session)
     row = {
         "session": change.session,
         "tool": change.tool,
