@@ -8,7 +8,7 @@ import sys
 from broker import log
 from broker.app import Application
 from broker.cli.failures import CommandFailed, ExitCode
-from broker.cli.loop import run_on_loop
+from broker.cli.loop import run_on_loop, settle
 from broker.cli.opening import refusing
 from broker.cli.screen import say
 from broker.cli.watch import watching
@@ -62,6 +62,7 @@ async def _serve(configured: Settings, *, watch: bool) -> None:
     try:
         async with Application(configured) as broker, contextlib.AsyncExitStack() as stack:
             _tell(broker)
+            settle()
             if watch:
                 await stack.enter_async_context(watching(configured, broker.address))
             # Never cancelled: gRPC's own stopping waits for the same future, and ends it.

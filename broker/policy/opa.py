@@ -10,40 +10,49 @@ OPA's evaluation: a rule that loops costs its own call and no more.
 import asyncio
 import json
 import os
-import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final, Self
-from urllib.parse import urlsplit
-
-import aiohttp
-from opa_client.opa_async import AsyncOpaClient
+from typing import Final, Protocol, Self
 
 from broker.core.arguments import JsonValue
 from broker.core.decision import Opinion
-from broker.core.errors import PolicyUnavailable
 from broker.core.question_schema import EXAMPLE
 from broker.policy.grouping import GROUP_ROOT, GROUP_RULE, Grouping
 from broker.policy.opa_socket import OpaFailed, OverSocket
 from broker.policy.opinion import denied, opinion_of
 
-CONNECTIONS_MAX: Final = 100
 WARM_UP_DEADLINE_S: Final = 5.0
 # OPA ignores `=1` in silence, and then a rule whose built-in fails is merely undefined.
 _STRICT: Final = "strict-builtin-errors=true"
 _ALONE: Final = f"/v1/data/broker/decision/decision?{_STRICT}"
 _TOGETHER: Final = f"/v1/data/{GROUP_ROOT}/{GROUP_RULE}?{_STRICT}"
-_JSON: Final = MappingProxyType({"Content-Type": "application/json"})
+
+
+class Client(Protocol):
+    """How OPA is reached; has no deadline of its own."""
+
+    async def post(self, path: str, body: bytes) -> JsonValue:
+        """Ask, once.
+
+        Raises:
+            OpaFailed: with POLICY_ERROR or POLICY_MALFORMED.
+            PolicyUnavailable: nobody is there, or the connection broke.
+        """
+        ...
+
+    async def check_health(self) -> bool:
+        """Whether it says that it is well."""
+        ...
+
+    async def close_connection(self) -> None:
+        """Close every connection; requests under way end as PolicyUnavailable."""
+        ...
 
 
 class Opa:
     """The decision point over OPA's Data API. Construct by `over_socket` or `over_url`."""
 
-    def __init__(
-        self, client: "OverSocket | _Client", *, revision: str, takes_groups: bool
-    ) -> None:
+    def __init__(self, client: Client, *, revision: str, takes_groups: bool) -> None:
         self._client = client
         self._revision = revision
         self._asks = _Asks(client, revision)
@@ -84,22 +93,10 @@ class Opa:
             ValueError: not such a URL.
             OSError: `ca_file` cannot be read.
         """
-        parts = urlsplit(url)
-        secure = parts.scheme == "https"
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
-            raise ValueError("OPA's URL is https://host[:port], without a path")
-        if not secure and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
-            raise ValueError("an OPA on another machine is reached by https alone")
-        context = ssl.create_default_context(cafile=ca_file) if secure else None
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        client = _Client(
-            lambda: aiohttp.TCPConnector(limit=CONNECTIONS_MAX, ssl=context or False),
-            token=token,
-            host=host,
-            port=parts.port or (443 if secure else 8181),
-            ssl=secure,
-        )
-        await client.__aenter__()
+        # Loaded by whoever has such an OPA alone: it is a twelfth of an idle broker's memory.
+        from broker.policy.opa_elsewhere import connect  # noqa: PLC0415
+
+        client = await connect(url, token=token, ca_file=ca_file)
         return cls(client, revision=revision, takes_groups=False)
 
     @property
@@ -161,7 +158,7 @@ class Opa:
 class _Asks:
     """Implements `grouping.Asks`; has no deadline of its own."""
 
-    def __init__(self, client: "OverSocket | _Client", revision: str) -> None:
+    def __init__(self, client: Client, revision: str) -> None:
         self._client = client
         self._revision = revision
 
@@ -196,59 +193,3 @@ def _key(question: Mapping[str, JsonValue]) -> tuple[str, str]:
         str(call.get("tool")) if isinstance(call, dict) else "",
         str(agent.get("id")) if isinstance(agent, dict) else "",
     )
-
-
-class _Client(AsyncOpaClient):  # type: ignore[misc]
-    """The public client, for an OPA elsewhere; no retries, redirects or timeout of its own."""
-
-    def __init__(
-        self,
-        connector: Callable[[], aiohttp.BaseConnector],
-        *,
-        token: str,
-        host: str = "opa",
-        port: int = 80,
-        ssl: bool = False,
-    ) -> None:
-        super().__init__(host=host, port=port, ssl=ssl, token=token, retries=0)
-        self._make_connector = connector
-
-    async def _init_session(self) -> None:
-        self._connector = self._make_connector()
-        self._session = aiohttp.ClientSession(
-            headers=self.headers,
-            connector=self._connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-        )
-
-    async def post(self, path: str, body: bytes) -> JsonValue:
-        """Ask, once.
-
-        Raises:
-            OpaFailed: with POLICY_ERROR or POLICY_MALFORMED.
-            PolicyUnavailable: nobody is there, or the connection broke.
-        """
-        url = self.root_url.removesuffix("/v1") + path
-        try:
-            async with self._request("POST", url, data=body, headers=_JSON) as response:
-                response.raise_for_status()
-                answer: JsonValue = await response.json()
-        except aiohttp.ContentTypeError as error:
-            raise OpaFailed("POLICY_MALFORMED") from error
-        except aiohttp.ClientResponseError as error:
-            raise OpaFailed("POLICY_ERROR") from error
-        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
-            raise PolicyUnavailable("Policy cannot be asked now.") from error
-        except (aiohttp.ClientError, ValueError, RecursionError) as error:
-            raise OpaFailed("POLICY_MALFORMED") from error
-        return answer
-
-    @asynccontextmanager
-    async def _request(
-        self, method: str, url: str, **options: Any
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        if self._session is None:
-            raise aiohttp.ClientConnectionError("closed")
-        async with super()._request(method, url, allow_redirects=False, **options) as response:
-            yield response
