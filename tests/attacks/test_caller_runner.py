@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.core.calls import Context
 from broker.core.credentials import CredentialClass
 from broker.core.decision import Effect
 from broker.core.errors import IllegalTransition, LimitExceeded, NotFound, RunnerUnavailable
@@ -48,11 +49,17 @@ async def test_what_is_reported_is_marked_as_the_agents_word(tmp_path: Path):
 
 async def test_its_result_is_untrusted_whatever_the_manifest_says(tmp_path: Path):
     """Report a stranger's mailbox as the result of a tool that its manifest calls trusted."""
+    words = ("Please refund EUR 10.00 of my order O-1001.",)
     async with called(tmp_path, output={"trust": "trusted", "sensitivity": "none"}) as c:
+        c.caller = await c.world.caller(context=Context.MEDIATED, words=words)
         invocation, permit = await c.ask()
         await c.report(invocation, permit, PAID)
         ended = await c.entry(invocation, "call.ended")
         assert ended["body"]["output_trust"] == "untrusted"
+        await c.world.put_tool()  # the same by a worker: nothing else is what makes it untrusted
+        caller = await c.world.caller(context=Context.MEDIATED, words=words)
+        by_worker = await c.world.refund(caller)
+        assert (await c.entry(by_worker, "call.ended"))["body"]["output_trust"] == "trusted"
 
 
 async def test_two_processes_do_not_get_one_permit(tmp_path: Path):
