@@ -18,6 +18,7 @@ from broker.core.credentials import Credential, CredentialClass, secret_digest
 from broker.core.unit import AddDocument
 from broker.identity import Identity, new_token
 from broker.ports import WorkerView
+from broker.ports.access_tokens import AccessTokens
 from broker.refusals import Refusals
 from broker.rpc.server import RpcServer, UseCases
 from broker.tools.worker import WorkerHub
@@ -123,6 +124,7 @@ def server_of(
     office: Administration,
     *,
     instance: str = "brokers/1",
+    access_tokens: AccessTokens | None = None,
     **terms: Any,
 ) -> RpcServer:
     """A server of these use cases, on no address yet; `terms` are its own."""
@@ -143,7 +145,9 @@ def server_of(
             administration=office,
             instance=instance,
         ),
-        identity=Identity(control=world.room.current, clock=world.clock),
+        identity=Identity(
+            control=world.room.current, clock=world.clock, access_tokens=access_tokens
+        ),
         refusals=Refusals(store=world.store, clock=world.clock),
         **terms,
     )

@@ -1,7 +1,9 @@
 """Tokens cross a network only under TLS: off this machine, no CA file means no connection.
 
 Every setting is an argument or, where that is None, an environment variable: CALLBROKER_ADDRESS,
-CALLBROKER_HOST_TOKEN, CALLBROKER_AGENT_TOKEN, CALLBROKER_WORKER_TOKEN, CALLBROKER_CA_FILE.
+CALLBROKER_HOST_TOKEN, CALLBROKER_AGENT_TOKEN, CALLBROKER_WORKER_TOKEN, CALLBROKER_CA_FILE. Where
+the broker asks its clients for certificates, this process's own is in CALLBROKER_CERTIFICATE_FILE
+and CALLBROKER_KEY_FILE, from the environment alone; a token may then be left out.
 """
 
 import ipaddress
@@ -44,11 +46,13 @@ class Settings:
         address: `host:port` or `unix:path`.
         tokens: by audience; only those that this process has.
         ca: the CA file's bytes, PEM; None for plaintext on loopback.
+        certificate: this process's own chain and key, PEM; None where it shows none.
     """
 
     address: str
     tokens: Mapping[str, str] = field(repr=False)
     ca: bytes | None = field(repr=False, default=None)
+    certificate: tuple[bytes, bytes] | None = field(repr=False, default=None)
 
     def metadata(self, audience: Audience) -> tuple[tuple[str, str], ...]:
         """What authenticates an RPC of one audience.
@@ -57,6 +61,8 @@ class Settings:
             Unauthenticated: this process has no such token; says where to get one.
         """
         token = self.tokens.get(audience)
+        if not token and self.certificate is not None:
+            return ()
         if not token:
             raise Unauthenticated(
                 f"There is no {audience} token: set CALLBROKER_{audience.upper()}_TOKEN or pass "
@@ -70,7 +76,12 @@ class Settings:
 
     def credentials(self) -> grpc.ChannelCredentials | None:
         """TLS credentials; None for plaintext."""
-        return grpc.ssl_channel_credentials(root_certificates=self.ca) if self.ca else None
+        if self.ca is None:
+            return None
+        chain, key = self.certificate or (None, None)
+        return grpc.ssl_channel_credentials(
+            root_certificates=self.ca, private_key=key, certificate_chain=chain
+        )
 
 
 def settings_from(
@@ -105,7 +116,18 @@ def settings_from(
         audience: tokens.get(audience) or environment.get(f"CALLBROKER_{audience.upper()}_TOKEN")
         for audience in ("host", "agent", "worker")
     }
-    return Settings(address=address, ca=ca, tokens={k: v.strip() for k, v in found.items() if v})
+    return Settings(
+        address=address,
+        ca=ca,
+        tokens={k: v.strip() for k, v in found.items() if v},
+        certificate=_certificate(environment) if ca is not None else None,
+    )
+
+
+def _certificate(environment: Mapping[str, str]) -> tuple[bytes, bytes] | None:
+    chain = environment.get("CALLBROKER_CERTIFICATE_FILE")
+    key = environment.get("CALLBROKER_KEY_FILE")
+    return (Path(chain).read_bytes(), Path(key).read_bytes()) if chain and key else None
 
 
 def is_this_machine(address: str) -> bool:
