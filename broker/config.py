@@ -136,6 +136,15 @@ class Settings(BaseSettings):
         default="127.0.0.1:7400",
         description="Address and port of the gRPC services. Anything but loopback needs TLS.",
     )
+    advertise: str = Field(
+        default="",
+        description="host:port where workers reach this broker, of several on one database; "
+        "`listen` where left out.",
+    )
+    listen_to_brokers: bool = Field(
+        default=True,
+        description="Whether to LISTEN for what other brokers on the database tell; else it polls.",
+    )
     tls_certificate_file: Path | None = Field(default=None, description="PEM chain of the server.")
     tls_key_file: Path | None = Field(default=None, description="PEM key of the server.")
     tls_client_ca_file: Path | None = Field(
@@ -149,7 +158,8 @@ class Settings(BaseSettings):
     )
     database: str = Field(
         default="",
-        description="SQLAlchemy URL; sqlite:///{state}/callbroker.db where left out.",
+        description="sqlite:///path, or postgresql://user@host/name; "
+        "sqlite:///{state}/callbroker.db where left out.",
     )
     tools: Path | None = Field(
         default=None,
