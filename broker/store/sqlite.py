@@ -49,12 +49,34 @@ ERRORS: Final = (sqlite3.Error,)
 OPENING_ERRORS: Final = (sqlite3.Error, sa.exc.DBAPIError)
 
 
+class Watching(sqlite3.Connection):
+    """A connection that knows which file it has opened.
+
+    SQLite goes on writing to a file that somebody has removed or replaced, and nobody would ever
+    read that again.
+    """
+
+    def __init__(self, database: str, *given: Any, **named: Any) -> None:
+        """Open it."""
+        super().__init__(database, *given, **named)
+        self._path = database
+        self._file = _identity(database)
+
+    def is_gone(self) -> bool:
+        """Whether its file is not any more where it was."""
+        return _identity(self._path) != self._file
+
+
 def engine(url: str) -> sa.Engine:
     """An engine whose connections never begin a transaction by themselves."""
     made = sa.create_engine(
         url,
         poolclass=NullPool,
-        connect_args={"check_same_thread": False, "isolation_level": None},
+        connect_args={
+            "check_same_thread": False,
+            "isolation_level": None,
+            "factory": Watching,
+        },
     )
     sa.event.listen(made, "connect", _prepare)
     return made
@@ -121,7 +143,19 @@ def _prepare(connection: Any, _record: object) -> None:
         connection.execute(pragma)
 
 
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - once for each group of units
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _say(cursor: DBAPICursor, text: str) -> None:
+    if text == BEGIN_WRITE:
+        connection = getattr(cursor, "connection", None)
+        if isinstance(connection, Watching) and connection.is_gone():
+            raise sqlite3.OperationalError("The database file was removed or replaced.")
     cursor.execute(text)
 
 

@@ -139,3 +139,22 @@ async def test_a_database_that_somebody_else_is_writing_to_is_away(tmp_path: Pat
             after = await w.refund(caller, request_id="r")
             assert after.state is InvocationState.SUCCEEDED
             assert len(w.runner.ran) == 1
+
+
+async def test_a_database_that_somebody_took_away_is_away(tmp_path: Path):
+    """Move the file, so that what runs is recorded where nobody will look for it."""
+    with capture_logs():
+        async with world(tmp_path) as w:
+            caller = await w.caller()
+            there, elsewhere = tmp_path / "broker.db", tmp_path / "elsewhere.db"
+            there.rename(elsewhere)
+            with pytest.raises(StoreUnavailable):
+                await w.refund(caller, request_id="r")
+            there.write_bytes(elsewhere.read_bytes())  # another file, though it looks the same
+            with pytest.raises(StoreUnavailable):
+                await w.refund(caller, request_id="r")
+            assert not w.runner.ran
+            elsewhere.rename(there)
+            after = await w.refund(caller, request_id="r")
+            assert after.state is InvocationState.SUCCEEDED
+            assert len(w.runner.ran) == 1
