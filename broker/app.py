@@ -7,9 +7,10 @@ is taken; at the end, nothing new is taken before what is under way has had its 
 import asyncio
 import contextlib
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -21,6 +22,7 @@ from broker.administration.directory import DirectoryAdministration
 from broker.administration.explaining import ExplainingAdministration
 from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
+from broker.administration.libraries import say_library
 from broker.administration.observing import ObservingAdministration
 from broker.administration.overview import About, Overview
 from broker.administration.policies import PolicyAdministration
@@ -38,6 +40,7 @@ from broker.events import Events
 from broker.facts.gatherer import Gatherer, open_sources
 from broker.identity import Identity
 from broker.ids import UuidFactory
+from broker.instances import take
 from broker.mediation import Mediation, Parts, mediation
 from broker.named_in_settings import (
     issued_tokens_of,
@@ -48,6 +51,7 @@ from broker.named_in_settings import (
     terms_of,
     tls_of,
 )
+from broker.neighbourhood import Neighbourhood, meet
 from broker.notices import open_channels
 from broker.notifying import Notifying, Teller
 from broker.own_work import OwnWork
@@ -59,6 +63,7 @@ from broker.rpc.server import RpcServer, UseCases
 from broker.sandbox_nodes.runner import SandboxRunner
 from broker.sign_ins import SignIns
 from broker.store import SqlStore, load_or_create
+from broker.store.addresses import shown
 from broker.tools.caller import CallerHub
 from broker.tools.runners import Runners
 from broker.tools.worker import WorkerHub
@@ -131,11 +136,11 @@ class Application:
         administration = self._administration(parts, mediating, notifying)
         await self._recover(parts, mediating)
         await administration.policies.start()
-        await _say_library(administration.policies)
+        await say_library(administration.policies)
         self._begin_shadow(mediating, administration)
         await self._serve(parts, mediating, administration)
-        told = asyncio.get_running_loop().create_task(notifying.run())
-        self._closing.push_async_callback(_end, told)
+        await parts.neighbours.presence.join(self.settings.advertise or self.address)
+        self._begin(notifying.run())
 
     async def _open(self) -> "_Parts":
         """Adapters, each closed again at the end."""
@@ -150,6 +155,11 @@ class Application:
             clock=clock,
         )
         self._closing.push_async_callback(store.close)
+        state = take(settings.state, instance)
+        self._closing.callback(state.release)
+        neighbours = await meet(store, events, name=instance, former=state.former, clock=clock)
+        self._closing.push_async_callback(neighbours.presence.leave)
+        self._begin(*neighbours.work(settings.database, is_listening=settings.listen_to_brokers))
         uses = CredentialUses(store=store, clock=clock)
         self._closing.push_async_callback(uses.flush)
         room = await ControlRoom.open(store=store, events=events)
@@ -158,6 +168,7 @@ class Application:
         facts = Gatherer(open_sources({n: source_of(settings, n) for n in settings.sources}))
         self._closing.push_async_callback(facts.close)
         workers = WorkerHub(control=room.current, store=store, clock=clock, ids=ids)
+        neighbours.workers = workers
         callers = CallerHub(control=room.current, clock=clock)
         sandboxes = SandboxRunner(settings.sandboxes.nodes, tls=node_tls_of(settings))
         self._closing.push_async_callback(sandboxes.close)
@@ -166,7 +177,7 @@ class Application:
             mediation=Parts(
                 store=store,
                 room=room,
-                policies=policies,
+                policies=neighbours.patient(policies),
                 facts=facts,
                 runner=Runners({"worker": workers, "sandbox": sandboxes, "caller": callers}),
                 callers=callers,
@@ -175,12 +186,14 @@ class Application:
                 clock=clock,
                 ids=ids,
                 owner=instance,
+                is_gone=neighbours.presence.is_gone,
                 own=OwnWork(),
                 terms=terms_of(settings),
                 fairness=settings.fairness.bounds(),
                 exclusive_wait_s=settings.exclusive_wait_s,
             ),
             store=store,
+            neighbours=neighbours,
             policies=policies,
             workers=workers,
             sandboxes=sandboxes,
@@ -197,6 +210,7 @@ class Application:
                 events=parts.mediation.events,
                 clock=self._clock,
                 address=lambda: self.pages.url if self.pages else self.settings.web.url.rstrip("/"),
+                is_mine=lambda: parts.neighbours.presence.is_eldest,
             )
             for channel in open_channels(self.settings.notify, clock=self._clock)
         ]
@@ -258,7 +272,7 @@ class Application:
                 about=About(
                     broker=mediating.owner,
                     version=__version__,
-                    store=_without_secrets(self.settings.database),
+                    store=shown(self.settings.database),
                     started_at=self._clock(),
                 ),
             ),
@@ -279,9 +293,7 @@ class Application:
 
     def _begin_shadow(self, mediating: Mediation, administration: Administration) -> None:
         """Beside the calls: no call and no start waits for a policy that decides nothing."""
-        for work in (mediating.shadowing.run(), administration.shadow.resume()):
-            begun = asyncio.get_running_loop().create_task(work)
-            self._closing.push_async_callback(_end, begun)
+        self._begin(mediating.shadowing.run(), administration.shadow.resume())
 
     async def _serve(
         self,
@@ -321,17 +333,14 @@ class Application:
         self._closing.push_async_callback(self._rpc.stop, grace_s=1.0)
         self._closing.push_async_callback(mediating.own.drain, within_s=DRAIN_S)
         self._closing.push_async_callback(self._rpc.say_stopping)
-        for work in (mediating.recovery.sweep(), administration.retention.eraser.sweep()):
-            swept = asyncio.get_running_loop().create_task(work)
-            self._closing.push_async_callback(_end, swept)
+        self._begin(mediating.recovery.sweep(), administration.retention.eraser.sweep())
+        self._begin(*parts.neighbours.following(room, administration, warm=parts.policies))
         _log.info("broker_started", address=self.address, broker=parts.mediation.owner)
 
     def _identity(self, room: ControlRoom, uses: CredentialUses) -> Identity:
         """Who asks; issuers' keys are asked for beside the calls, and uses written down there."""
         issued = issued_tokens_of(self.settings, control=room.current, clock=self._clock)
-        for work in (uses.run(), issued.run()):
-            begun = asyncio.get_running_loop().create_task(work)
-            self._closing.push_async_callback(_end, begun)
+        self._begin(uses.run(), issued.run())
         return Identity(
             control=room.current, clock=self._clock, access_tokens=issued, used=uses.note
         )
@@ -354,11 +363,16 @@ class Application:
             events=parts.mediation.events,
             clock=self._clock,
         )
-        warmed = asyncio.get_running_loop().create_task(asked.records.browse.warm())
-        self._closing.push_async_callback(_end, warmed)
+        self._begin(asked.records.browse.warm())
         groups = self.settings.review.reviewers
         self.pages = await open_pages(self.settings.web, asked, groups=groups)
         self._closing.push_async_callback(self.pages.listener.stop)
+
+    def _begin(self, *works: Coroutine[Any, Any, None]) -> None:
+        """What goes on beside the calls, until what was opened before it is closed."""
+        for work in works:
+            begun = asyncio.get_running_loop().create_task(work)
+            self._closing.push_async_callback(_end, begun)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,27 +381,11 @@ class _Parts:
 
     mediation: Parts
     store: SqlStore
+    neighbours: Neighbourhood
     policies: OpaRoom
     workers: WorkerHub
     sandboxes: SandboxRunner
     uses: CredentialUses
-
-
-async def _say_library(policies: PolicyAdministration) -> None:
-    """A newer release decides nothing anew until an operator has seen what it would change."""
-    found = await policies.libraries()
-    if found.in_force and found.shipped and found.in_force.digest != found.shipped.digest:
-        _log.warning(
-            "policy_library_differs",
-            in_force=found.in_force.version,
-            shipped=found.shipped.version,
-            see="callbroker policy upgrade",
-        )
-
-
-def _without_secrets(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return f"{head.partition('://')[0]}://…@{tail}" if at else url
 
 
 def _report(line: str) -> None:

@@ -7,11 +7,19 @@ through.
 """
 
 import asyncio
+from typing import Final
+
+import structlog
 
 from broker.core.control import Control, ControlRows, ToolCache
 from broker.core.control_rows import control_of
 from broker.events import Events
 from broker.ports import Store
+
+FOLLOW_S: Final = 0.5
+"""Seconds after which another broker's change is found, heard of or not."""
+
+_log: Final = structlog.get_logger(__name__)
 
 CONTROL_NAME = "control"
 """The one name that is published on the topic `control`."""
@@ -70,6 +78,21 @@ class ControlRoom:
                 self._control, self._cache = control, cache
                 self._events.deliver("control", CONTROL_NAME)
             return control
+
+    async def follow(self) -> None:
+        """For ever: find what other brokers have put in force. Ends by cancellation."""
+        problem = ""
+        with self._events.subscribe("control") as changes:
+            while True:
+                await changes.next(FOLLOW_S)
+                try:
+                    if await self._store.control_revision() != self._control.revision:
+                        await self.refresh()
+                    problem = ""
+                except Exception as error:  # noqa: BLE001 - what is in force here refuses meanwhile
+                    if problem != str(error):
+                        _log.warning("control_not_followed", why=str(error))
+                    problem = str(error)
 
     def changed(self) -> None:
         """What is in force was changed through here: have other brokers read it too."""

@@ -48,6 +48,8 @@ class Parts:
         terms: of holds for which no rule names any.
         offered: the sandbox profiles that nodes tell of now.
         fairness: what whoever asks may have.
+        is_gone: whether an instance of this name does nothing any more; any other one, where this
+            broker has the database alone.
         exclusive_wait_s: how long a call waits for an exclusive key, seconds.
         store_retry_s: pauses between attempts to record how a call ended, seconds.
         callers: who has calls carried out by agents' own processes, as `runner` has it too.
@@ -66,6 +68,7 @@ class Parts:
     terms: HoldTerms
     offered: Callable[[], Sequence[OfferedProfile]] = tuple
     fairness: Fairness = FAIR
+    is_gone: Callable[[str], bool] = bool
     exclusive_wait_s: float = limits.EXCLUSIVE_WAIT_S
     store_retry_s: tuple[float, ...] = STORE_RETRY_S
     callers: CallerHub | None = None
@@ -197,6 +200,7 @@ def mediation(parts: Parts) -> Mediation:
             ),
             carrier=carrier,
             artefacts=artefacts,
+            is_gone=parts.is_gone,
             store=store,
             events=events,
             clock=clock,

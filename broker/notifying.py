@@ -59,6 +59,7 @@ DUE_MAX: Final = 20_000
 AT_ONCE: Final = 8
 _RETRY_S: Final = 1.0
 _DEFECT_RETRY_S: Final = 30.0
+_STAND_BY_S: Final = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +69,7 @@ class Teller:
     Attributes:
         address: where the review pages are; asked with each message. Empty where there are none.
         chance: 0 to 1, anew each time.
+        is_mine: whether this broker is the one of several that tells.
     """
 
     channel: Channel
@@ -77,6 +79,7 @@ class Teller:
     clock: Clock
     address: Callable[[], str]
     chance: Callable[[], float] = random.random
+    is_mine: Callable[[], bool] = lambda: True
     told_at: float = 0.0
     problem: str = ""
     _failures: int = 0
@@ -89,7 +92,8 @@ class Teller:
         with self.events.subscribe(topic) as names:
             while True:
                 try:
-                    wait_s = await self.turn()
+                    # Of several brokers one tells; the others stand by.
+                    wait_s = await self.turn() if self.is_mine() else _STAND_BY_S
                 except BrokerError as error:
                     _log.warning("notices_wait", channel=self.channel.name, why=str(error))
                     wait_s = _RETRY_S

@@ -10,6 +10,7 @@ One that cannot be ended does not keep the others from it.
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -53,6 +54,8 @@ class Recovery:
 
     Attributes:
         owner: this instance.
+        is_gone: whether another instance surely does nothing any more; every other one, where this
+            one has the database alone.
         over_at: when at the latest the lease of what an instance before this one left is over.
     """
 
@@ -65,19 +68,20 @@ class Recovery:
     events: Events
     clock: Clock
     owner: str
+    is_gone: Callable[[str], bool] = bool
     over_at: dict[str, float] = field(default_factory=dict)
 
     async def recover(self) -> int:
-        """Before the first request: end what an earlier instance left RUNNING.
+        """Before the first request: end what an instance that is gone left RUNNING.
 
-        SQLite serves one broker at a time, so whoever else owned a call is gone.
+        Of others on the same database nobody is gone yet: the sweep ends what they leave.
 
         Returns:
             How many became UNKNOWN.
         """
         count = 0
         for invocation in await self.store.unfinished():
-            if invocation.state is InvocationState.RUNNING and invocation.owner != self.owner:
+            if invocation.state is InvocationState.RUNNING and self._is_of_one_gone(invocation):
                 if self.reattempting.is_repeatable(invocation):
                     self._wait_for_lease(invocation)
                     continue
@@ -124,13 +128,18 @@ class Recovery:
         await self.artefacts.erase()
 
     def _is_left_behind(self, invocation: Invocation, *, now: float) -> bool:
-        """RUNNING, its lease is over, and nobody here is at it."""
+        """RUNNING, its lease is over, and nobody is at it."""
         name = invocation.name
         here = name in self.carrier.carrying or name in self.carrier.endings.unstored
         over_at = invocation.lease_expires_at
         if invocation.owner != self.owner:
+            if not self.is_gone(invocation.owner):
+                return False
             over_at = min(over_at, self.over_at.get(name, math.inf))
         return not here and now >= over_at
+
+    def _is_of_one_gone(self, invocation: Invocation) -> bool:
+        return invocation.owner != self.owner and self.is_gone(invocation.owner)
 
     def _wait_for_lease(self, invocation: Invocation) -> None:
         """Its owner is gone, but what that handed over may be under way yet.

@@ -125,6 +125,10 @@ class Store(Protocol):
         """All control rows in force."""
         ...
 
+    async def control_revision(self) -> int:
+        """The revision that they are in force under."""
+        ...
+
     async def document(self, digest: str) -> bytes | None:
         """Content by digest."""
         ...

@@ -52,7 +52,7 @@ _SETTINGS: Final = "; ".join(
         "SET timezone = 'UTC'",
     )
 )
-_KEEPALIVE: Final = {
+KEEPALIVE: Final = {
     "connect_timeout": int(STORE_CONNECT_S),
     "keepalives": 1,
     "keepalives_idle": 5,
@@ -93,7 +93,7 @@ def engine(url: str) -> sa.Engine:
         pool_reset_on_return=None,
         isolation_level="AUTOCOMMIT",
         paramstyle="format",
-        connect_args=_KEEPALIVE,
+        connect_args=KEEPALIVE,
         use_native_hstore=False,
     )
     sa.event.listen(made, "connect", _prepare)

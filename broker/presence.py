@@ -1,0 +1,148 @@
+"""A broker is gone once it has not said anything new for several looks in a row, and not before.
+
+Looks are counted, not seconds: whoever was asleep itself, or whose clock has jumped, has looked no
+oftener for that. Nobody is gone before it was watched for so long, whether its row is there or not.
+On a database that serves one broker at a time every other one is gone at once.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from broker.core.brokers import BeatBroker, BrokerRow, DropBroker
+from broker.core.errors import BrokerError
+from broker.core.unit import Unit
+from broker.ports import Clock
+from broker.ports.neighbours import Neighbours
+
+BEAT_S: Final = 2.0
+MISSED_MAX: Final = 5
+"""Looks without anything new after which a broker counts as gone."""
+FORGOTTEN_MISSED: Final = 300
+"""Looks after which its row is removed; should it wake up, it writes it again."""
+
+_log: Final = structlog.get_logger(__name__)
+
+
+class Presence:
+    """Says that this broker is there, and watches the others.
+
+    Attributes:
+        changed: told of all that live, whenever one has come, moved or gone.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Neighbours,
+        me: BrokerRow,
+        clock: Clock,
+        former: frozenset[str] = frozenset(),
+    ) -> None:
+        """Make one.
+
+        Args:
+            store: the rows.
+            me: this broker, before it has said anything.
+            clock: for people: POSIX seconds.
+            former: names of brokers that are surely gone, whatever their rows say.
+        """
+        self._store = store
+        self._me = me
+        self._clock = clock
+        self._former = former
+        self.changed: Callable[[tuple[BrokerRow, ...]], None] = lambda _: None
+        self._others: dict[str, BrokerRow] = {}
+        self._missed: dict[str, int] = {}
+        self._told: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Of this broker."""
+        return self._me.name
+
+    @property
+    def live(self) -> tuple[BrokerRow, ...]:
+        """This broker, and those that are not gone, in the order in which they started."""
+        others = (row for name, row in self._others.items() if not self.is_gone(name))
+        return tuple(sorted((self._me, *others), key=lambda row: row.name))
+
+    @property
+    def is_eldest(self) -> bool:
+        """Whether this one is to do what only one should: for prompt work, not for right work."""
+        return self.live[0].name == self._me.name
+
+    def is_gone(self, name: str) -> bool:
+        """Whether a broker of this name surely does nothing any more, short of waking up."""
+        if name == self._me.name:
+            return False
+        if not self._store.is_shared or name in self._former:
+            return True
+        # One that was never heard of is watched from now on.
+        return self._missed.setdefault(name, 0) >= MISSED_MAX
+
+    async def join(self, address: str = "") -> None:
+        """Say that this broker is there, from now on reached by workers at an address.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        self._me = replace(self._me, address=address)
+        await self.beat()
+        await self.look()
+
+    async def leave(self) -> None:
+        """Say that it is not there any more; whoever misses that finds it out."""
+        try:
+            await self._store.commit(Unit(changes=(DropBroker(name=self._me.name),), entries=()))
+        except BrokerError as error:
+            _log.info("broker_leaves_unsaid", why=str(error))
+
+    async def run(self) -> None:
+        """For ever. Ends by cancellation."""
+        while True:
+            try:
+                await self.beat()
+                await self.look()
+            except BrokerError as error:
+                _log.warning("presence_not_said", why=str(error))
+            except Exception:  # noqa: BLE001 - others would take this broker for gone
+                _log.exception("presence_failed")
+            await asyncio.sleep(BEAT_S)
+
+    async def beat(self) -> None:
+        """Say it once.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        self._me = replace(self._me, beats=self._me.beats + 1, seen_at=self._clock())
+        await self._store.commit(Unit(changes=(BeatBroker(broker=self._me),), entries=()))
+
+    async def look(self) -> None:
+        """Look once at what the others have said. Two looks are `BEAT_S` apart.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        rows = {row.name: row for row in await self._store.brokers() if row.name != self._me.name}
+        for name in {*rows, *self._missed}:
+            row, before = rows.get(name), self._others.get(name)
+            is_new = row is not None and (before is None or row.beats != before.beats)
+            self._missed[name] = 0 if is_new else self._missed.get(name, 0) + 1
+        self._others = rows
+        told = tuple((row.name, row.address) for row in self.live)
+        if told != self._told:
+            self._told = told
+            self.changed(self.live)
+        await self._forget()
+
+    async def _forget(self) -> None:
+        for name in [name for name, missed in self._missed.items() if missed >= FORGOTTEN_MISSED]:
+            if name in self._others:
+                await self._store.commit(Unit(changes=(DropBroker(name=name),), entries=()))
+            else:
+                del self._missed[name]
