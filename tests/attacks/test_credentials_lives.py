@@ -7,9 +7,10 @@ import grpc
 import pytest
 
 from broker.core.credentials import CredentialClass
-from broker.v1 import admin_pb2, broker_pb2, review_pb2, worker_pb2
+from broker.v1 import admin_pb2, broker_pb2, credentials_pb2, review_pb2, worker_pb2
+from tests.fakes.decision_point import hold, opinion
 from tests.served import Served, bearer
-from tests.world import REFUND
+from tests.world import AGENT, REFUND, TERMS
 
 
 async def code_of(call) -> grpc.StatusCode:
@@ -92,6 +93,53 @@ async def test_a_stream_ends_with_the_credential_that_opened_it(broker, ending):
     async with asyncio.timeout(5):
         while broker.world.events._subscriptions:
             await asyncio.sleep(0.01)
+
+
+async def test_an_agent_that_was_thrown_out_watches_its_calls_no_longer(broker):
+    """I wait for the approval of what I asked with a stolen token, to have the result."""
+    credential, token = await broker.issue(CredentialClass.AGENT, AGENT)
+    caller = await broker.world.caller()
+    broker.world.policy.answer = opinion(hold(terms=TERMS))
+    waiting = await broker.world.refund(caller)
+    request = broker_pb2.WatchInvocationRequest(name=waiting.name)
+    stream = broker.broker.WatchInvocation(request, metadata=bearer(token))
+    first = await anext(aiter(stream))
+    assert first.invocation.hold == waiting.hold
+    await revoke(broker, credential.name)
+    assert (await end_of(stream)).code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_a_token_that_was_rotated_is_worth_nothing_after_the_overlap(broker):
+    """I kept the token of before, and use it, and its streams, for as long as I can."""
+    credential, old = await broker.issue(CredentialClass.AUDITOR, "aud-9")
+    request = credentials_pb2.RotateCredentialRequest(name=credential.name)
+    request.overlap.FromSeconds(60)
+    made = await broker.admin.RotateCredential(
+        request, metadata=broker.by(CredentialClass.OPERATOR)
+    )
+    ask, status = broker.admin.GetStatus, admin_pb2.GetStatusRequest()
+    for token in (old, made.token):
+        assert await code_of(ask(status, metadata=bearer(token))) is grpc.StatusCode.OK
+    tail = broker.admin.TailInvocations(admin_pb2.TailInvocationsRequest(), metadata=bearer(old))
+    await tail.initial_metadata()
+    broker.world.clock.advance(60)
+    assert (await end_of(tail)).code() is grpc.StatusCode.UNAUTHENTICATED
+    assert await code_of(ask(status, metadata=bearer(old))) is grpc.StatusCode.UNAUTHENTICATED
+    assert await code_of(ask(status, metadata=bearer(made.token))) is grpc.StatusCode.OK
+
+
+async def test_a_rotation_without_overlap_ends_a_stolen_token_at_once(broker):
+    """I stole the token; they rotate it, and I am quicker."""
+    credential, old = await broker.issue(CredentialClass.AUDITOR, "aud-9")
+    request = credentials_pb2.RotateCredentialRequest(name=credential.name)
+    request.overlap.FromSeconds(0)
+    by_operator = broker.by(CredentialClass.OPERATOR)
+    await broker.admin.RotateCredential(request, metadata=by_operator)
+    ask = broker.admin.GetStatus(admin_pb2.GetStatusRequest(), metadata=bearer(old))
+    assert await code_of(ask) is grpc.StatusCode.UNAUTHENTICATED
+    # Nor does rotating the old one once more bring it back.
+    again = broker.admin.RotateCredential(request, metadata=by_operator)
+    assert await code_of(again) is grpc.StatusCode.FAILED_PRECONDITION
 
 
 async def test_a_revoked_worker_is_handed_nothing_more(broker):
