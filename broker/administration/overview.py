@@ -58,6 +58,8 @@ class Status:
     shadow: ShadowReport | None = None
     libraries: Libraries | None = None
     channels: tuple[ChannelView, ...] = ()
+    contents_days: int = 0
+    legal_holds: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +130,8 @@ class Overview:
             shadow=await self._shadow(),
             libraries=await self._libraries(),
             channels=await self._channels(),
+            contents_days=control.retention.contents_days,
+            legal_holds=len(control.legal_holds),
         )
 
     async def invocations(self, query: InvocationQuery) -> tuple[InvocationView, ...]:

@@ -109,13 +109,15 @@ def verify_export(
 
     Names the first entry that is not as it was signed.
     """
-    from broker.store.heads import notes_of, rotations_of  # noqa: PLC0415 - the database's parts
+    from broker.store.heads import epochs_of, notes_of, rotations_of  # noqa: PLC0415
     from broker.store.keys import signature_holds  # noqa: PLC0415
 
     try:
         public_key = _verifier_key(key)
-        heads = [note for path in checkpoint or () for note in notes_of(path.read_bytes())]
-        rotations = [note for path in checkpoint or () for note in rotations_of(path.read_bytes())]
+        outside = [path.read_bytes() for path in checkpoint or ()]
+        heads = [note for text in outside for note in notes_of(text)]
+        epochs = [note for text in outside for note in epochs_of(text)]
+        rotations = [note for text in outside for note in rotations_of(text)]
         with exported.open("rb") as lines:
             rotations += rotations_in(lines)
         with exported.open("rb") as lines:
@@ -124,6 +126,7 @@ def verify_export(
                 public_key,
                 signature_holds=signature_holds,
                 checkpoints=heads,
+                epochs=epochs,
                 rotations=rotations,
             )
     except MalformedNote as error:
@@ -196,6 +199,10 @@ def _plain_report(report: Report) -> dict[str, object]:
         "entries": report.entries,
         "signed": report.signed,
         "erased": report.erased,
+        "restores": [
+            {"number": e.number, "kept": e.kept.size, "abandoned": e.abandoned.size}
+            for e in report.restores
+        ],
         "first_broken": None
         if broken is None
         else {"leaf_index": broken.leaf_index, "entry": broken.entry, "why": broken.why},

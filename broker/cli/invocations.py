@@ -208,6 +208,10 @@ def call_picture(call: InvocationSummary, shown: Around) -> list[Text]:
     if invocation.reported_by:
         said = ours(_REPORTED.get(invocation.reported_by, f"by {invocation.reported_by}"), "yellow")
         lines += labelled("Reported", said, indent=_INDENT, width=width)
+    if invocation.HasField("erase_time"):
+        at = clock(epoch(invocation.erase_time), now=shown.now, zone=shown.zone)
+        said = ours(f"what was said in it, {at}, by ", "yellow") + theirs(invocation.erased_by)
+        lines += labelled("Erased", said, indent=_INDENT, width=width)
     for number, left in enumerate(invocation.artefacts):
         lines += labelled("" if number else "Files", file_line(left), indent=_INDENT, width=width)
     if invocation.hold:

@@ -60,6 +60,8 @@ def status_picture(told: GetStatusResponse, address: str, shown: Around) -> list
     if told.HasField("shadow"):
         trials.append(("Shadow", shadow_line(told.shadow, shown)))
     lines[2:2] = trials
+    if told.contents_days or told.legal_holds:
+        lines.append(("Kept", _kept(told)))
     if told.freezes:
         freezes = f"{told.freezes} in force: callbroker freezes"
         lines.insert(1, ("Frozen", ours(freezes, "bold red")))
@@ -68,6 +70,14 @@ def status_picture(told: GetStatusResponse, address: str, shown: Around) -> list
         for label, value in lines
         for piece in labelled(label, value, indent=_INDENT, width=shown.width)
     ]
+
+
+def _kept(told: GetStatusResponse) -> Text:
+    period = (
+        f"contents for {told.contents_days} days" if told.contents_days else "contents for ever"
+    )
+    holds = f", legal holds: {told.legal_holds}" if told.legal_holds else ""
+    return ours(f"contents {period}{holds}: callbroker retention show")
 
 
 def _policy(told: GetStatusResponse) -> Text:

@@ -67,6 +67,8 @@ def status_out(status: Status) -> admin_pb2.GetStatusResponse:
         library=library_out(status.libraries.in_force if status.libraries else None),
         shipped_library=library_out(status.libraries.shipped if status.libraries else None),
         channels=[channel_out(channel) for channel in status.channels],
+        contents_days=status.contents_days,
+        legal_holds=status.legal_holds,
     )
 
 

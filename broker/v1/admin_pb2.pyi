@@ -108,6 +108,8 @@ class GetStatusResponse(_message.Message):
     LIBRARY_FIELD_NUMBER: _builtins.int
     SHIPPED_LIBRARY_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
+    CONTENTS_DAYS_FIELD_NUMBER: _builtins.int
+    LEGAL_HOLDS_FIELD_NUMBER: _builtins.int
     broker: _builtins.str
     """This instance."""
     version: _builtins.str
@@ -134,6 +136,10 @@ class GetStatusResponse(_message.Message):
     """How many of them the newest signed head covers."""
     store: _builtins.str
     """The database, without secrets."""
+    contents_days: _builtins.int
+    """Days that contents are kept after their session has ended; 0 for ever."""
+    legal_holds: _builtins.int
+    """Legal holds in force."""
     @_builtins.property
     def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkerStatus]:
         """Connected workers, one line each: name, tools, free and all slots."""
@@ -197,10 +203,12 @@ class GetStatusResponse(_message.Message):
         library: Global___Library | None = ...,
         shipped_library: Global___Library | None = ...,
         channels: _abc.Iterable[Global___ChannelStatus] | None = ...,
+        contents_days: _builtins.int = ...,
+        legal_holds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["library", b"library", "shadow", b"shadow", "shipped_library", b"shipped_library", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "audit_entries_signed", b"audit_entries_signed", "broker", b"broker", "channels", b"channels", "control_revision", b"control_revision", "directories", b"directories", "freezes", b"freezes", "holds_pending", b"holds_pending", "invocations_running", b"invocations_running", "invocations_unknown", b"invocations_unknown", "library", b"library", "observations", b"observations", "policy_ready", b"policy_ready", "policy_revision", b"policy_revision", "sandbox_nodes", b"sandbox_nodes", "shadow", b"shadow", "shipped_library", b"shipped_library", "start_time", b"start_time", "store", b"store", "tools", b"tools", "version", b"version", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "audit_entries_signed", b"audit_entries_signed", "broker", b"broker", "channels", b"channels", "contents_days", b"contents_days", "control_revision", b"control_revision", "directories", b"directories", "freezes", b"freezes", "holds_pending", b"holds_pending", "invocations_running", b"invocations_running", "invocations_unknown", b"invocations_unknown", "legal_holds", b"legal_holds", "library", b"library", "observations", b"observations", "policy_ready", b"policy_ready", "policy_revision", b"policy_revision", "sandbox_nodes", b"sandbox_nodes", "shadow", b"shadow", "shipped_library", b"shipped_library", "start_time", b"start_time", "store", b"store", "tools", b"tools", "version", b"version", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
