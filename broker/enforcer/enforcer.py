@@ -41,7 +41,7 @@ _CONTENDED = Verdict(
 )
 
 
-CALLS: Final = Places(most=256, alone_max=224, crowd_max=24, each_min=2)
+CALLS: Final = Places(most=192, alone_max=48, crowd_max=24, each_min=2)
 """That are decided at once: an agent's, for one principal."""
 
 
