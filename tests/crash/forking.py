@@ -40,6 +40,7 @@ class Trial:
             others recover.
         skew_s: how far the clock is moved at the last life, seconds.
         bug: the name of a planted bug; empty for none.
+        url: of a PostgreSQL database that is a copy of the made one; empty for SQLite.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Trial:
     kills: Sequence[int] = ()
     skew_s: float = 0.0
     bug: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ class Told:
 def carry_out(trial: Trial) -> Told:
     """All lives of a trial, one after the other."""
     path = Path(trial.path)
-    scenario.copy(Path(trial.made), path)
+    scenario.copy(Path(trial.made), path, url=trial.url)
     killed: list[bool] = []
     for number, kill in enumerate(trial.kills):
         ended = _life(path, lambda k=kill, n=number: _lived(path, trial, n, kill=k), kill=kill)

@@ -5,12 +5,16 @@ the invocation's state, and how many attempts of it the log had begun. So a log 
 after the effect is seen to have been.
 """
 
+import contextlib
 import json
 import os
 import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from broker.core.audit import EntryKind
 
@@ -40,11 +44,12 @@ class Ledger:
     """A file of lines beside a database.
 
     Attributes:
+        database: a file of SQLite, or the address of a PostgreSQL database.
         known_keys: the tools that know a key again.
     """
 
     path: Path
-    database: Path
+    database: Path | str
     known_keys: frozenset[str]
     point: Point
 
@@ -83,15 +88,19 @@ class Ledger:
         return [line.invocation for line in self.lines() if line.is_effect]
 
     def _witnessed(self, invocation: str) -> tuple[str, int]:
-        connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=5.0)
-        try:
+        connection, mark = self._connected()
+        with contextlib.closing(connection):
             found = connection.execute(
-                "SELECT state FROM invocations WHERE name = ?", (invocation,)
+                f"SELECT state FROM invocations WHERE name = {mark}", (invocation,)
             ).fetchone()
             said = connection.execute(
-                "SELECT entry FROM audit_entries WHERE invocation = ?", (invocation,)
+                f"SELECT entry FROM audit_entries WHERE invocation = {mark}", (invocation,)
             ).fetchall()
-        finally:
-            connection.close()
-        begun = sum(json.loads(entry)["kind"] == EntryKind.ATTEMPT_STARTED for (entry,) in said)
+        begun = [json.loads(entry)["kind"] for (entry,) in said].count(EntryKind.ATTEMPT_STARTED)
         return (found[0] if found else ""), begun
+
+    def _connected(self) -> tuple[Any, str]:
+        """A stranger's connection, and how it marks a value."""
+        if isinstance(self.database, str):
+            return psycopg.connect(self.database, autocommit=True, connect_timeout=5), "%s"
+        return sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=5.0), "?"

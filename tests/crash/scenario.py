@@ -20,7 +20,7 @@ from broker.core.errors import BrokerError
 from broker.core.holds import Hold
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.ports import FrozenCall, HoldQuery, Outcome, Succeeded
-from broker.store import SqlStore
+from broker.store import SqlStore, load_or_create
 from tests.crash.ledger import Ledger
 from tests.crash.points import PointedPort, PointedRunner, Points
 from tests.fakes.decision_point import allow, hold, opinion
@@ -38,6 +38,7 @@ from tests.world import (
 )
 
 LEAD = reviewer("lead", "reviewers")
+URL_FILE = "url"
 LARGE_MINOR = 5_000
 SHORT_MINOR = 9_999
 SHORT = HoldTerms(reviewers=("reviewers",), decide_within_s=60, run_within_s=60)
@@ -124,9 +125,17 @@ def make_once(path: Path) -> None:
     asyncio.run(make(path))
 
 
-def copy(made: Path, to: Path) -> None:
-    """The same directory anew."""
+def copy(made: Path, to: Path, *, url: str = "") -> None:
+    """The same directory anew; with a database of its own elsewhere where a url is given."""
     shutil.copytree(made, to)
+    if url:
+        (to / URL_FILE).write_text(url)
+
+
+def postgres_url(path: Path) -> str | None:
+    """The address of the directory's database; None where that is a file in it."""
+    told = path / URL_FILE
+    return told.read_text() if told.exists() else None
 
 
 @contextlib.asynccontextmanager
@@ -138,7 +147,7 @@ async def day(
         world = await build(store, FakeClock(now), owner=owner)
         ledger = Ledger(
             path=path / "ledger.jsonl",
-            database=path / "broker.db",
+            database=postgres_url(path) or path / "broker.db",
             known_keys=IDEMPOTENT,
             point=points.at,
         )
@@ -226,9 +235,21 @@ def _tools(ledger: Ledger) -> Callable[[FrozenCall], Outcome]:
     return carry_out
 
 
+async def _opened(path: Path, now: float, instance: str) -> SqlStore:
+    if (url := postgres_url(path)) is None:
+        return await open_store(path, clock=lambda: now, instance=instance)
+    return await SqlStore.open(
+        url,
+        state=path / "state",
+        instance=instance,
+        audit_keys=load_or_create(path / "state"),
+        clock=lambda: now,
+    )
+
+
 @contextlib.asynccontextmanager
 async def _open(path: Path, now: float, instance: str) -> AsyncGenerator[SqlStore]:
-    store = await open_store(path, clock=lambda: now, instance=instance)
+    store = await _opened(path, now, instance)
     try:
         yield store
     finally:

@@ -1,30 +1,39 @@
 """Brokers that are killed again and again, at random or at every point; the books must hold.
 
     python -m tests.crash.soak --runs 10000
-    python -m tests.crash.soak --points
+    python -m tests.crash.soak --points --database postgres
 
 Exits with 1 at the first broken book, and says which trial it was: the same seed makes the same.
 """
 
 import argparse
+import contextlib
 import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
 
+from broker.store import upgrade
 from tests.crash import scenario
-from tests.crash.forking import Trial, forker
+from tests.crash.forking import Forker, Told, Trial, forker
+from tests.postgres import Server
 
 NEVER = 1_000_000
+MADE = "made"
 DAY_US = 350_000
 LIVES_MAX = 4
 SKEWS_S = (0.0, 0.0, 0.0, -18_000.0, 18_000.0)
 
 
-def at_random(runs: int, seed: int) -> Iterator[tuple[Sequence[int], float]]:
+Kills = tuple[Sequence[int], float]
+"""Where each life but the last is ended, and how far the clock is moved then, seconds."""
+
+
+def at_random(runs: int, seed: int) -> Iterator[Kills]:
     """Kills of a few lives, by count or by time, and a clock that may have been moved."""
     choose = random.Random(seed)
     for _ in range(runs):
@@ -36,37 +45,96 @@ def at_random(runs: int, seed: int) -> Iterator[tuple[Sequence[int], float]]:
         yield kills, choose.choice(SKEWS_S)
 
 
+def made_in(root: Path, server: Server | None) -> Path:
+    """A directory that trials copy, with its database on the server where there is one."""
+    made = root / "made"
+    made.mkdir()
+    if server is not None:
+        server.run(f"CREATE DATABASE {MADE}")
+        upgrade(server.url(MADE))
+        (made / scenario.URL_FILE).write_text(server.url(MADE))
+    scenario.make_once(made)
+    return made
+
+
+@contextlib.contextmanager
+def database_of(number: int, server: Server | None) -> Iterator[str]:
+    """The address of a trial's own database; empty where its directory has it."""
+    if server is None:
+        yield ""
+        return
+    server.run(f"CREATE DATABASE trial_{number} TEMPLATE {MADE}")
+    try:
+        yield server.url(f"trial_{number}")
+    finally:
+        server.run(f"DROP DATABASE trial_{number} WITH (FORCE)")
+
+
 def main() -> int:
     """Carry the trials out, one after the other."""
     reading = argparse.ArgumentParser(description=__doc__)
     reading.add_argument("--runs", type=int, default=200)
     reading.add_argument("--seed", type=int, default=1)
     reading.add_argument("--points", action="store_true", help="every point of the day, once")
+    reading.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     given = reading.parse_args()
-    started_s, killed, done = time.monotonic(), 0, 0
+    server = Server() if given.database == "postgres" else None
     with tempfile.TemporaryDirectory(prefix="callbroker-soak-") as root, forker() as one:
-        made = Path(root) / "made"
-        made.mkdir()
-        scenario.make_once(made)
-        trials: Iterator[tuple[Sequence[int], float]] = at_random(given.runs, given.seed)
-        if given.points:
-            day = Trial(path=f"{root}/day", made=str(made), kills=[NEVER])
-            points = one.carry_out(day).passed
-            trials = (([at], 0.0) for at in range(1, len(points) + 1))
-        for number, (kills, skew_s) in enumerate(trials):
-            path = Path(root) / f"trial-{number}"
-            trial = Trial(path=str(path), made=str(made), kills=kills, skew_s=skew_s)
-            told = one.carry_out(trial)
-            done += 1
-            killed += sum(told.killed)
+        try:
+            made = made_in(Path(root), server)
+            soak = Soak(one=one, made=made, root=Path(root), server=server)
+            kills = soak.at_points() if given.points else at_random(given.runs, given.seed)
+            return soak.run(kills)
+        finally:
+            if server is not None:
+                server.stop()
+
+
+@dataclass(kw_only=True)
+class Soak:
+    """Trials, one after the other, and what came of them."""
+
+    one: Forker
+    made: Path
+    root: Path
+    server: Server | None
+    done: int = 0
+    killed: int = 0
+    started_s: float = field(default_factory=time.monotonic)
+
+    def run(self, kills: Iterable[Kills]) -> int:
+        """All of them; 1 at the first whose books are wrong."""
+        for each, skew_s in kills:
+            told = self.trial(each, skew_s)
+            self.killed += sum(told.killed)
             if told.findings:
-                _say(f"broken: {trial}", *told.findings)
+                _say(f"broken: {each} moved by {skew_s} s", *told.findings)
                 return 1
-            rmtree(path)
-            if done % 100 == 0:
-                _say(f"{done} trials, {killed} kills, {time.monotonic() - started_s:.0f} s")
-    _say(f"{done} trials, {killed} kills, all books hold, {time.monotonic() - started_s:.0f} s")
-    return 0
+            if self.done % 100 == 0:
+                _say(self.told())
+        _say(f"{self.told()}: all books hold")
+        return 0
+
+    def trial(self, kills: Sequence[int], skew_s: float = 0.0) -> Told:
+        """One."""
+        self.done += 1
+        path = self.root / f"trial-{self.done}"
+        with database_of(self.done, self.server) as url:
+            told = self.one.carry_out(
+                Trial(path=str(path), made=str(self.made), kills=kills, skew_s=skew_s, url=url)
+            )
+        rmtree(path)
+        return told
+
+    def at_points(self) -> Iterator[Kills]:
+        """Every point of the day."""
+        for at in range(1, len(self.trial([NEVER]).passed) + 1):
+            yield [at], 0.0
+
+    def told(self) -> str:
+        """How far it is."""
+        took_s = time.monotonic() - self.started_s
+        return f"{self.done} trials, {self.killed} kills, {took_s:.0f} s"
 
 
 def _say(*lines: str) -> None:
