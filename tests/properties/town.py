@@ -85,8 +85,8 @@ class Ledger:
     lines: list[Effected] = field(default_factory=list)
     world: World | None = None
 
-    async def reserve(self, manifest: ToolManifest, *, profile: str, wait_s: float) -> "Ledger":
-        del manifest, profile, wait_s
+    async def reserve(self, manifest: ToolManifest, **_asked: object) -> "Ledger":
+        del manifest
         return self
 
     async def run(self, call: FrozenCall) -> Outcome:
