@@ -1,15 +1,21 @@
-"""Measurements by name: `whole`, the default, `sandboxes` or rows of it, `pages`, `provenance`."""
+"""Measurements by name: `whole`, the default, `flat`, `sandboxes`, `pages`, `provenance`.
+
+What follows `whole` or `flat` is theirs; rows of the sandboxes' table may be named too.
+"""
 
 import sys
 
-from tests.benchmarks import pages, provenance, sandboxes, whole
+from tests.benchmarks import flat, pages, provenance, sandboxes, whole
 
 ALONE = {"pages": pages.main, "provenance": provenance.main}
+WITH_ARGUMENTS = {"whole": whole.main, "flat": flat.main}
 
 if __name__ == "__main__":
     named = sys.argv[1:]
-    if not named or named[0].startswith("-") or named[0] == "whole":
-        whole.main(named[1:] if named[:1] == ["whole"] else named)
+    if not named or named[0].startswith("-"):
+        named = ["whole", *named]
+    if named[0] in WITH_ARGUMENTS:
+        WITH_ARGUMENTS[named[0]](named[1:])
         sys.exit()
     for name, measure in ALONE.items():
         if name in named:

@@ -151,6 +151,19 @@ async def test_a_slow_one_costs_one_regroup_and_then_holds_nobodys_place():
     await asyncio.gather(*slow, return_exceptions=True)
 
 
+async def test_on_a_machine_that_is_busy_all_over_a_group_has_more_time_but_not_for_ever():
+    asks, group = made(deadline_s=0.05)
+    group._usual_s = 0.1
+    tasks = begun(group, b"slow")
+    await settled()
+    assert asks.log == [[b"slow"]]
+    (under_way,) = group._under_way
+    assert under_way.timer.when() - under_way.begun_s == pytest.approx(4 * 0.05, abs=0.01)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_the_calls_own_deadline_holds_whatever_the_group_does():
     asks, group = made()
     tasks = begun(group, b"a", b"b", b"c", deadline_s=0.05)
