@@ -4,7 +4,9 @@ One file, a line for each head and each restore, only ever added to. A line that
 crash is no head: it is dropped before the next one is written.
 """
 
+import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,7 @@ from broker.core.audit_lines import (
     read_line,
     rotation_line,
 )
+from broker.store.dialects import DatabaseInUse
 from broker.store.keys import sync_directory
 
 HEADS_FILE: Final = "heads.jsonl"
@@ -30,6 +33,24 @@ class Heads:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path: Final = directory / HEADS_FILE
+
+    def own(self) -> Callable[[], None]:
+        """Have the file for this process alone; returns what gives it up again.
+
+        Raises:
+            DatabaseInUse: another process has it.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(self.path.with_name(f"{HEADS_FILE}.lock"), flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise DatabaseInUse(
+                f"Another broker keeps its heads in {self.path.parent}: stop it, or give this one "
+                "a state directory of its own.",
+            ) from None
+        return lambda: os.close(descriptor)
 
     def newest(self) -> str | None:
         """The last note, or None where there never was one.

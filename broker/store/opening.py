@@ -59,7 +59,8 @@ async def open_database(
         secrets.token_bytes,
         is_shared=dialect.is_shared,
     )
-    release = dialect.own(url)
+    # A file's own lock says the same, and more: that nobody else has the file.
+    release = heads.own() if dialect.is_shared else dialect.own(url)
     engine = dialect.engine(url)
 
     def connect() -> Database:

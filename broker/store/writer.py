@@ -175,6 +175,8 @@ class Writer:
         if self._attempt(jobs, due=due):
             return
         # Another broker's transaction was in the way of one of these: let the rest not wait for it.
+        if not jobs:
+            self._put_off(jobs)
         for job in jobs:
             if not any(self._attempt([job], due=due) for _ in range(limits.RECORD_ATTEMPTS_MAX)):
                 self._put_off([job])
@@ -235,8 +237,9 @@ class Writer:
         self._unsent = addition.note or self._unsent
         if self.dialect.is_shared:
             # What others leave unsigned is this one's too, should they be gone.
-            if addition.note or self._sign_by is None:
-                self._sign_by = time.monotonic() + self.cadence.interval_s
+            now = time.monotonic()
+            if addition.note or self._sign_by is None or self._sign_by <= now:
+                self._sign_by = now + self.cadence.interval_s
         elif not addition.waiting:
             self._sign_by = None
         elif self._sign_by is None:

@@ -80,6 +80,19 @@ async def test_the_broker_does_not_start_on_an_edited_log(tmp_path: Path, what: 
         await refuses(path)
 
 
+async def test_the_broker_does_not_start_on_a_chain_that_begins_with_anothers_entry(
+    tmp_path: Path,
+):
+    """Give the first entry of a chain, which hangs on none before, to an instance of one's own."""
+    await written(tmp_path, 3)
+    edit(
+        tmp_path,
+        "INSERT INTO audit_entries SELECT 'brokers/0', 1, 'x', '', entry, mac, NULL "
+        "FROM audit_entries WHERE sequence = 1",
+    )
+    assert "brokers/0" in await refuses(tmp_path)
+
+
 async def test_the_broker_does_not_start_on_an_older_copy(tmp_path: Path):
     """Keep Monday's database, do the deed on Tuesday, put Monday's back."""
     base = tmp_path / "base"

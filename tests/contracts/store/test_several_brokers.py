@@ -376,6 +376,24 @@ async def test_one_signs_what_another_that_is_gone_has_left(url: str, tmp_path: 
                 await asyncio.sleep(0.02)
 
 
+async def test_who_has_nothing_to_sign_is_quiet_and_keeps_the_heads_of_the_others(
+    url: str, tmp_path: Path
+):
+    async with three_stores(url, tmp_path, cadence=Cadence(interval_s=0.05)) as stores:
+        await stores[0].commit(unit(entries=(entry(),)))
+        heads = Heads(state_of(tmp_path, NAMES[2]) / "checkpoints")
+        async with asyncio.timeout(DEADLINE_S):
+            while heads.newest() != (note := _newest(tmp_path)) or "\n1\n" not in note:
+                await asyncio.sleep(0.02)
+        before = stores[2]._writer.commits
+        await asyncio.sleep(0.5)
+        assert stores[2]._writer.commits <= before + 11
+
+
+def _newest(path: Path) -> str:
+    return Heads(state_of(path, NAMES[0]) / "checkpoints").newest() or ""
+
+
 async def test_a_row_that_no_broker_wrote_is_never_signed(stores: Stores, url: str):
     """Who can write to the database adds what another broker wrote to a chain, and waits."""
     await stores[0].commit(unit(entries=(entry(),)))

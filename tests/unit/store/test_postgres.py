@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from broker.store.addresses import dialect_of, shown
 from broker.store.heads import Heads
 from broker.store.log import Log
 from broker.store.postgres import DIALECT
-from broker.store.sql import Database
+from broker.store.sql import Database, Statement, Values
 from broker.store.writer import Cadence, Writer
 from tests.postgres import Server, server
 from tests.store_values import NOW, entry, hold, invocation, opened, review, unit
@@ -82,7 +83,7 @@ class Wire(Database):
 
 
 @contextlib.contextmanager
-def writing(url: str, path: Path) -> Iterator[Writer]:
+def writing(url: str, path: Path, wire: type[Database] = Wire) -> Iterator[Writer]:
     """A writer whose wire is cut as `Wire.cut` says."""
     engine = DIALECT.engine(url)
     keys = load_or_create(path / "state")
@@ -91,7 +92,7 @@ def writing(url: str, path: Path) -> Iterator[Writer]:
     log = Log("brokers/1", keys, ids, secrets.token_bytes, is_shared=True)
 
     def connect() -> Database:
-        return Wire(engine.connect(), DIALECT)
+        return wire(engine.connect(), DIALECT)
 
     database = connect()
     database.say(DIALECT.begin_read)
@@ -162,12 +163,48 @@ async def test_a_connection_that_ended_while_nobody_asked_is_made_anew(url: str,
 
 
 async def test_one_name_is_had_by_one_process(url: str, tmp_path: Path):
-    store = await open_at(url, tmp_path)
+    store = await open_at(url, tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
     await store.commit(mark(0))
     with pytest.raises(DatabaseInUse, match="as brokers/1"):
-        await open_at(url, tmp_path)
+        await open_at(url, tmp_path / "other")
     await store.close()
-    assert await marks(url, tmp_path) == {"m0"}
+    assert await marks(url, tmp_path / "one") == {"m0"}
+
+
+async def test_one_state_directory_is_had_by_one_broker(url: str, tmp_path: Path):
+    """Two that wrote to one file of heads could set it back."""
+    store = await open_at(url, tmp_path)
+    with pytest.raises(DatabaseInUse, match="state directory of its own"):
+        await open_at(url, tmp_path, "brokers/2")
+    await store.close()
+    await (await open_at(url, tmp_path, "brokers/2")).close()
+
+
+class Contended(Database):
+    """A connection on which whatever writes the document `m1` is in another's way."""
+
+    def run(self, statement: Statement, values: Values) -> int:
+        if values.get("digest") == "m1":
+            raise psycopg.errors.DeadlockDetected("as told")
+        return super().run(statement, values)
+
+
+async def test_who_is_in_anothers_way_keeps_nobody_else_from_being_written(
+    url: str, tmp_path: Path
+):
+    with writing(url, tmp_path, Contended) as writer:
+        answers = await asyncio.gather(
+            *(writer.write(mark(number), deadline_s=DEADLINE_S) for number in range(4)),
+            return_exceptions=True,
+        )
+    assert [type(answer) for answer in answers] == [
+        type(None),
+        StoreUnavailable,
+        type(None),
+        type(None),
+    ]
+    assert await marks(url, tmp_path) == {"m0", "m2", "m3"}
 
 
 async def test_text_that_this_database_cannot_keep_stops_nobody(url: str, tmp_path: Path):
