@@ -229,9 +229,8 @@ class Grouping:
         request.task.add_done_callback(lambda task: self._ended(request, task))
         request.begun_s = loop.time()
         patience_s = min(USUAL_TIMES * self._usual_s, STRETCHED_TIMES_MAX * self.deadline_s)
-        request.timer = loop.call_later(
-            max(self.deadline_s, patience_s), self._pass_deadline, request
-        )
+        late_s = request.begun_s + max(self.deadline_s, patience_s)
+        request.timer = loop.call_at(late_s, self._pass_deadline, request)
 
     async def _answers(self, members: Sequence[_Asked]) -> Sequence[Opinion] | None:
         if len(members) == 1:
