@@ -89,6 +89,7 @@ STORE_DEADLINE_S: Final = 10.0
 EXCLUSIVE_WAIT_S: Final = 15.0
 HOLD_WAIT_S_MAX: Final = 60.0
 RECORD_ATTEMPTS_MAX: Final = 3
+RECORD_TURNS_MAX: Final = 20  # where only another broker's call had the key or counter first
 ATTEMPTS_MAX: Final = 3  # of one call to have its effect, where it is declared idempotent
 ATTEMPT_WAIT_S: Final = 60.0  # for a worker that an interrupted call is handed to once more
 LEASE_S: Final = 30.0  # a call is its owner's for so long, and again before that is over

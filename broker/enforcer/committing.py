@@ -34,20 +34,25 @@ class Patience:
 
     Other calls of the same session move what it has seen as often as they release something. A call
     that was asked before cannot have come from that: after a few times it need not stand still.
+    Calls of this broker take turns at a key or counter, those of others do not: who loses to them
+    was never wrong about anything else, and tries oftener.
     """
 
     _left: int = limits.RECORD_ATTEMPTS_MAX
     _left_for_memory: int = limits.RECORD_ATTEMPTS_MAX
+    _left_for_turns: int = limits.RECORD_TURNS_MAX
 
     @property
     def is_left(self) -> bool:
         """Whether it may be tried again."""
-        return self._left > 0
+        return self._left > 0 and self._left_for_turns > 0
 
     def tried(self, conflict: Conflict) -> None:
         """It did not work, for this."""
         if conflict.on is ConflictOn.MEMORY:
             self._left_for_memory -= 1
+        elif conflict.on in {ConflictOn.KEY, ConflictOn.COUNTER}:
+            self._left_for_turns -= 1
         else:
             self._left -= 1
 
