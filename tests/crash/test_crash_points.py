@@ -12,8 +12,9 @@ import pytest
 
 from tests.crash import planted, scenario
 from tests.crash.forking import Forker, Told, Trial, forker
+from tests.crash.soak import NEVER, Soak, made_in
+from tests.postgres import server
 
-NEVER = 1_000_000
 HOUR_S = 3_600.0
 LASTING = frozenset({"store.commit after", "effect after"})
 RANDOM_US = (20_000, 60_000, 110_000, 170_000)
@@ -53,6 +54,14 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
     with forker() as one:
         scenario.make_once(made)
         yield Trials(one, made, root)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Soak]:
+    """The same on a PostgreSQL database for each trial."""
+    root = tmp_path_factory.mktemp("crash-shared")
+    with forker() as one:
+        yield Soak(one=one, made=made_in(root, server()), root=root, server=server())
 
 
 def lasting(points: list[str]) -> list[int]:
@@ -96,6 +105,15 @@ def test_attempts_end_when_there_were_enough_of_them(trials: Trials):
     assert "effect after" not in trials.points(first, second, third)
     told = trials.carry_out(first, second, third)
     assert (told.findings, told.killed) == ([], [True, True, True])
+
+
+def test_the_same_holds_where_the_database_is_a_servers(shared: Soak):
+    """Kill a broker whose transactions another process ends, later than it does."""
+    points = shared.trial([NEVER]).passed
+    commits, effects = (numbered(points, name) for name in sorted(LASTING, reverse=True))
+    for at in (commits[2], effects[1], effects[2]):
+        told = shared.trial([at])
+        assert (told.findings, told.killed) == ([], [True])
 
 
 @pytest.mark.parametrize("hours", [-5, 5])
