@@ -26,7 +26,7 @@ from broker.v1.admin_pb2 import Credential, CredentialClass
 app = group("Credentials.")
 
 _HEADERS: Final = (
-    "Credential", "Class", "Subject", "Person", "Good for", "Used", "Groups, tools", "Goes with"
+    "Credential", "Class", "Subject", "Person", "Good for", "Used", "Groups, tools, proof"
 )  # fmt: skip
 _SOON_S: Final = 14 * 86_400.0
 
@@ -166,8 +166,7 @@ def list_tokens(
             theirs(c.person),
             _left(c, shown.now),
             _used(c, shown.now),
-            theirs(", ".join([*c.groups, *c.tools])),
-            theirs(_goes_with(c)),
+            theirs(", ".join([*c.groups, *c.tools, *filter(None, [_goes_with(c)])])),
         ]
         for c in kept
     ]
