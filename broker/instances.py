@@ -1,12 +1,14 @@
 """A state directory is one broker's at a time: whoever had it before does surely nothing any more.
 
 So a broker that was killed and is started again need not wait until others would take its former
-self for gone. The lock is the system's, and is over with the process however that ends.
+self for gone. The lock is the system's, and is over with the process however that ends. A copy of
+the directory is another one: what it says of who had it is of no account.
 """
 
 import fcntl
 import json
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +45,14 @@ def take(state: Path, name: str) -> Taken:
     descriptor = os.open(state / FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        former = _names(descriptor)
-        # At once, and never shorter than it was: what a crash leaves of it is made good below.
-        written = json.dumps([*former, name][-FORMER_MAX:]).encode()
+        here: list[str | int] = [
+            socket.gethostname(),
+            str(state.resolve()),
+            os.fstat(descriptor).st_ino,
+        ]
+        former = _names(descriptor, here)
+        names = [*former, name][-FORMER_MAX:]
+        written = json.dumps({"here": here, "names": names}).encode()
         os.pwrite(descriptor, written, 0)
         os.ftruncate(descriptor, len(written))
         os.fsync(descriptor)
@@ -60,10 +67,14 @@ def take(state: Path, name: str) -> Taken:
     return Taken(former=frozenset(former), release=lambda: os.close(descriptor))
 
 
-def _names(descriptor: int) -> list[str]:
-    """What is written; nothing where that is not whole: then those count as gone a little later."""
+def _names(descriptor: int, here: list[str | int]) -> list[str]:
+    """What is written; nothing where it is not whole: then those count as gone a little later."""
     try:
         found = json.loads(os.pread(descriptor, 1 << 20, 0))
     except ValueError:
         return []
-    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+    match found:
+        case {"here": at, "names": list(names)} if at == here:
+            return [name for name in names if isinstance(name, str)]
+        case _:
+            return []
