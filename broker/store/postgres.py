@@ -25,6 +25,7 @@ from broker.core.limits import (
     STORE_READERS_REMOTE,
 )
 from broker.store.dialects import DatabaseRefused, Dialect
+from broker.store.tables import metadata
 
 SERVER_VERSION_MIN: Final = 13
 
@@ -41,6 +42,12 @@ _CONTROL: Final = _lock_of("control")
 _LOG: Final = _lock_of("log")
 _MIGRATION: Final = _lock_of("migration")
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+
+# An index of a large table takes its time; but nobody waits behind it for a table that is used.
+_UNHURRIED: Final = (
+    "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; "
+    f"SET LOCAL lock_timeout = {int(STORE_DEADLINE_S * 1000)}"
+)
 
 # The server ends what a broker that hangs, or is cut off, would keep from the others.
 _SETTINGS: Final = "; ".join(
@@ -158,13 +165,14 @@ def finish(connection: sa.Connection) -> None:
 
 
 def _unordered(connection: sa.Connection) -> list[tuple[str, str]]:
-    """Columns of text, and their tables, in the order of some language."""
+    """Columns of text of our own tables, and these, in the order of some language."""
     rows = connection.exec_driver_sql(
         "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
         "JOIN pg_collation l ON l.oid = a.attcollation "
         "WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace "
         "AND a.atttypid = 'text'::regtype AND l.collname <> 'C' AND NOT a.attisdropped "
-        "ORDER BY c.relname, a.attnum"
+        "AND c.relname = ANY(%s) ORDER BY c.relname, a.attnum",
+        (sorted(metadata.tables),),
     )
     return [(row[0], row[1]) for row in rows.all()]
 
@@ -246,7 +254,7 @@ DIALECT: Final = Dialect(
     begin_read="BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     begin_write=f"{_BEGIN}; SELECT pg_advisory_xact_lock_shared({_CONTROL})",
     begin_control=f"{_BEGIN}; SELECT pg_advisory_xact_lock({_CONTROL})",
-    begin_migration=f"{_BEGIN}; SELECT pg_advisory_xact_lock({_MIGRATION})",
+    begin_migration=f"{_BEGIN}; {_UNHURRIED}; SELECT pg_advisory_xact_lock({_MIGRATION})",
     wait_for_no_lock="",
     lock_log=f"SELECT pg_advisory_xact_lock({_LOG})",
     engine=engine,
