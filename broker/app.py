@@ -269,6 +269,7 @@ class Application:
                 libraries=policies.libraries,
                 sandbox_nodes=parts.sandboxes.status,
                 channels=notifying.views,
+                brokers=lambda: parts.neighbours.presence.live,
                 about=About(
                     broker=mediating.owner,
                     version=__version__,

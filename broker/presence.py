@@ -79,7 +79,7 @@ class Presence:
         """Whether a broker of this name surely does nothing any more, short of waking up."""
         if name == self._me.name:
             return False
-        if not self._store.is_shared or name in self._former:
+        if self._is_surely_over(name):
             return True
         # One that was never heard of is watched from now on.
         return self._missed.setdefault(name, 0) >= MISSED_MAX
@@ -93,6 +93,8 @@ class Presence:
         self._me = replace(self._me, address=address)
         await self.beat()
         await self.look()
+        for name in [name for name in self._others if self._is_surely_over(name)]:
+            await self._store.commit(Unit(changes=(DropBroker(name=name),), entries=()))
 
     async def leave(self) -> None:
         """Say that it is not there any more; whoever misses that finds it out."""
@@ -139,6 +141,9 @@ class Presence:
             self._told = told
             self.changed(self.live)
         await self._forget()
+
+    def _is_surely_over(self, name: str) -> bool:
+        return not self._store.is_shared or name in self._former
 
     async def _forget(self) -> None:
         for name in [name for name, missed in self._missed.items() if missed >= FORGOTTEN_MISSED]:

@@ -11,6 +11,7 @@ from broker.administration.policies import Libraries
 from broker.administration.shadow import ShadowReport
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryKind
+from broker.core.brokers import BrokerRow
 from broker.core.calls import Invocation
 from broker.core.canonical import canonical_bytes
 from broker.core.credentials import Credential
@@ -60,6 +61,7 @@ class Status:
     channels: tuple[ChannelView, ...] = ()
     contents_days: int = 0
     legal_holds: int = 0
+    brokers: tuple[BrokerRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,7 @@ class Overview:
         libraries: Callable[[], Awaitable[Libraries]],
         sandbox_nodes: Callable[[], Sequence[SandboxNodeView]] = tuple,
         channels: Callable[[], Awaitable[tuple[ChannelView, ...]]] = _no_channels,
+        brokers: Callable[[], Sequence[BrokerRow]] = tuple,
     ) -> None:
         self._changes = changes
         self._store = changes.store
@@ -109,6 +112,7 @@ class Overview:
         self._libraries = libraries
         self._sandbox_nodes = sandbox_nodes
         self._channels = channels
+        self._brokers = brokers
 
     async def status(self) -> Status:
         """How the broker is."""
@@ -132,6 +136,7 @@ class Overview:
             channels=await self._channels(),
             contents_days=control.retention.contents_days,
             legal_holds=len(control.legal_holds),
+            brokers=tuple(self._brokers()),
         )
 
     async def invocations(self, query: InvocationQuery) -> tuple[InvocationView, ...]:

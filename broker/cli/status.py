@@ -14,6 +14,7 @@ from broker.cli.screen import Around, around, labelled, ours, say, theirs
 from broker.cli.times import epoch, length
 from broker.cli.trial_picture import observation_line, shadow_line
 from broker.v1.admin_pb2 import (
+    BrokerStatus,
     ChannelStatus,
     GetStatusRequest,
     GetStatusResponse,
@@ -46,6 +47,7 @@ def status_picture(told: GetStatusResponse, address: str, shown: Around) -> list
     broker = theirs(f"{short(told.broker)} at {address}, release {told.version}, up {up}")
     lines = [
         ("Broker", broker),
+        *[("", _broker(b)) for b in told.brokers if b.broker != told.broker],
         ("Policy", _policy(told)),
         ("Tools", _tools(told, shown)),
         ("Known", _known(told, shown)),
@@ -59,7 +61,8 @@ def status_picture(told: GetStatusResponse, address: str, shown: Around) -> list
     trials = [("Observed", observation_line(one, shown)) for one in told.observations]
     if told.HasField("shadow"):
         trials.append(("Shadow", shadow_line(told.shadow, shown)))
-    lines[2:2] = trials
+    policy_at = next(at for at, (label, _) in enumerate(lines) if label == "Policy")
+    lines[policy_at + 1 : policy_at + 1] = trials
     if told.contents_days or told.legal_holds:
         lines.append(("Kept", _kept(told)))
     if told.freezes:
@@ -70,6 +73,11 @@ def status_picture(told: GetStatusResponse, address: str, shown: Around) -> list
         for label, value in lines
         for piece in labelled(label, value, indent=_INDENT, width=shown.width)
     ]
+
+
+def _broker(other: BrokerStatus) -> Text:
+    where = f" at {other.address}" if other.address else ""
+    return theirs(f"{short(other.broker)}{where}, release {other.version}")
 
 
 def _kept(told: GetStatusResponse) -> Text:

@@ -69,6 +69,15 @@ def status_out(status: Status) -> admin_pb2.GetStatusResponse:
         channels=[channel_out(channel) for channel in status.channels],
         contents_days=status.contents_days,
         legal_holds=status.legal_holds,
+        brokers=[
+            admin_pb2.BrokerStatus(
+                broker=one.name,
+                address=one.address,
+                version=one.version,
+                seen_time=timestamp(one.seen_at),
+            )
+            for one in status.brokers
+        ],
     )
 
 

@@ -110,6 +110,7 @@ class GetStatusResponse(_message.Message):
     CHANNELS_FIELD_NUMBER: _builtins.int
     CONTENTS_DAYS_FIELD_NUMBER: _builtins.int
     LEGAL_HOLDS_FIELD_NUMBER: _builtins.int
+    BROKERS_FIELD_NUMBER: _builtins.int
     broker: _builtins.str
     """This instance."""
     version: _builtins.str
@@ -178,6 +179,10 @@ class GetStatusResponse(_message.Message):
     def channels(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelStatus]:
         """Whom the settings have told of holds, and how that goes."""
 
+    @_builtins.property
+    def brokers(self) -> _containers.RepeatedCompositeFieldContainer[Global___BrokerStatus]:
+        """The brokers that live, this one too, in the order in which they started."""
+
     def __init__(
         self,
         *,
@@ -205,14 +210,51 @@ class GetStatusResponse(_message.Message):
         channels: _abc.Iterable[Global___ChannelStatus] | None = ...,
         contents_days: _builtins.int = ...,
         legal_holds: _builtins.int = ...,
+        brokers: _abc.Iterable[Global___BrokerStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["library", b"library", "shadow", b"shadow", "shipped_library", b"shipped_library", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "audit_entries_signed", b"audit_entries_signed", "broker", b"broker", "channels", b"channels", "contents_days", b"contents_days", "control_revision", b"control_revision", "directories", b"directories", "freezes", b"freezes", "holds_pending", b"holds_pending", "invocations_running", b"invocations_running", "invocations_unknown", b"invocations_unknown", "legal_holds", b"legal_holds", "library", b"library", "observations", b"observations", "policy_ready", b"policy_ready", "policy_revision", b"policy_revision", "sandbox_nodes", b"sandbox_nodes", "shadow", b"shadow", "shipped_library", b"shipped_library", "start_time", b"start_time", "store", b"store", "tools", b"tools", "version", b"version", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "audit_entries_signed", b"audit_entries_signed", "broker", b"broker", "brokers", b"brokers", "channels", b"channels", "contents_days", b"contents_days", "control_revision", b"control_revision", "directories", b"directories", "freezes", b"freezes", "holds_pending", b"holds_pending", "invocations_running", b"invocations_running", "invocations_unknown", b"invocations_unknown", "legal_holds", b"legal_holds", "library", b"library", "observations", b"observations", "policy_ready", b"policy_ready", "policy_revision", b"policy_revision", "sandbox_nodes", b"sandbox_nodes", "shadow", b"shadow", "shipped_library", b"shipped_library", "start_time", b"start_time", "store", b"store", "tools", b"tools", "version", b"version", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class BrokerStatus(_message.Message):
+    """One of the brokers over the database."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BROKER_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    SEEN_TIME_FIELD_NUMBER: _builtins.int
+    broker: _builtins.str
+    """The instance."""
+    address: _builtins.str
+    """Where workers reach it; empty before it serves."""
+    version: _builtins.str
+    """Its release."""
+    @_builtins.property
+    def seen_time(self) -> _timestamp_pb2.Timestamp:
+        """When it last said that it is there, by its own clock."""
+
+    def __init__(
+        self,
+        *,
+        broker: _builtins.str = ...,
+        address: _builtins.str = ...,
+        version: _builtins.str = ...,
+        seen_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seen_time", b"seen_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "broker", b"broker", "seen_time", b"seen_time", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BrokerStatus: _TypeAlias = BrokerStatus  # noqa: Y015
 
 @_typing.final
 class ChannelStatus(_message.Message):

@@ -62,6 +62,12 @@ def test_a_worker_that_was_given_one_address_serves_calls_of_all(brokers: Broker
     assert {"W0", "W1", "W2"} <= set(brokers.paid)
 
 
+def test_each_broker_names_all(brokers: Brokers):
+    for number in range(3):
+        told = wait_for(lambda n=number: _brokers(brokers, n))
+        assert told[:3] == [application.address for application in brokers.applications]
+
+
 def test_a_hold_that_is_approved_at_one_wakes_who_waits_at_another(brokers: Brokers):
     with ThreadPoolExecutor(1) as threads:
         asked = threads.submit(brokers.pay, 1, "H1", 5_000, wait_s=50)
@@ -175,6 +181,11 @@ def test_the_log_is_whole_over_the_chains_of_all(brokers: Brokers):
         check=False,
     )
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def _brokers(brokers: Brokers, number: int) -> list[str]:
+    told = brokers.admin(number, "GetStatus", admin_pb2.GetStatusRequest()).brokers
+    return [one.address for one in told] if len(told) >= len(brokers.applications) else []
 
 
 def _held(brokers: Brokers, order_id: str) -> str:

@@ -113,6 +113,7 @@ async def test_whoever_had_the_state_directory_before_is_gone_at_once() -> None:
     await two.join()
     assert two.is_gone("brokers/1")
     assert names(two) == ["brokers/2"]
+    assert list(rows.rows) == ["brokers/2"]
     assert two.is_eldest
 
 

@@ -2,6 +2,7 @@
 
 from broker.cli.status import status_picture
 from broker.v1.admin_pb2 import (
+    BrokerStatus,
     ChannelStatus,
     GetStatusResponse,
     SandboxNodeStatus,
@@ -44,6 +45,16 @@ def test_a_worker_that_leaves_reviewers_without_a_preview_is_named():
     )
     told = text(GetStatusResponse(workers=[worker]))
     assert "w1 pay, refund (1 of 2 slots free), no preview of pay" in told
+
+
+def test_the_other_brokers_are_named_with_where_they_are():
+    brokers = [
+        BrokerStatus(broker="brokers/me", address="127.0.0.1:7400", version="1.0"),
+        BrokerStatus(broker="brokers/other", address="10.0.0.2:7400", version="1.1"),
+    ]
+    told = text(GetStatusResponse(broker="brokers/me", brokers=brokers))
+    assert "other at 10.0.0.2:7400, release 1.1" in told
+    assert told.count("127.0.0.1:7400") == 1
 
 
 def test_each_channel_says_how_it_does():
