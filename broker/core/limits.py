@@ -112,6 +112,7 @@ STORE_BUSY_S: Final = 2.0
 STORE_GROUP_UNITS_MAX: Final = 64
 STORE_QUEUE_UNITS_MAX: Final = 4_096
 STORE_READERS: Final = 2
+STORE_RESERVE_BYTES: Final = 2 * 1024 * 1024  # of disk, kept back for how calls end
 # Of a database that is a server: what it ends by itself, and how long its answer is looked for.
 STORE_READERS_REMOTE: Final = 8
 STORE_CONNECT_S: Final = 3.0

@@ -22,6 +22,7 @@ from broker.store.heads import Heads
 from broker.store.keys import AuditKeys
 from broker.store.log import Log
 from broker.store.readers import Readers
+from broker.store.reserve import Reserve
 from broker.store.sql import Database
 from broker.store.writer import Cadence, Writer
 
@@ -92,7 +93,11 @@ async def open_database(
     except BaseException:
         release()
         raise
-    writer = Writer(connect, log, heads, cadence, dialect)
+    reserve = None
+    if not dialect.is_shared:
+        path = sqlite.path_of(url)
+        reserve = Reserve(path=path.with_name(path.name + ".reserve"))
+    writer = Writer(connect, log, heads, cadence, dialect, reserve)
     writer.start()
     return Opened(
         writer=writer,

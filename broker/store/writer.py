@@ -27,6 +27,7 @@ from broker.store.groups import begin, transact
 from broker.store.heads import Heads
 from broker.store.jobs import Job, fail, wake
 from broker.store.log import Addition, Log
+from broker.store.reserve import Reserve
 from broker.store.sql import Database
 
 RETRY_S: Final = 1.0
@@ -51,6 +52,7 @@ class Writer:
     Attributes:
         connect: opens the one connection that writes.
         log: read and checked.
+        reserve: room for how calls end; None where another machine's disk is not ours to keep.
         commits: how many transactions there were.
     """
 
@@ -59,6 +61,7 @@ class Writer:
     heads: Heads
     cadence: Cadence
     dialect: Dialect = sqlite.DIALECT
+    reserve: Reserve | None = None
     commits: int = 0
     _jobs: queue.SimpleQueue[Job | None] = field(default_factory=queue.SimpleQueue)
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -130,6 +133,8 @@ class Writer:
             self._send_head()
         if self._database is not None:
             self._database.close()
+        if self.reserve is not None:
+            self.reserve.drop()
 
     def _take(self) -> tuple[list[Job], bool]:
         """The next group: all that waits, within bounds; and whether to go on after it."""
@@ -171,6 +176,9 @@ class Writer:
         if not self._is_ready() or self._connected() is None:
             self._put_off(jobs)
             return
+        if self.reserve is not None:
+            jobs, refused = self.reserve.admitted(jobs)
+            self._put_off(refused)
         due = sign_all or any(job.sign for job in jobs)
         if self._attempt(jobs, due=due):
             return
@@ -187,11 +195,15 @@ class Writer:
             database = self._begun(jobs)
             addition = transact(database, self.log, jobs, is_due=lambda a: due or self._is_due(a))
         except self._refusals as error:
-            is_undone = self._database is not None and self._undo(self._database)
-            if is_undone and self.dialect.is_contended(error):
+            if self.dialect.is_lost(error):
+                self._give_up()  # before any commit was asked for: there is nothing to look up
+            elif self._database is not None:
+                self._undo(self._database)
+            if self._database is not None and self.dialect.is_contended(error):
                 _log.info("store_contended", why=str(error), units=len(jobs))
                 return False
             _log.warning("store_not_written", why=str(error), units=len(jobs))
+            self._spend(error)
             self._put_off(jobs)
             return True
         self._commit(database, jobs, addition)
@@ -223,6 +235,7 @@ class Writer:
             database.say("COMMIT")
         except self.dialect.errors as error:
             _log.exception("store_not_committed")
+            self._spend(error)
             if self.dialect.is_certainly_not_committed(error) and self._undo(database):
                 self._put_off(jobs)
                 return
@@ -271,6 +284,10 @@ class Writer:
                 self._doubt()
                 return False
             self._pause.wait(RETRY_S / 4)
+
+    def _spend(self, error: BaseException) -> None:
+        if self.reserve is not None:
+            self.reserve.spend(error)
 
     def _put_off(self, jobs: Iterable[Job]) -> None:
         """Nothing was written; a head that is due is tried again a little later."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from broker.core import limits
 from broker.core.audit import EntryKind
 from broker.core.calls import Caller
 from broker.core.errors import OutcomeUnstored, StoreUnavailable
@@ -19,7 +20,7 @@ from broker.core.lifecycle import InvocationState
 from broker.ports import FrozenCall, Outcome
 from tests.world import World, world
 
-SIZE = "4m"
+SIZE = "8m"
 LEFT_BYTES = 128 * 1024
 
 
@@ -55,7 +56,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     try:
         yield Disk(path=path)
     finally:
-        subprocess.run(["umount", path], check=True)
+        subprocess.run(["umount", "--lazy", path], check=True)
 
 
 async def until_full(w: World, caller: Caller) -> int:
@@ -98,13 +99,38 @@ async def test_nothing_runs_that_a_full_disk_does_not_record(disk: Disk):
             assert after.state is InvocationState.SUCCEEDED
 
 
+async def test_how_a_call_ended_has_its_place_on_a_full_disk(disk: Disk):
+    """Fill the disk in the middle of a call, so that a crash loses how it ended."""
+    reserve = disk.path / "broker.db.reserve"
+    with capture_logs():
+        async with world(disk.path) as w:
+            caller = await w.caller()
+
+            def fill(call: FrozenCall) -> Outcome:
+                disk.fill()
+                return w.shop.refund(call)
+
+            w.runner.effect = fill
+            assert (await w.refund(caller)).state is InvocationState.SUCCEEDED
+            assert not reserve.exists()
+            with pytest.raises(StoreUnavailable):
+                await w.refund(caller)
+            assert len(w.runner.ran) == 1
+            w.runner.effect = w.shop.refund
+            disk.free()
+            assert (await w.refund(caller)).state is InvocationState.SUCCEEDED
+            assert reserve.stat().st_size == limits.STORE_RESERVE_BYTES
+    assert not reserve.exists()
+
+
 async def test_an_outcome_waits_until_the_disk_has_room_again(disk: Disk):
-    """Fill the disk in the middle of a call, so that its outcome is lost."""
+    """Fill the disk in the middle of a call, what was kept back too, so that its end is lost."""
     with capture_logs() as told:
         async with world(disk.path) as w:
             caller = await w.caller()
 
             def fill(call: FrozenCall) -> Outcome:
+                (disk.path / "broker.db.reserve").unlink()
                 disk.fill()
                 return w.shop.refund(call)
 
