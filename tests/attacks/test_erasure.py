@@ -213,6 +213,20 @@ async def test_a_legal_hold_that_comes_in_between_wins(office: Office):
     await v.refused(office.store, ConflictOn.CONTROL, RequireControl(revision=before), erase)
 
 
+async def test_a_legal_hold_at_another_broker_is_not_overlooked(office: Office):
+    """Put the legal hold on at one broker, and have another, that has not heard of it, erase."""
+    session, call, _ = await told(office.store)
+    await ended(office.store, session)
+    room = await ControlRoom.open(store=office.store, events=Events())
+    other = Office(office.store, room)
+    await other.retention.hold(
+        OPERATOR, kind=LegalHoldKind.PRINCIPAL, subject=session.principal.id, reason="case 12"
+    )
+    tally = await office.retention.erase(OPERATOR, principal=session.principal.id, reason="hide")
+    assert (tally.sessions, tally.held) == (0, 1)
+    assert await office.store.find_invocation(call.name) == call
+
+
 @pytest.mark.parametrize(
     "state", [InvocationState.HELD, InvocationState.RUNNING, InvocationState.UNKNOWN]
 )

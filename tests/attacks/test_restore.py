@@ -22,13 +22,14 @@ from broker.core.epochs import Epoch, read_epoch, sign_epoch
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.notes import Checkpoint, MalformedNote, origin_of, sign
 from broker.core.restored import filled
-from broker.core.unit import AddHold, AddInvocation, AddMandate
+from broker.core.unit import AddHold, AddInvocation, AddMandate, DropControl
 from broker.store import LogRefused, SqlStore, load_or_create, signature_holds
 from broker.store.backing_up import BackupRefused, check, take
 from broker.store.heads import epochs_of, notes_of
 from broker.store.restoring import Restored, RestoreOrder, restore
 from tests import store_values as v
 from tests.stores import NOW, temporary_store, url_of
+from tests.world import FakeClock, build, world
 
 DAY_S = 86_400
 
@@ -239,7 +240,7 @@ async def test_nothing_that_the_backup_believes_open_stays_open(base: Path):
         assert told == ["call.ended"]
         control, _ = control_of(await store.control(), ToolCache())
     assert [freeze.kind for freeze in control.freezes] == ["all"]
-    
+
 
 async def test_limits_are_full_until_their_windows_have_gone_by(base: Path):
     """Spend the day's limit, put the morning's backup back, and spend it again."""
@@ -257,6 +258,31 @@ async def test_limits_are_full_until_their_windows_have_gone_by(base: Path):
     assert used(NOW + 60 + DAY_S) == 0
 
 
+async def test_a_limit_that_was_spent_stays_spent_over_a_restore(base: Path):
+    """Spend the limit after the backup was taken, have that put back, and spend it once more."""
+    clock = FakeClock()
+    async with world(base, clock=clock) as w:
+        await w.put_tool(limits={"refunds": {"per": "principal", "window_s": DAY_S, "calls": 3}})
+        caller = await w.caller()
+        await w.refund(caller, 1, order_id="O-1001")
+        await w.store.checkpoint_now()
+        take(base / "broker.db", base.parent / "backup.db")
+        for order in ("O-1001", "O-1002"):
+            assert (await w.refund(caller, 1, order_id=order)).state is InvocationState.SUCCEEDED
+    put_back(base, base.parent / "backup.db", at=clock())
+    async with temporary_store(base, clock=clock) as store:
+        w = await build(store, clock, owner="brokers/2")
+        frozen = await w.refund(await w.caller(), 1)
+        assert (frozen.state, frozen.code) == (InvocationState.DENIED, "FROZEN")
+        (freeze,) = w.room.current().freezes
+        await w.put(DropControl(kind="freeze", key=freeze.name))
+        full = await w.refund(await w.caller(), 1)
+        assert (full.state, full.code) == (InvocationState.DENIED, "LIMIT_EXCEEDED")
+        clock.advance(DAY_S + 1)
+        assert (await w.refund(await w.caller(), 1)).state is InvocationState.SUCCEEDED
+        await w.own.drain(within_s=5.0)
+
+
 async def test_a_backup_of_another_log_is_refused_and_nothing_is_touched(base: Path):
     await backed_up(base, 10)
     other = base.parent / "other"
@@ -267,6 +293,20 @@ async def test_a_backup_of_another_log_is_refused_and_nothing_is_touched(base: P
         put_back(base, strange)
     assert ((base / "broker.db").read_bytes(), heads_of(base)) == before
     assert not [name for name in names_in(base) if ".restoring" in name]
+
+
+async def test_a_backup_of_a_twin_that_went_another_way_is_refused(base: Path):
+    """Let a copy of the whole broker, keys and all, write another history, and restore that."""
+    await written(base, 10)
+    twin = base.parent / "twin"
+    shutil.copytree(base, twin)
+    await written(twin, 4)
+    take(twin / "broker.db", base.parent / "twin.db")
+    async with temporary_store(base) as store:
+        for number in range(4):
+            await store.commit(v.unit(entries=(v.entry(body={"another": number}),)))
+    with pytest.raises(LogRefused, match="not of this log"):
+        put_back(base, base.parent / "twin.db")
 
 
 async def test_a_backup_that_was_edited_is_refused(base: Path):
