@@ -47,6 +47,30 @@ async def test_a_call_that_was_running_becomes_unknown_and_does_not_run_again(tm
         assert recorded.state is InvocationState.UNKNOWN
 
 
+async def test_what_another_broker_has_under_way_is_left_to_it_while_it_lives(tmp_path: Path):
+    """Start a broker beside one that carries a refund out, and let a day pass on its clock."""
+    async with world(tmp_path) as w:
+        await w.put_tool(behaviour=ONCE)
+        w.runner.going.clear()
+        task = asyncio.ensure_future(w.refund(await w.caller(), request_id="r"))
+        while not await w.store.unfinished():
+            await asyncio.sleep(0.01)
+        gone: set[str] = set()
+        other = await build(w.store, w.clock, owner="brokers/2")
+        other.use(is_gone=lambda owner: owner in gone)
+        w.clock.advance(86_400)
+        assert await other.recovery.recover() == 0
+        await other.recovery.sweep_once()
+        (running,) = await w.store.unfinished()
+        assert running.state is InvocationState.RUNNING
+        gone.add(running.owner)
+        await other.recovery.sweep_once()
+        assert (await w.store.find_invocation(running.name)).state is InvocationState.UNKNOWN
+        w.runner.going.set()
+        with pytest.raises(OutcomeUnstored):
+            await task
+
+
 async def test_a_hold_waits_on_over_a_restart_and_an_approval_is_taken_up(tmp_path: Path):
     async with world(tmp_path) as w:
         w.policy.answer = opinion(hold("LARGE"))
