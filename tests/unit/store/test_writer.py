@@ -313,10 +313,8 @@ async def test_whoever_stops_waiting_does_not_stop_the_writer(path: Path):
 
 
 def sizes_of(heads: Heads) -> list[int]:
-    """Of those that cover anything."""
     text = heads.path.read_bytes() if heads.path.exists() else b""
-    sizes = [int(note.split("\n")[1]) for note in notes_of(text)]
-    return [size for size in sizes if size]
+    return [size for note in notes_of(text) if (size := int(note.split("\n")[1]))]
 
 
 async def test_heads_are_never_further_apart_than_the_cadence(path: Path):
