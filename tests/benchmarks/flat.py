@@ -1,4 +1,4 @@
-"""Whether a call costs the same however much is stored: from a thousand invocations to a million.
+"""Whether a call costs the same however much is stored, and however much data policy has.
 
     make bench BENCH=flat                      minutes, most of them filling
     make bench BENCH="flat --rows 1000 100000"  other sizes
@@ -11,6 +11,7 @@ echo and hop is measured in turns, so that a machine that is busier by then does
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import random
 import sqlite3
@@ -26,11 +27,22 @@ from tests.benchmarks.plain_desk import Desk, plain_desk
 from tests.benchmarks.reckoning import Row, keep, medians, show
 
 SIZES = (1_000, 1_000_000)
+ENTRIES = (50, 5_000)
 ROUNDS = 40
 TURN = 6
 WARM_CALLS = 100
 CHUNK = 50_000
 RATIO_MAX = 1.2
+FAMILY = """\
+# METADATA
+# title: Those who may never call
+# description: A table that is looked into on each call.
+package broker.rules.bench
+
+verdicts contains {"effect": "DENY", "code": "BENCH_LISTED", "message": "Listed."} if {
+	data.parameters.bench.listed[input.principal.id].refused
+}
+"""
 _COPIED = {
     "invocations": ("name", "request_id"),
     "audit_entries": ("id", "invocation", "sequence", "leaf_index"),
@@ -39,7 +51,7 @@ _COPIED = {
 
 
 async def measure(directory: Path, sizes: Sequence[int]) -> list[Row]:
-    """One row for each size, and how the largest compares with the smallest."""
+    """One row for each size of either kind, and how the largest compares with the smallest."""
     found: list[tuple[int, float, float, float]] = []
     async with plain_desk(directory, sessions=8) as desk, floors(desk, directory) as bare:
         filled = 0
@@ -50,9 +62,36 @@ async def measure(directory: Path, sizes: Sequence[int]) -> list[Row]:
                 await desk.call(number)
                 await bare.hop()
             found.append((size, *await _cost(desk, bare)))
+        data = [(count, *await _with_data(directory, desk, bare, count)) for count in ENTRIES]
+    rows = _rows("{:,} invocations stored", found)
+    return rows + _rows("{:,} entries of policy data", data)
+
+
+async def _with_data(
+    directory: Path, desk: Desk, bare: Floors, entries: int
+) -> tuple[float, float, float]:
+    """The cost under a policy with so many entries of data."""
+    tree = directory / f"policy-{entries}"
+    listed = {f"customers/{number}": {"refused": True} for number in range(entries)}
+    for name, text in (
+        ("broker/rules/bench/bench.rego", FAMILY),
+        ("parameters/bench/data.yaml", json.dumps({"listed": listed})),
+    ):
+        path = tree / name
+        path.parent.mkdir(parents=True)
+        path.write_text(text, encoding="utf-8")
+    await asyncio.to_thread(desk.operator.activate_policy, tree)
+    for engine in processors.children(desk.broker, "opa"):
+        processors.pin(engine, processors.OTHERS)
+    for number in range(WARM_CALLS):
+        await desk.call(number)
+    return await _cost(desk, bare)
+
+
+def _rows(what: str, found: Sequence[tuple[int, float, float, float]]) -> list[Row]:
     rows = [
         Row(
-            what=f"a call, {size:,} invocations stored",
+            what=f"a call, {what.format(size)}",
             measured=f"{call * 1e6:.0f} us; {ratio:.2f} x echo and hop; processor {used:.0f} us",
             values={"p50_us": call * 1e6, "ratio": ratio, "processor_us": used},
         )

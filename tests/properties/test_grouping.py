@@ -122,7 +122,7 @@ def _bytes(tool, text, agent):
     return json.dumps(asked(tool, text, agent)).encode()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(drawn=QUESTIONS, slow=st.none() | st.integers(0, 40))
 async def test_in_company_each_question_has_the_answer_that_it_has_alone(company, drawn, slow):
     if slow is not None and slow % 4 == 0:
