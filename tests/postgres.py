@@ -197,6 +197,16 @@ def server() -> Server:
     return made
 
 
+@contextlib.contextmanager
+def address_of(kind: str, state: Path) -> Generator[str]:
+    """Of a database that is yet to be made: `sqlite` in a state directory, or `postgres`."""
+    if kind == "sqlite":
+        yield f"sqlite:///{state}/callbroker.db"
+        return
+    with server().database(migrated=False) as name:
+        yield server().url(name)
+
+
 def _signal_group(pid: int) -> None:
     """Each backend is in the postmaster's session, but in a group of its own."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()

@@ -2,12 +2,16 @@
 
 import contextlib
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 from broker.ports import Clock
 from broker.store import Cadence, SqlStore, load_or_create
+from broker.store.postgres import DIALECT
+from broker.store.sql import Database
 from tests.stores import NOW
+
+Stores = tuple[SqlStore, SqlStore, SqlStore]
 
 NAMES = ("brokers/a", "brokers/b", "brokers/c")
 
@@ -55,3 +59,15 @@ async def three_stores(
             stack.push_async_callback(store.close)
             stores.append(store)
         yield stores[0], stores[1], stores[2]
+
+
+@contextlib.contextmanager
+def transaction(url: str, begin: str = DIALECT.begin_write) -> Iterator[Database]:
+    """What another broker has begun and not committed; it is undone at the end."""
+    database = Database(DIALECT.engine(url).connect(), DIALECT)
+    database.say(begin)
+    try:
+        yield database
+    finally:
+        database.say("ROLLBACK")
+        database.close()

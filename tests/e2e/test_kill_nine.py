@@ -23,7 +23,7 @@ from broker.v1 import admin_pb2, admin_pb2_grpc, review_pb2, review_pb2_grpc, ty
 from examples.support_desk.operating import Operator
 from tests.fakes.policy_trees import family, write_tree
 from tests.fakes.processes import is_running
-from tests.postgres import server
+from tests.postgres import address_of
 
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
@@ -173,10 +173,30 @@ class Scene:
             )
             yield client.open_session(mandate)
 
-    def pay(self, order_id: str, amount_minor: int, *, deadline_s: float = START_S) -> Any:
+    def tail(self) -> grpc.StatusCode:
+        """Look on for as long as it goes, and say how it ended."""
+        metadata = (("authorization", f"Bearer {self.operator_token}"),)
+        with grpc.insecure_channel(self.address) as channel:
+            stub = admin_pb2_grpc.AdminServiceStub(channel)
+            request = admin_pb2.TailInvocationsRequest()
+            try:
+                for _ in stub.TailInvocations(request, metadata=metadata, timeout=START_S):
+                    pass
+            except grpc.RpcError as ended:
+                return ended.code()
+        return grpc.StatusCode.OK
+
+    def pay(
+        self,
+        order_id: str,
+        amount_minor: int,
+        *,
+        deadline_s: float = START_S,
+        hold_wait_s: float = 0.0,
+    ) -> Any:
         arguments = {"order_id": order_id, "amount_minor": amount_minor}
         with self.session() as session:
-            return session.invoke("pay", arguments, deadline_s=deadline_s)
+            return session.invoke("pay", arguments, deadline_s=deadline_s, wait_s=hold_wait_s)
 
     def paying(self, order_id: str) -> "Asking":
         """Pay in a thread, and return once the tool has begun."""
@@ -215,12 +235,8 @@ class Asking(threading.Thread):
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Where the broker keeps what must outlive it."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/state/callbroker.db"
-        return
-    with server().database(migrated=False) as name:
-        yield server().url(name)
+    with address_of(request.param, tmp_path / "state") as address:
+        yield address
 
 
 @pytest.fixture
@@ -231,8 +247,7 @@ def scene(tmp_path: Path, database: str) -> Iterator[Scene]:
     (tmp_path / config.CONFIG_NAME).write_text(
         f'listen = "{address}"\nlog_level = "warning"\ndatabase = "{database}"\n', encoding="utf-8"
     )
-    state = tmp_path / "state"
-    settings = config.Settings(state=state, database=database)
+    settings = config.Settings(state=tmp_path / "state", database=database)
     made = Scene(tmp_path, address, bootstrap.operator_token(settings))
     made.start()
     with Operator(address, made.operator_token) as operator, contextlib.ExitStack() as ending:
@@ -307,20 +322,47 @@ def test_a_broker_killed_in_the_middle_of_a_call_loses_nothing_and_repeats_nothi
 
 
 def test_a_broker_that_is_told_to_stop_lets_a_call_end(scene: Scene):
-    """Stop the broker while a payment is under way: its worker can still say that it paid."""
+    """Stop the broker while a payment is under way: its worker can still say that it paid.
+
+    Nothing new is begun; who waits for a person is answered at once, and who only looks on is told
+    at the end that it is over.
+    """
+    asking = scene.paying("A")
+    (name,) = scene.noted("began", "A")
+    waiting = Asking(lambda: scene.pay("B", 500, hold_wait_s=START_S))
+    waiting.start()
+    watching = Asking(scene.tail)
+    watching.start()
+    until(lambda: scene.admin("GetStatus", admin_pb2.GetStatusRequest()).holds_pending, scene.log)
+    assert scene.broker is not None
+    scene.broker.send_signal(signal.SIGTERM)
+    until(scene.is_stopping, scene.log)
+    assert isinstance(waiting.answer(), Held)
+    with pytest.raises(BrokerError, match="stopping") as refused:
+        scene.pay("C", 10, deadline_s=5.0)
+    assert refused.value.retryable
+    assert watching.is_alive()
+    scene.let_go("A")
+    assert isinstance(asking.answer(), Succeeded)
+    assert watching.answer() is grpc.StatusCode.UNAVAILABLE
+    assert scene.broker.wait(START_S) == 0
+    assert scene.noted("began", "C") == []
+    scene.start()
+    assert scene.state(name) == "SUCCEEDED"
+    verify(scene)
+
+
+def test_a_broker_that_is_told_twice_to_stop_waits_for_nothing(scene: Scene):
+    """Stop the broker twice within a payment: it ends at once, and what is left ends as UNKNOWN."""
     asking = scene.paying("A")
     (name,) = scene.noted("began", "A")
     assert scene.broker is not None
     scene.broker.send_signal(signal.SIGTERM)
     until(scene.is_stopping, scene.log)
-    with pytest.raises(BrokerError):
-        scene.pay("C", 10, deadline_s=1.0)
-    scene.let_go("A")
-    assert isinstance(asking.answer(), Succeeded)
-    assert scene.broker.wait(START_S) == 0
-    assert scene.noted("began", "C") == []
+    assert scene.end(signal.SIGTERM) == 0
+    assert isinstance(asking.answer(), BrokerError)
     scene.start()
-    assert scene.state(name) == "SUCCEEDED"
+    assert scene.state(name) == "UNKNOWN"
     verify(scene)
 
 
