@@ -153,7 +153,7 @@ class Worker:
         """
         if self._streams is None:
             return
-        self._streams.send(worker_pb2.ConnectRequest(draining=worker_pb2.WorkerDraining()))
+        self._streams.drain()
         # Calls that had a place here before the broker heard of it still come, and are carried out.
         await asyncio.sleep(min(DRAIN_GRACE_S, self._drain_s))
         if self._tasks:

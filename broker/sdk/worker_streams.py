@@ -50,6 +50,7 @@ class WorkerStreams:
         self._live: dict[str, str] = {}
         self._loads: dict[WorkerStream, int] = {}
         self._changed = asyncio.Event()
+        self._is_draining = False
         self._is_finishing = False
 
     @property
@@ -71,10 +72,11 @@ class WorkerStreams:
             for broker in tuple(self._told):
                 self._leave(broker)
 
-    def send(self, request: worker_pb2.ConnectRequest) -> None:
-        """Tells every broker that there is a stream to."""
+    def drain(self) -> None:
+        """Tells every broker, those that are connected to later too, to hand nothing new over."""
+        self._is_draining = True
         for stream in self._connected():
-            stream.send(request)
+            stream.send(worker_pb2.ConnectRequest(draining=worker_pb2.WorkerDraining()))
 
     def answer(self, answer: worker_pb2.WorkerAnswer) -> None:
         """Sends an answer to whoever waits for it, now or when that stream is back."""
@@ -122,6 +124,8 @@ class WorkerStreams:
         self.brokers(brokers or worker_pb2.LiveBrokers())
         self.welcomed.set()
         self.loaded()
+        if self._is_draining:
+            stream.send(worker_pb2.ConnectRequest(draining=worker_pb2.WorkerDraining()))
         return [a for a in self._attempts.unacknowledged if self._stream_for(a) is stream]
 
     def brokers(self, live: worker_pb2.LiveBrokers) -> None:

@@ -134,7 +134,9 @@ def test_calls_of_a_broker_that_is_killed_are_unknown_and_the_others_go_on(broke
     brokers.slow.set()
     try:
         with brokers.another() as process, ThreadPoolExecutor(1) as threads:
-            wait_for(lambda: serves(brokers, 3) and workers(brokers, 3))
+            wait_for(lambda: process.poll() is not None or serves(brokers, 3))
+            assert process.poll() is None
+            wait_for(lambda: workers(brokers, 3))
             asked = threads.submit(brokers.pay, 3, "K1")
             wait_for(lambda: brokers.running)
             process.send_signal(signal.SIGKILL)

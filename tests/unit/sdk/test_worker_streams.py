@@ -63,7 +63,9 @@ async def test_a_broker_that_comes_later_is_connected_to(
         server.live = (servers[0], servers[1])
     worker.tool("refund")(_nothing)
     async with worker.serving():
-        first, _ = await all_connected(servers[:2])
+        first, second = await all_connected(servers[:2])
+        await second.hand_over(handover("refund"))
+        await answered(servers[1])  # so that both welcomes were read
         assert servers[2].workers.empty()
         await first.tell(*servers)
         await connected(servers[2])
@@ -211,6 +213,32 @@ async def test_a_broker_that_began_anew_at_its_address_gets_one_stream(
         await again.hand_over(handover("refund"))
         await answered(servers[1])
         assert servers[1].workers.empty()
+
+
+async def test_a_worker_that_stops_tells_every_broker_and_those_that_come_then(
+    servers: list[BrokerServer],
+) -> None:
+    worker = Worker(servers[0].address, "w", slots=2, drain_s=5.0)
+    for server in servers:
+        server.live = (servers[0], servers[1])
+    release = asyncio.Event()
+
+    @worker.tool("refund")
+    async def refund() -> None:
+        await release.wait()
+
+    async with worker.serving():
+        first, _ = await all_connected(servers[:2])
+        await first.hand_over(handover("refund"))
+        await load(servers[1])
+        stopping = asyncio.create_task(worker.stop())
+        async with asyncio.timeout(10):
+            await servers[0].drained.wait()
+            await servers[1].drained.wait()
+            await first.tell(*servers)
+            await servers[2].drained.wait()
+        release.set()
+        await stopping
 
 
 async def test_no_token_goes_to_another_machine_in_the_clear(
