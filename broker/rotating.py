@@ -101,7 +101,9 @@ async def _have_told(order: _Order, successor: Successor | None) -> None:
             size = (await store.counts()).audit_entries_signed
         finally:
             await store.close()
-        successor = prepare(state, keys, size=size)
+        newest = Heads(state / "checkpoints").newest()
+        epoch = keys.line.read(newest).epoch if newest else 0
+        successor = prepare(state, keys, size=size, epoch=epoch)
     store = await _open(order, load(state, successor=successor))
     try:
         if (await store.counts()).audit_entries == successor.size:

@@ -4,12 +4,12 @@ A rotation is a signed note of its own, by both keys: the old one says who comes
 one that it knows of whom it comes.
 
     <old key> rotated                           each as a verifier key (c2sp.org/signed-note)
-    <size>                                      the last head that the old key signs alone
+    <epoch> <size>                              the last head that the old key signs alone
     <new key>
 
 It is in the entry that the log goes on with, the leaf of that number, and outside among the heads.
-The head of that one entry more is signed by both keys; every larger one by the new key alone. So
-whoever has any one of the keys from a trusted place can follow the line both ways, a note without
+The head of that one entry more is signed by both keys; every later one by the new key alone. Later
+is a higher epoch (`core.epochs`), or more entries in the same one. So whoever has any one of the keys from a trusted place can follow the line both ways, a note without
 the old key leads nowhere, and a head by an old key is worth nothing beyond its end. Two notes that
 disagree are told, never chosen from.
 """
@@ -48,11 +48,18 @@ class Rotation:
     Attributes:
         old, new: public keys, 32 bytes each.
         size: of the last head that is the old key's alone; the leaf of this number tells of it.
+        epoch: of that head.
     """
 
     old: bytes
     new: bytes
     size: int
+    epoch: int = 0
+
+    @property
+    def last(self) -> tuple[int, int]:
+        """The last head that is the old key's alone, as heads are ordered."""
+        return self.epoch, self.size
 
 
 def sign_rotation(rotation: Rotation, *, by_old: Sign, by_new: Sign) -> str:
@@ -72,11 +79,11 @@ def read_rotation(note: str, signature_holds: SignatureHolds) -> Rotation:
     lines = note.split("\n\n", maxsplit=1)[0].split("\n")
     if len(lines) != _LINES or not lines[0].endswith(_ROTATED):
         raise MalformedNote("The note of a rotation is three lines.")
-    size = lines[1]
-    if not (size.isascii() and size.isdigit()) or len(size) > _DIGITS_MAX:
-        raise MalformedNote("The size is no number.")
+    last = lines[1].split(" ")
+    if len(last) != len(("epoch", "size")) or not all(map(_is_number, last)):
+        raise MalformedNote("The last head of the old key is no epoch and size.")
     old, new = parse_verifier_key(lines[0].removesuffix(_ROTATED)), parse_verifier_key(lines[2])
-    rotation = Rotation(old=old, new=new, size=int(size))
+    rotation = Rotation(old=old, new=new, epoch=int(last[0]), size=int(last[1]))
     for key in (old, new):
         if read_text(note, origin_of(key), key, signature_holds) != _text(rotation):
             raise MalformedNote("The note of a rotation does not say what one says.")
@@ -116,9 +123,11 @@ class KeyLine:
                 head = read(note, key, self.signature_holds)
             except MalformedNote:
                 continue
-            begins = self.rotations[number - 1].size if number else -1
-            ends = self.rotations[number].size if number < len(self.rotations) else None
-            if begins < head.size and (ends is None or head.size <= ends):
+            begins = self.rotations[number - 1].last if number else (-1, -1)
+            ends = self.rotations[number].last if number < len(self.rotations) else None
+            if begins < (head.epoch, head.size) and (
+                ends is None or (head.epoch, head.size) <= ends
+            ):
                 return head
         if len(self.keys) == 1:
             return read(note, self.pinned, self.signature_holds)  # for its own words
@@ -145,8 +154,8 @@ class KeyLine:
         """
         if rotation in self.rotations:
             return self
-        last = self.rotations[-1].size if self.rotations else -1
-        if rotation.old != self.keys[-1] or rotation.size <= last or rotation.new in self.keys:
+        last = self.rotations[-1].last if self.rotations else (-1, -1)
+        if rotation.old != self.keys[-1] or rotation.last <= last or rotation.new in self.keys:
             raise MalformedNote("It tells of a rotation that the key in force knows nothing of.")
         return KeyLine(
             pinned=self.pinned,
@@ -168,8 +177,8 @@ def line_of(pinned: bytes, notes: Iterable[str], signature_holds: SignatureHolds
     """
     known = {read_rotation(note, signature_holds) for note in notes}
     rotations = [*_before(pinned, known), *_after(pinned, known)]
-    sizes = [rotation.size for rotation in rotations]
-    if sorted(set(sizes)) != sizes:
+    order = [rotation.last for rotation in rotations]
+    if sorted(set(order)) != order:
         raise MalformedNote("The rotations of the keys are not in one order.")
     return KeyLine(pinned=pinned, signature_holds=signature_holds, rotations=tuple(rotations))
 
@@ -219,4 +228,8 @@ def _only(steps: Sequence[Rotation]) -> Rotation | None:
 
 def _text(rotation: Rotation) -> str:
     old, new = verifier_key(rotation.old), verifier_key(rotation.new)
-    return f"{old}{_ROTATED}\n{rotation.size}\n{new}\n"
+    return f"{old}{_ROTATED}\n{rotation.epoch} {rotation.size}\n{new}\n"
+
+
+def _is_number(digits: str) -> bool:
+    return digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS_MAX

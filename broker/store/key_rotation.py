@@ -48,13 +48,14 @@ _OTHERS: Final = sa.text(
 )
 
 
-def prepare(state: Path, keys: AuditKeys, *, size: int) -> Successor:
+def prepare(state: Path, keys: AuditKeys, *, size: int, epoch: int = 0) -> Successor:
     """Make what takes over; what an earlier try has made is thrown away.
 
     Args:
         state: the directory of the keys.
         keys: in force.
         size: entries in the log, all of them signed.
+        epoch: how often it was restored.
     """
     directory = state / NEXT
     shutil.rmtree(directory, ignore_errors=True)
@@ -62,7 +63,9 @@ def prepare(state: Path, keys: AuditKeys, *, size: int) -> Successor:
     create(directory / _MAC)
     create(directory / _SIGNING)
     fresh = Ed25519PrivateKey.from_private_bytes(read_key(directory / _SIGNING))
-    rotation = Rotation(old=keys.public_key, new=fresh.public_key().public_bytes_raw(), size=size)
+    rotation = Rotation(
+        old=keys.public_key, new=fresh.public_key().public_bytes_raw(), size=size, epoch=epoch
+    )
     note = sign_rotation(rotation, by_old=keys.signing_key.sign, by_new=fresh.sign)
     write_secret(directory / _NOTE, note.encode())
     sync_directory(state)

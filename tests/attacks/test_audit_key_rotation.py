@@ -34,7 +34,8 @@ from broker.core.notes import (
 )
 from broker.rotating import RotationRefused, rotate_audit_keys
 from broker.store import KeysRefused, LogRefused, SqlStore, signature_holds
-from broker.store.heads import Heads, notes_of, rotations_of
+from broker.store.backing_up import take
+from broker.store.heads import Heads, epochs_of, notes_of, rotations_of
 from broker.store.key_rotation import move_in, prepare
 from broker.store.keys import (
     FORMER,
@@ -45,6 +46,7 @@ from broker.store.keys import (
     Successor,
     load,
 )
+from broker.store.restoring import RestoreOrder, restore
 from tests import store_values as v
 from tests.stores import NOW, temporary_store, url_of
 
@@ -336,3 +338,31 @@ def test_nothing_else_is_written_while_the_keys_are_rotated(base):
         rotate(base)
     write(base, 1)
     assert report(exported(base), pinned(base), heads=heads_of(base)).ok
+
+
+def test_a_log_that_was_restored_and_rotated_verifies_from_either_key(base):
+    """I use that keys were rotated after a restore, so that one of the two cannot be checked."""
+    write(base)
+    backup = base.parent / "backup.db"
+    take(base / "broker.db", backup)
+    write(base, 2)
+    order = RestoreOrder(
+        backup=backup, url=url_of(base), state=base / "state", actor="operator", reason="disk"
+    )
+    restore(order, audit_keys=load(base / "state"), clock=lambda: NOW)
+    key, heads = pinned(base), heads_of(base)
+    rotate(base)
+    write(base, 1)
+    lines = exported(base)
+    for trusted in (key, pinned(base)):
+        for outside in (heads, heads_of(base)):
+            found = verify(
+                lines,
+                trusted,
+                signature_holds=signature_holds,
+                checkpoints=notes_of(outside),
+                epochs=epochs_of(outside),
+                rotations=rotations_in(lines),
+            )
+            assert found.ok, found.first_broken
+            assert len(found.restores) == 1
