@@ -67,6 +67,7 @@ CALLS_OF_PRINCIPAL_MAX: Final = 512
 CALLS_OF_AGENT_PER_S: Final = 2_000.0  # beyond what one broker decides: one's own is set lower
 CALLS_OF_PRINCIPAL_PER_S: Final = 1_000.0
 BYTES_OF_AGENT_PER_S: Final = 16.0 * 1024 * 1024
+REFUSED_PAUSE_S: Final = 0.1  # before whoever asked too fast is told so
 SAVED_UP_S: Final = 4.0  # of what was not used of a rate
 HOLDS_OF_AGENT_MAX: Final = 2_000  # that wait for people
 HOLDS_OF_PRINCIPAL_MAX: Final = 200

@@ -4,6 +4,7 @@ From the first look on a call is the broker's own task. The RPC only waits for i
 hangs up cancels nothing; whether it waits or not, every outcome is recorded.
 """
 
+import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable
@@ -119,7 +120,12 @@ class Enforcer:
             DependencyError: nothing was decided and nothing ran.
             OutcomeUnstored: it ran, or may have, and that could not be recorded.
         """
-        self._admission.spend(caller, size=len(arguments_json))
+        try:
+            self._admission.spend(caller, size=len(arguments_json))
+        except LimitExceeded:
+            # Whoever asks again at once is not answered at once: a refusal costs, too.
+            await asyncio.sleep(limits.REFUSED_PAUSE_S)
+            raise
         mediated = self._mediate(caller, request_id, tool, arguments_json)
         invocation = await self._own.run(mediated, share=caller.session.name)
         if invocation.state is InvocationState.HELD and hold_wait_s > 0:

@@ -8,50 +8,21 @@ rounds are measured in turns, so that whatever else the machine does falls on bo
 """
 
 import asyncio
-import contextlib
-import itertools
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
-import grpc
-
-from broker.v1 import broker_pb2
-from tests.benchmarks.plain_desk import ARGUMENTS, CALL_DEADLINE_S, UNSANDBOXED, Desk, plain_desk
+from tests.benchmarks.guarded_echo import UNSANDBOXED, process
+from tests.benchmarks.plain_desk import CALL_DEADLINE_S, Desk, plain_desk
 from tests.benchmarks.reckoning import Row, p99, show
 
 OTHERS = 4
-IN_FLIGHT = 64
+BEGUN_S = 1.5
 ROUNDS = 6
 CALLS = 60
 WARM_CALLS = 100
 GOAL = 2.0
-BODIES = (
-    (UNSANDBOXED, ARGUMENTS),
-    (UNSANDBOXED, b'{"text":'),
-    (UNSANDBOXED, b'{"text":"x","more":"' + b"y" * 200_000 + b'"}'),
-    ("no_such_tool", ARGUMENTS),
-)
-_NUMBERS = itertools.count()
-
-
-async def flood(desk: Desk, counted: list[int]) -> None:
-    """One of those in flight: asks, whatever is answered, and asks again."""
-    caller = desk.callers[0]
-    while True:
-        number = next(_NUMBERS)
-        tool, arguments = BODIES[number % len(BODIES)]
-        request = broker_pb2.InvokeRequest(
-            session=caller.session,
-            session_secret=caller.secret,
-            request_id=f"flood-{number}",
-            tool=tool,
-            arguments_json=arguments,
-        )
-        with contextlib.suppress(grpc.aio.AioRpcError):
-            await desk.invokes[0](request, metadata=caller.metadata, timeout=CALL_DEADLINE_S)
-        counted.append(number)
 
 
 async def others(desk: Desk) -> list[float]:
@@ -76,23 +47,19 @@ async def measure(directory: Path) -> list[Row]:
     """Quiet and flooded, in turns."""
     quiet: list[float] = []
     flooded: list[float] = []
-    counted: list[int] = []
     async with plain_desk(directory, sessions=1 + OTHERS) as desk:
         for number in range(WARM_CALLS):
             await desk.call(number)
         for _ in range(ROUNDS):
             quiet += await others(desk)
-            flooding = [asyncio.create_task(flood(desk, counted)) for _ in range(IN_FLIGHT)]
-            flooded += await others(desk)
-            for task in flooding:
-                task.cancel()
-            await asyncio.gather(*flooding, return_exceptions=True)
+            async with process("tests.benchmarks.flooding_agent", **_flood(desk)):
+                await asyncio.sleep(BEGUN_S)
+                flooded += await others(desk)
     ratio = p99(flooded) / p99(quiet)
     middle = statistics.median(flooded) / statistics.median(quiet)
     return [
         _row("p99 of the others, quiet", p99(quiet)),
         _row("p99 of the others, beside a flood", p99(flooded)),
-        Row(what="calls of the flood that were answered", measured=str(len(counted))),
         Row(
             what="median beside a flood / quiet",
             measured=f"{middle:.2f}",
@@ -106,6 +73,18 @@ async def measure(directory: Path) -> list[Row]:
             values={"ratio": ratio},
         ),
     ]
+
+
+def _flood(desk: Desk) -> dict[str, str]:
+    """What the agent that floods is told, by variables of its environment."""
+    caller = desk.callers[0]
+    return {
+        "FLOOD_ADDRESS": desk.address,
+        "FLOOD_TOOL": UNSANDBOXED,
+        "FLOOD_SESSION": caller.session,
+        "FLOOD_SECRET": caller.secret,
+        "FLOOD_TOKEN": caller.metadata[0][1].removeprefix("Bearer "),
+    }
 
 
 def _row(what: str, seconds: float) -> Row:
