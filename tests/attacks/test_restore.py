@@ -71,12 +71,20 @@ async def backed_up(path: Path, count: int) -> Path:
     return backup
 
 
-async def report_of(path: Path, heads: bytes | None = None) -> Report:
+async def exported(path: Path) -> list[bytes]:
     async with temporary_store(path) as store:
         lines = [chunk async for chunk in store.export(since=0.0, include_contents=True)]
-    outside = heads_of(path) if heads is None else heads
+    return b"".join(lines).splitlines()
+
+
+async def report_of(path: Path, heads: bytes | None = None) -> Report:
+    lines = await exported(path)
+    return reported(path, lines, heads_of(path) if heads is None else heads)
+
+
+def reported(path: Path, lines: list[bytes], outside: bytes) -> Report:
     return verify(
-        b"".join(lines).splitlines(),
+        lines,
         load_or_create(path / "state").public_key,
         signature_holds=signature_holds,
         checkpoints=notes_of(outside),
@@ -119,6 +127,17 @@ async def test_an_abandoned_head_does_not_excuse_a_later_one(base: Path):
     with pytest.raises(LogRefused, match="older"):
         async with temporary_store(base):
             pass
+
+
+async def test_a_tail_that_is_cut_off_after_a_restore_is_noticed(base: Path):
+    """Hand out an export without its end, and say that the restore explains the heads beyond it."""
+    backup = await backed_up(base, 10)
+    put_back(base, backup)
+    short = await exported(base)
+    await written(base, 2)
+    report = reported(base, short, heads_of(base))
+    assert report.first_broken is not None
+    assert "the rest is missing" in report.first_broken.why
 
 
 async def test_what_was_there_before_a_restore_is_no_way_back(base: Path):
