@@ -9,9 +9,10 @@ one that it knows of whom it comes.
 
 It is in the entry that the log goes on with, the leaf of that number, and outside among the heads.
 The head of that one entry more is signed by both keys; every later one by the new key alone. Later
-is a higher epoch (`core.epochs`), or more entries in the same one. So whoever has any one of the keys from a trusted place can follow the line both ways, a note without
-the old key leads nowhere, and a head by an old key is worth nothing beyond its end. Two notes that
-disagree are told, never chosen from.
+is a higher epoch (`core.epochs`), or more entries in the same one. So whoever has any one of the
+keys from a trusted place can follow the line both ways, a note without the old key leads nowhere,
+and a head by an old key is worth nothing beyond its end. Two notes that disagree are told, never
+chosen from.
 """
 
 from collections.abc import Iterable, Sequence
