@@ -42,7 +42,7 @@ _CONTENDED = Verdict(
 )
 
 
-CALLS: Final = Places(most=192, alone_max=48, crowd_max=24, each_min=2)
+CALLS: Final = Places(most=192, alone_max=48, crowd_max=12, each_min=2)
 """That are decided at once: an agent's, for one principal."""
 
 
