@@ -1,4 +1,4 @@
-"""The composition root: settings in, a running broker out. The only file that names adapters.
+"""The composition root: settings in, a running broker out. It and `opened` alone name adapters.
 
 Order matters twice. At start, what an earlier run left unfinished is ended before the first request
 is taken; at the end, nothing new is taken before what is under way has had its time.
@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,21 +15,7 @@ import structlog
 
 from broker import __version__
 from broker.administration import Administration
-from broker.administration.changes import ControlChanges
-from broker.administration.credentials import CredentialAdministration
-from broker.administration.directory import DirectoryAdministration
-from broker.administration.explaining import ExplainingAdministration
-from broker.administration.freezes import FreezeAdministration
-from broker.administration.grants import GrantAdministration
 from broker.administration.libraries import say_library
-from broker.administration.observing import ObservingAdministration
-from broker.administration.overview import About, Overview
-from broker.administration.policies import PolicyAdministration
-from broker.administration.recorded import RecordedAdministration
-from broker.administration.retention import RetentionAdministration
-from broker.administration.shadow import ShadowAdministration
-from broker.administration.sign_ins import SignInAdministration
-from broker.administration.tools import ToolAdministration
 from broker.config import Settings
 from broker.control_room import ControlRoom
 from broker.core.audit import EntryDraft, EntryKind
@@ -51,19 +36,17 @@ from broker.named_in_settings import (
     terms_of,
     tls_of,
 )
-from broker.neighbourhood import Neighbourhood, meet
+from broker.neighbourhood import meet
 from broker.notices import open_channels
 from broker.notifying import Notifying, Teller
+from broker.opened import Opened, administration_of
 from broker.own_work import OwnWork
-from broker.policy.explaining.explainer import OpaExplainer
 from broker.policy.room import OpaRoom
 from broker.ports import Clock
 from broker.refusals import Refusals
 from broker.rpc.server import RpcServer, UseCases
 from broker.sandbox_nodes.runner import SandboxRunner
-from broker.sign_ins import SignIns
 from broker.store import SqlStore, load_or_create
-from broker.store.addresses import shown
 from broker.tools.caller import CallerHub
 from broker.tools.runners import Runners
 from broker.tools.worker import WorkerHub
@@ -71,8 +54,6 @@ from broker.web.opening import Asked, OpenPages, open_pages
 from broker.web.records import records_of
 
 _log = structlog.get_logger(__name__)
-
-DRAIN_S = 20.0
 
 system_clock: Clock = time.time  # noqa: TID251 - the one real clock
 
@@ -89,6 +70,7 @@ class Application:
         self._ids = UuidFactory(clock)
         self._closing = contextlib.AsyncExitStack()
         self._rpc: RpcServer | None = None
+        self._hurry = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -129,11 +111,17 @@ class Application:
         """Take nothing new, let what is under way end, and close everything. Twice is harmless."""
         await self._closing.aclose()
 
+    def hurry(self) -> None:
+        """Wait no longer for what is under way; the next start ends or tries again what is left."""
+        self._hurry.set()
+
     async def _start(self) -> None:
         parts = await self._open()
         mediating = mediation(parts.mediation)
         notifying = self._notifying(parts)
-        administration = self._administration(parts, mediating, notifying)
+        administration = administration_of(
+            self.settings, parts, mediating, notifying, clock=self._clock, ids=self._ids
+        )
         await self._recover(parts, mediating)
         await administration.policies.start()
         await say_library(administration.policies)
@@ -142,7 +130,7 @@ class Application:
         await parts.neighbours.presence.join(self.settings.advertise or self.address)
         self._begin(notifying.run())
 
-    async def _open(self) -> "_Parts":
+    async def _open(self) -> Opened:
         """Adapters, each closed again at the end."""
         settings, clock, ids = self.settings, self._clock, self._ids
         instance = f"brokers/{ids()}"
@@ -173,7 +161,7 @@ class Application:
         sandboxes = SandboxRunner(settings.sandboxes.nodes, tls=node_tls_of(settings))
         self._closing.push_async_callback(sandboxes.close)
         await sandboxes.start()
-        return _Parts(
+        return Opened(
             mediation=Parts(
                 store=store,
                 room=room,
@@ -200,7 +188,7 @@ class Application:
             uses=uses,
         )
 
-    def _notifying(self, parts: "_Parts") -> Notifying:
+    def _notifying(self, parts: Opened) -> Notifying:
         """Whom the settings name; nobody is told before the door is open, nor after it is shut."""
         tellers = [
             Teller(
@@ -218,68 +206,7 @@ class Application:
         self._closing.push_async_callback(notifying.close)
         return notifying
 
-    def _administration(
-        self, parts: "_Parts", mediation: Mediation, notifying: Notifying
-    ) -> Administration:
-        store, mediating = parts.store, parts.mediation
-        changes = ControlChanges(
-            store=store,
-            room=mediating.room,
-            clock=self._clock,
-            ids=self._ids,
-        )
-        policies = PolicyAdministration(changes=changes, room=parts.policies)
-        shadow = ShadowAdministration(
-            changes=changes,
-            room=parts.policies,
-            policies=policies,
-            seen=mediation.shadowing.tally,
-            owner=mediating.owner,
-        )
-        recorded = RecordedAdministration(decisions=store)
-        return Administration(
-            changes=changes,
-            tools=ToolAdministration(
-                changes=changes,
-                policies=policies,
-                sources=tuple(self.settings.sources),
-            ),
-            policies=policies,
-            grants=GrantAdministration(changes=changes),
-            freezes=FreezeAdministration(changes=changes),
-            observing=ObservingAdministration(changes=changes),
-            shadow=shadow,
-            directory=DirectoryAdministration(changes=changes),
-            recorded=recorded,
-            explaining=ExplainingAdministration(
-                changes=changes,
-                recorded=recorded,
-                explainer=OpaExplainer(opa=opa_of(self.settings)),
-            ),
-            credentials=CredentialAdministration(changes=changes, uses=parts.uses),
-            sign_ins=SignInAdministration(sign_ins=SignIns(store=store, clock=self._clock)),
-            retention=RetentionAdministration(changes=changes, keeping=store),
-            overview=Overview(
-                changes=changes,
-                events=mediating.events,
-                policies=parts.policies,
-                audit_log=store,
-                workers=parts.workers.views,
-                shadow=shadow.report,
-                libraries=policies.libraries,
-                sandbox_nodes=parts.sandboxes.status,
-                channels=notifying.views,
-                brokers=lambda: parts.neighbours.presence.live,
-                about=About(
-                    broker=mediating.owner,
-                    version=__version__,
-                    store=shown(self.settings.database),
-                    started_at=self._clock(),
-                ),
-            ),
-        )
-
-    async def _recover(self, parts: "_Parts", mediating: Mediation) -> None:
+    async def _recover(self, parts: Opened, mediating: Mediation) -> None:
         """Say that a run begins, and end what the one before left under way."""
         started = EntryDraft(
             kind=EntryKind.BROKER_STARTED,
@@ -298,7 +225,7 @@ class Application:
 
     async def _serve(
         self,
-        parts: "_Parts",
+        parts: Opened,
         mediating: Mediation,
         administration: Administration,
     ) -> None:
@@ -332,7 +259,9 @@ class Application:
         self.port = self._rpc.bind(self.settings.listen, tls_of(self.settings))
         await self._rpc.start()
         self._closing.push_async_callback(self._rpc.stop, grace_s=1.0)
-        self._closing.push_async_callback(mediating.own.drain, within_s=DRAIN_S)
+        drain = mediating.own.drain
+        self._closing.push_async_callback(drain, within_s=self.settings.drain_s, hurry=self._hurry)
+        self._closing.callback(mediating.invocations.answer_waiters)
         self._closing.push_async_callback(self._rpc.say_stopping)
         self._begin(mediating.recovery.sweep(), administration.retention.eraser.sweep())
         self._begin(*parts.neighbours.following(room, administration, warm=parts.policies))
@@ -347,7 +276,7 @@ class Application:
         )
 
     async def _serve_pages(
-        self, parts: "_Parts", mediating: Mediation, administration: Administration
+        self, parts: Opened, mediating: Mediation, administration: Administration
     ) -> None:
         asked = Asked(
             views=mediating.views,
@@ -374,19 +303,6 @@ class Application:
         for work in works:
             begun = asyncio.get_running_loop().create_task(work)
             self._closing.push_async_callback(_end, begun)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parts:
-    """The adapters, under their own types where somebody needs more than the port."""
-
-    mediation: Parts
-    store: SqlStore
-    neighbours: Neighbourhood
-    policies: OpaRoom
-    workers: WorkerHub
-    sandboxes: SandboxRunner
-    uses: CredentialUses
 
 
 def _report(line: str) -> None:

@@ -216,6 +216,12 @@ class Settings(BaseSettings):
         le=60,
         description="How long a call waits for another one on the same exclusive key.",
     )
+    drain_s: float = Field(
+        default=20.0,
+        ge=0,
+        le=3600,
+        description="Seconds that calls under way have to end once the broker is told to stop.",
+    )
     reflection: bool = Field(default=True, description="Whether gRPC reflection is served.")
     log_format: Literal["console", "json"] = Field(
         default="console",

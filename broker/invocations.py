@@ -28,6 +28,12 @@ class Invocations:
         self._store = store
         self._events = events
         self._clock = clock
+        self._is_stopping = False
+
+    def answer_waiters(self) -> None:
+        """From now on nobody waits here for people: whoever does is told that it is HELD."""
+        self._is_stopping = True
+        self._events.resync()
 
     async def find(self, agent: Credential, name: str) -> Invocation:
         """One of this agent's invocations.
@@ -61,20 +67,26 @@ class Invocations:
         """The invocation once it is settled, or as it was last seen when the time is up.
 
         What the agent's own process is to execute waits for that, and not the other way round.
+        While the broker stops, what waits for people is not waited for.
         """
         with self._events.subscribe("invocation", invocation.name) as changes:
             try:
                 async with asyncio.timeout(wait_s):
-                    while not _is_over(invocation):
+                    while self._is_awaited(invocation):
                         found = await self._store.find_invocation(invocation.name)
                         invocation = found or invocation
-                        if _is_over(invocation):
+                        if not self._is_awaited(invocation):
                             break
                         await changes.next(_LOOK_AGAIN_S)
             except (TimeoutError, StoreUnavailable):
                 # Decided and recorded it is: that cannot be asked just now is no error of the call.
                 pass
         return invocation
+
+    def _is_awaited(self, invocation: Invocation) -> bool:
+        if self._is_stopping and invocation.state is InvocationState.HELD:
+            return False
+        return not _is_over(invocation)
 
     async def cancel(self, agent: Credential, name: str) -> Invocation:
         """Take a held call back.

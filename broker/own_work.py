@@ -75,19 +75,34 @@ class OwnWork:
         """Go on with what was begun, without whoever asked; also while the broker is stopping."""
         _ = self._begin(work, share)
 
-    async def drain(self, *, within_s: float) -> None:
-        """Begin nothing more, and wait; what is left then is cancelled."""
+    async def drain(self, *, within_s: float, hurry: asyncio.Event | None = None) -> None:
+        """Begin nothing more, and wait; what is left then is cancelled.
+
+        Args:
+            within_s: how long to wait, seconds.
+            hurry: once it is set, nothing is waited for any more.
+        """
         self._is_stopping = True
         if self._tasks:
-            await asyncio.wait(self.tasks, timeout=within_s)
+            loop = asyncio.get_running_loop()
+            waiting = {loop.create_task(self._none_left())}
+            if hurry is not None:
+                waiting.add(loop.create_task(_is_set(hurry)))
+            await asyncio.wait(waiting, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+            for task in waiting:
+                task.cancel()
         left = self.tasks
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
+    async def _none_left(self) -> None:
+        while self._tasks:
+            await asyncio.wait(self.tasks)
+
     def _admit(self, share: str) -> None:
         if self._is_stopping:
-            raise RunnerUnavailable("The broker is stopping.")
+            raise stopping()
         if share and self._shares[share] >= self._share_max:
             raise LimitExceeded(f"A session has at most {self._share_max} calls under way.")
         if share and len(self._tasks) >= self._tasks_max:
@@ -109,6 +124,15 @@ class OwnWork:
         error = None if task.cancelled() else task.exception()
         if error is not None and _is_news(error):
             _log.error("work_failed", error=type(error).__name__, exc_info=error)
+
+
+def stopping() -> RunnerUnavailable:
+    """What whoever comes too late is told: nothing was begun, and it may be asked again."""
+    return RunnerUnavailable("The broker is stopping.", metadata={"retry_after_s": "1.000"})
+
+
+async def _is_set(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 def _is_news(error: BaseException) -> bool:

@@ -30,7 +30,8 @@ def serve(
 ) -> None:
     """Run the broker until Ctrl-C or SIGTERM.
 
-    Calls that are under way then have 20 seconds to end.
+    Calls that are under way then have `drain_s` to end, 20 seconds unless set; told to stop once
+    more, it waits for none.
     """
     from broker.cli.serving import run  # noqa: PLC0415 - the broker, for this alone
 

@@ -57,10 +57,17 @@ def _require_database(configured: Settings) -> None:
 async def _serve(configured: Settings, *, watch: bool) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    broker = Application(configured)
+
+    def told() -> None:
+        if stopping.is_set():
+            broker.hurry()
+        stopping.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, told)
     try:
-        async with Application(configured) as broker, contextlib.AsyncExitStack() as stack:
+        async with broker, contextlib.AsyncExitStack() as stack:
             _tell(broker)
             settle()
             if watch:

@@ -36,6 +36,7 @@ from broker.core.limits import (
     WRITE_DEADLINE_S,
 )
 from broker.identity import NO_NAMES, Identity
+from broker.own_work import stopping
 from broker.refusals import Refusal, Refusals
 from broker.rpc.admission import OPEN_SERVICES, admitted_to
 from broker.rpc.certificates import certificate_names
@@ -102,6 +103,11 @@ class Door(grpc.aio.ServerInterceptor):
         self._recheck_s = recheck_s
         self._write_deadline_s = write_deadline_s
         self._streams = Streams(most=streams_max)
+        self._stopped = asyncio.Event()
+
+    def end_streams(self) -> None:
+        """End each stream, and say why: whoever follows asks another broker, or comes again."""
+        self._stopped.set()
 
     async def intercept_service(
         self,
@@ -220,12 +226,22 @@ class Door(grpc.aio.ServerInterceptor):
     async def _while_good(self, credential: Credential, work: Awaitable[_T]) -> _T:
         """Do the work of a stream for as long as its credential is good."""
         task = asyncio.ensure_future(work)
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        until = {task, stopped}
         try:
             with self._streams.one_more(credential.name):
-                while not (await asyncio.wait({task}, timeout=self._recheck_s))[0]:
+                while not task.done():
+                    await asyncio.wait(
+                        until, timeout=self._recheck_s, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    if task.done():
+                        break
+                    if stopped.done():
+                        raise stopping()
                     self._identity.recheck(credential)
                 return await task
         finally:
+            stopped.cancel()
             task.cancel()
             await asyncio.wait({task})
 

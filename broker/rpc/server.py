@@ -151,7 +151,7 @@ class RpcServer:
         self._refusals = refusals
         self._repeats = use_cases.enforcer.repeats
         self._health = HealthServicer()
-        door = Door(
+        self._door = Door(
             identity=identity,
             refusals=refusals,
             recheck_s=recheck_s,
@@ -159,7 +159,7 @@ class RpcServer:
             streams_max=streams_max,
             takes_certificates=takes_certificates,
         )
-        self._server = grpc.aio.server(interceptors=[door], options=OPTIONS)
+        self._server = grpc.aio.server(interceptors=[self._door], options=OPTIONS)
         self._flushing: asyncio.Task[None] | None = None
         self._add_services(use_cases)
         if reflects:
@@ -200,12 +200,13 @@ class RpcServer:
         await self._health.enter_graceful_shutdown()
 
     async def stop(self, *, grace_s: float) -> None:
-        """Take nothing new, give what is under way its time, and end."""
+        """Take nothing new, end streams with a hint, give the rest its time, and end."""
         await self._health.enter_graceful_shutdown()
         if self._flushing is not None:
             self._flushing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._flushing
+        self._door.end_streams()
         await self._server.stop(grace_s)
         await self._refusals.flush(everything=True)
         await self._repeats.flush(everything=True)
