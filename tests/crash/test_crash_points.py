@@ -7,6 +7,7 @@ others the world is as it was at one of these. `make soak CRASH=--points` takes 
 
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
@@ -36,7 +37,10 @@ class Trials:
             skew_s=skew_s,
             bug=bug,
         )
-        return self._one.carry_out(trial)
+        told = self._one.carry_out(trial)
+        if not told.findings:
+            rmtree(trial.path)
+        return told
 
     def points(self, *before: int, bug: str = "") -> list[str]:
         """The names of the points of a life that nobody ends, after these kills."""
