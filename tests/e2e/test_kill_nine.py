@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,11 +30,11 @@ from broker.v1 import admin_pb2, admin_pb2_grpc, review_pb2, review_pb2_grpc, ty
 from examples.support_desk.operating import Operator
 from tests.fakes.policy_trees import family, write_tree
 from tests.fakes.processes import is_running
+from tests.fakes.waiting import DEADLINE_S, until
 from tests.postgres import address_of
 
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
-DEADLINE_S = 20.0
 AGENT, OWNER, CUSTOMER = "agents/payer", "the-owner", "customers/c-1"
 
 PAY: dict[str, Any] = {
@@ -395,13 +394,3 @@ def verify(scene: Scene) -> None:
         timeout=START_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def until(
-    holds: Callable[[], object], otherwise: Callable[[], str] | str, *, within_s: float = DEADLINE_S
-) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < end, otherwise if isinstance(otherwise, str) else otherwise()
-        time.sleep(0.05)
