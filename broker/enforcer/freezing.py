@@ -9,7 +9,6 @@ call all the same, frozen as it was asked, and a reason to refuse it.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from broker.core.arguments import JsonValue, MalformedJson, parse_object, parse_value
 from broker.core.audit import EntryDraft, EntryKind
@@ -19,9 +18,6 @@ from broker.core.errors import MalformedRequest
 from broker.core.handles import HandleRefused, named_results, with_results
 from broker.core.limits import RESULT_BYTES_MAX
 from broker.ports import Store
-
-_AT_ONCE_BYTES_MAX: Final = 64 * 1024
-"""What is read on the loop itself: reading a megabyte there would keep everybody waiting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +52,7 @@ async def freeze_call(
         StoreUnavailable: whether a result is there is not known.
     """
     try:
-        if len(arguments_json) <= _AT_ONCE_BYTES_MAX:
-            arguments = parse_object(arguments_json)
-        else:
-            arguments = await asyncio.to_thread(parse_object, arguments_json)
+        arguments = parse_object(arguments_json)
     except MalformedJson as malformed:
         entry = EntryDraft(
             kind=EntryKind.REQUEST_MALFORMED,
