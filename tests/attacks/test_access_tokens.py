@@ -8,18 +8,13 @@ import base64
 import dataclasses
 import hmac
 import json
-from dataclasses import dataclass, field
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from joserfc.jwk import RSAKey
 
 from broker.core.calls import Person
-from broker.core.control import Control
-from broker.core.credentials import Credential, CredentialClass, bindings_of
-from broker.core.errors import IssuerUnavailable, NotPermitted, Unauthenticated
-from broker.core.limits import ISSUER_KEYS_LIFE_S, ISSUER_KEYS_PAUSE_S, VERIFIED_TOKENS_S
-from broker.identity import Identity
+from broker.core.credentials import CredentialClass
+from broker.core.errors import NotPermitted, Unauthenticated
 from tests.fakes.token_issuer import (
     AUDIENCES,
     EC,
@@ -31,22 +26,9 @@ from tests.fakes.token_issuer import (
     part,
     signed,
 )
+from tests.gate import SERVICE, SUBJECTS, Gate, bound, refuses
 from tests.world import NOW, FakeClock
 
-SUBJECTS = {
-    CredentialClass.HOST: "hosts/shop",
-    CredentialClass.AGENT: "agents/support",
-    CredentialClass.WORKER: "workers/shop",
-    CredentialClass.REVIEWER: "lead",
-    CredentialClass.OPERATOR: "operator",
-}
-SERVICE = {
-    CredentialClass.HOST: "host",
-    CredentialClass.AGENT: "agent",
-    CredentialClass.WORKER: "worker",
-    CredentialClass.REVIEWER: "review",
-    CredentialClass.OPERATOR: "admin",
-}
 PUBLIC_PEM = RSA.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -57,69 +39,9 @@ def signed_with_the_public_key(gate: "Gate") -> str:
     return f"{text}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
 
-def bound(credential_class: CredentialClass, subject: str = "", **given: object) -> Credential:
-    """A row that an operator has bound to a subject of the issuer's."""
-    wanted = {
-        "name": f"credentials/{credential_class}",
-        "credential_class": credential_class,
-        "subject": SUBJECTS[credential_class],
-        "person": Person(issuer="local", subject="owner"),
-        "digest": b"",
-        "created_at": NOW,
-        "expires_at": NOW + 10_000,
-        "identity": f"{ISSUER}#{subject or SUBJECTS[credential_class]}",
-    }
-    return Credential(**{**wanted, **given})
-
-
-@dataclass
-class Gate:
-    """An identity, its issuer, and what operators have put in force."""
-
-    issuer: FakeIssuer
-    clock: FakeClock
-    rows: list[Credential] = field(default_factory=lambda: [bound(c) for c in SUBJECTS])
-    terms: dict[str, object] = field(default_factory=dict)
-    used: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.issuer.clock = self.clock
-        tokens = self.issuer.tokens(self.control, **self.terms)
-        self.tokens = tokens
-        self.identity = Identity(
-            control=self.control, clock=self.clock, access_tokens=tokens, used=self.used.append
-        )
-
-    def control(self) -> Control:
-        return Control(
-            revision=1,
-            policy_revision="",
-            tools={},
-            grants=(),
-            freezes=(),
-            agents={},
-            credentials={},
-            bindings=bindings_of(self.rows),
-        )
-
-    async def show(self, token: str, wanted: CredentialClass = CredentialClass.AGENT) -> Credential:
-        found = await self.identity.recognise(f"Bearer {token}", {wanted})
-        self.identity.admit(found, {wanted})
-        return found
-
-    def honest(self, wanted: CredentialClass = CredentialClass.AGENT, **more: object) -> str:
-        return self.issuer.token(SERVICE[wanted], SUBJECTS[wanted], **more)
-
-
 @pytest.fixture
 def gate() -> Gate:
     return Gate(FakeIssuer(), FakeClock())
-
-
-async def refuses(gate: Gate, token: str, wanted=CredentialClass.AGENT) -> None:
-    with pytest.raises(Unauthenticated) as refused:
-        await gate.show(token, wanted)
-    assert str(refused.value) == "This needs a valid token: authorization: Bearer cb_…"
 
 
 @pytest.mark.parametrize("wanted", SUBJECTS)
@@ -403,80 +325,3 @@ async def test_groups_make_reviewers_and_nothing_else_and_only_until_revoked():
     await refuses(gate, token, CredentialClass.REVIEWER)
     with pytest.raises(Unauthenticated):
         gate.identity.recheck(found)
-
-
-async def test_a_key_that_the_issuer_withdrew_verifies_nothing_any_more(gate):
-    """I stole a signing key; the issuer noticed and publishes another one."""
-    token = gate.honest()
-    await gate.show(token)
-    fresh = RSAKey.generate_key(2048, {"kid": "next", "use": "sig"})
-    gate.issuer.keys = [fresh.as_dict(private=False)]
-    gate.clock.advance(ISSUER_KEYS_PAUSE_S)
-    assert await gate.show(gate.honest(key=fresh))
-    await refuses(gate, token)
-
-
-async def test_keys_that_are_not_there_are_asked_for_once_a_minute_however_many_name_them(gate):
-    """I send a thousand tokens that name keys of my invention, so that you flood the issuer."""
-    await gate.show(gate.honest())
-    before = len(gate.issuer.asked)
-    for number in range(50):
-        await refuses(gate, gate.honest(key=STRANGER, header={"kid": f"k{number}"}))
-    assert len(gate.issuer.asked) == before
-    gate.clock.advance(ISSUER_KEYS_PAUSE_S)
-    for number in range(50):
-        await refuses(gate, gate.honest(key=STRANGER, header={"kid": f"k{number}"}))
-    assert len(gate.issuer.asked) == before + 2
-
-
-async def test_while_the_issuer_is_away_its_keys_count_until_their_life_ends(gate):
-    """I cut the way to the issuer, and hope that you then take every token."""
-    await gate.show(gate.honest())
-    gate.issuer.away = True
-    gate.clock.advance(ISSUER_KEYS_LIFE_S - 1)
-    assert await gate.show(gate.honest())
-    await refuses(gate, gate.honest(key=STRANGER))
-    await refuses(gate, gate.honest(key=STRANGER, header={"kid": "newer"}))
-    gate.clock.advance(VERIFIED_TOKENS_S)
-    for token in (gate.honest(), gate.honest(key=STRANGER)):
-        with pytest.raises(IssuerUnavailable):
-            await gate.show(token)
-
-
-async def test_an_issuer_that_was_never_there_is_said_to_be_away(gate):
-    """I start the broker where it cannot reach its issuer."""
-    gate.issuer.away = True
-    with pytest.raises(IssuerUnavailable):
-        await gate.show(gate.honest())
-
-
-KEYS = {
-    "a shared secret": [{"kty": "oct", "kid": "rsa", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"}],
-    "a short RSA key": [{**RSA.as_dict(private=False), "n": "n" * 170}],
-    "one to encrypt with": [{**RSA.as_dict(private=False), "use": "enc"}],
-    "two of one name": [RSA.as_dict(private=False), STRANGER.as_dict(private=False)],
-    "no list": {"rsa": RSA.as_dict(private=False)},
-    "nonsense": ["x", None, 7, {}],
-    "too many": [{**RSA.as_dict(private=False), "kid": f"k{n}"} for n in range(101)],
-}
-
-
-@pytest.mark.parametrize("what", KEYS)
-async def test_keys_that_are_no_signing_keys_verify_nothing(gate, what):
-    """I have the issuer's page of keys say what it likes."""
-    gate.issuer.keys = KEYS[what]
-    with pytest.raises((Unauthenticated, IssuerUnavailable)):
-        await gate.show(gate.honest())
-
-
-@pytest.mark.parametrize(
-    "says",
-    [{"issuer": "https://evil.test"}, {"jwks_uri": "http://login.test/keys"}, {"jwks_uri": 7}],
-    ids=str,
-)
-async def test_metadata_that_lead_elsewhere_are_not_followed(gate, says):
-    """I answer in the issuer's place, and send you to my keys, or in the clear."""
-    gate.issuer.says = says
-    with pytest.raises(IssuerUnavailable):
-        await gate.show(gate.honest())
-    assert "/keys" not in gate.issuer.asked
