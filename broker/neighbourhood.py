@@ -20,7 +20,6 @@ from broker.policy.patient import PatientPolicies
 from broker.ports import Clock, Policies
 from broker.presence import Presence
 from broker.store import SqlStore
-from broker.store.listening import Listening
 from broker.tools.worker import BrokerAddress, BrokersTold, WorkerHub
 
 
@@ -41,6 +40,8 @@ class Neighbourhood:
         """What goes on from the first moment."""
         if not self.store.is_shared:
             return
+        from broker.store.listening import Listening  # noqa: PLC0415 - it needs a server's driver
+
         listening = Listening(
             url,
             broker=self.presence.name,
