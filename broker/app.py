@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
@@ -42,7 +42,7 @@ from broker.notifying import Notifying, Teller
 from broker.opened import Opened, administration_of
 from broker.own_work import OwnWork
 from broker.policy.room import OpaRoom
-from broker.ports import Clock
+from broker.ports import Clock, Policies
 from broker.refusals import Refusals
 from broker.rpc.server import RpcServer, UseCases
 from broker.sandbox_nodes.runner import SandboxRunner
@@ -52,6 +52,9 @@ from broker.tools.runners import Runners
 from broker.tools.worker import WorkerHub
 from broker.web.opening import Asked, OpenPages, open_pages
 from broker.web.records import records_of
+
+if TYPE_CHECKING:
+    from broker.telemetry.serving import Telemetry
 
 _log = structlog.get_logger(__name__)
 
@@ -71,6 +74,7 @@ class Application:
         self._closing = contextlib.AsyncExitStack()
         self._rpc: RpcServer | None = None
         self._hurry = asyncio.Event()
+        self._telemetry: Telemetry | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -88,6 +92,11 @@ class Application:
     def address(self) -> str:
         """Where it listens, `host:port`."""
         return f"{self.settings.listen.rpartition(':')[0]}:{self.port}"
+
+    @property
+    def metrics_port(self) -> int:
+        """Where figures are told; 0 where nowhere."""
+        return 0 if self._telemetry is None else self._telemetry.port
 
     async def start(self) -> None:
         """Open, recover, and serve.
@@ -151,6 +160,7 @@ class Application:
         uses = CredentialUses(store=store, clock=clock)
         self._closing.push_async_callback(uses.flush)
         room = await ControlRoom.open(store=store, events=events)
+        self._telemetry = _telemetry_of(settings, room, store)
         policies = OpaRoom(opa=opa_of(settings), remote=remote_opa_of(settings), report=_report)
         self._closing.push_async_callback(policies.close)
         facts = Gatherer(open_sources({n: source_of(settings, n) for n in settings.sources}))
@@ -165,7 +175,7 @@ class Application:
             mediation=Parts(
                 store=store,
                 room=room,
-                policies=neighbours.patient(policies),
+                policies=self._watched(neighbours.patient(policies)),
                 facts=facts,
                 runner=Runners({"worker": workers, "sandbox": sandboxes, "caller": callers}),
                 callers=callers,
@@ -256,6 +266,7 @@ class Application:
         )
         if self.settings.web.listen:
             await self._serve_pages(parts, mediating, administration)
+        await self._serve_figures(parts, administration)
         self.port = self._rpc.bind(self.settings.listen, tls_of(self.settings))
         await self._rpc.start()
         self._closing.push_async_callback(self._rpc.stop, grace_s=1.0)
@@ -298,11 +309,38 @@ class Application:
         self.pages = await open_pages(self.settings.web, asked, groups=groups)
         self._closing.push_async_callback(self.pages.listener.stop)
 
+    def _watched(self, policies: Policies) -> Policies:
+        return policies if self._telemetry is None else self._telemetry.policies(policies)
+
+    async def _serve_figures(self, parts: Opened, administration: Administration) -> None:
+        if self._telemetry is None:
+            return
+        from broker.telemetry.gauges import Watched  # noqa: PLC0415 - only where it is on
+
+        self._closing.push_async_callback(self._telemetry.stop)
+        await self._telemetry.serve(
+            Watched(
+                status=administration.overview.status,
+                control=parts.mediation.room.current,
+                store=parts.store,
+                heads=self.settings.state / "checkpoints" / "heads.jsonl",
+                clock=self._clock,
+            )
+        )
+
     def _begin(self, *works: Coroutine[Any, Any, None]) -> None:
         """What goes on beside the calls, until what was opened before it is closed."""
         for work in works:
             begun = asyncio.get_running_loop().create_task(work)
             self._closing.push_async_callback(_end, begun)
+
+
+def _telemetry_of(settings: Settings, room: ControlRoom, store: SqlStore) -> "Telemetry | None":
+    if not settings.metrics.listen:
+        return None
+    from broker.telemetry.serving import Telemetry  # noqa: PLC0415 - only where it is on
+
+    return Telemetry(settings.metrics, room=room, store=store)
 
 
 def _report(line: str) -> None:

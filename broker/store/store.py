@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final, Self
 
@@ -67,6 +68,7 @@ class SqlStore(ErasableReads):
         self._readers = readers
         self._public_key = public_key
         self._release = release
+        self.watch: Callable[[Unit], AbstractContextManager[None]] = _unwatched
 
     @classmethod
     async def open(
@@ -116,7 +118,8 @@ class SqlStore(ErasableReads):
 
     async def commit(self, unit: Unit) -> None:
         """Write all of a unit, durably, or nothing. See the port."""
-        await self._writer.write(unit, deadline_s=limits.STORE_DEADLINE_S)
+        with self.watch(unit):
+            await self._writer.write(unit, deadline_s=limits.STORE_DEADLINE_S)
 
     async def commit_signed(self, unit: Unit) -> None:
         """As `commit`, with a signed head over it, which is outside before this returns."""
@@ -386,3 +389,7 @@ class SqlStore(ErasableReads):
             # A writer that hangs keeps the lock: nobody else may write beside it.
             release, self._release = self._release, lambda: None
             release()
+
+
+def _unwatched(_: Unit) -> AbstractContextManager[None]:
+    return nullcontext()

@@ -20,6 +20,7 @@ PLAIN: dict[str, dict[str, Any]] = {
     "listen": {"listen": "0.0.0.0:7400"},
     "a name that may be anybody": {"listen": "broker.example.com:7400"},
     "web.listen": {"web": {"listen": "192.0.2.1:7401", "url": "https://review.example.com"}},
+    "metrics.listen": {"metrics": {"listen": "0.0.0.0:9464"}},
     "web.url": {"web": {"url": "http://review.example.com"}},
     "web.oidc.issuer": {"web": {"oidc": {**OIDC, "issuer": "http://login.example.com"}}},
     "jwt.issuer": {"jwt": [{**JWT, "issuer": "http://login.example.com"}]},
@@ -37,6 +38,7 @@ PLAIN: dict[str, dict[str, Any]] = {
 }
 HERE: dict[str, dict[str, Any]] = {
     "listen": {"listen": "127.0.0.1:7400"},
+    "metrics.listen": {"metrics": {"listen": "127.0.0.1:9464"}},
     "web.oidc.issuer": {"web": {"oidc": {**OIDC, "issuer": "http://127.0.0.1:8080/o"}}},
     "jwt.issuer": {"jwt": [{**JWT, "issuer": "http://localhost:8080"}]},
     "opa_url": {"opa_url": "http://[::1]:8181"},

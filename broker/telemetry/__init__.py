@@ -1,0 +1,1 @@
+"""What those who watch the broker are told: figures, never contents."""
