@@ -1,7 +1,11 @@
-"""`callbroker doctor`: whether this machine can decide calls and hold hostile tools."""
+"""`callbroker doctor`: whether this machine can decide calls and hold hostile tools.
+
+Where there are settings of a broker, also how that one is.
+"""
 
 import asyncio
 import dataclasses
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,13 +41,22 @@ def doctor(
             help="The container engine's socket.",
         ),
     ] = _DEFAULT_ENGINE,
+    mend: Annotated[
+        bool,
+        typer.Option(
+            "--mend",
+            help="Set modes in the broker's state directory, and make folders that are missing.",
+        ),
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings fail too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look at the container engine and what is around it; say what is wrong and what mends it.
 
-    Run it as the user that `callbroker sandboxd` runs as. Exit code 1 where something is refused:
-    a tool, or a stranger on this machine, could get out of a sandbox.
+    Run it as the user that `callbroker sandboxd` runs as; on a broker's machine, where its settings
+    are, as the broker's: then state, database and the broker itself are looked at too. Exit code 1
+    where something is refused: a tool, or a stranger on this machine, could get out of a sandbox,
+    or a broker could not start.
     """
     if not engine.startswith(_SOCKETS):
         raise CommandFailed(
@@ -54,7 +67,12 @@ def doctor(
         from sandboxes.doctor_facts import look  # noqa: PLC0415 - only this needs the engine's package
     except ModuleNotFoundError as missing:
         raise CommandFailed(_MISSING, exit_code=ExitCode.USAGE) from missing
-    found = (*findings(look(engine)), _opa(), *channel_findings())
+    found = (
+        *_engine(findings(look(engine)), engine),
+        _opa(),
+        *channel_findings(),
+        *_of_broker(mend=mend),
+    )
     level = worst(found)
     if as_json:
         told = [dataclasses.asdict(finding) for finding in found]
@@ -84,6 +102,40 @@ def picture(found: tuple[Finding, ...], width: int) -> list[Text]:
     counts = {level: sum(each.level is level for each in found) for level in reversed(order)}
     lines.append(ours(", ".join(f"{count} {level}" for level, count in counts.items())))
     return lines
+
+
+def _engine(found: tuple[Finding, ...], engine: str) -> tuple[Finding, ...]:
+    """A broker that sends no call to a sandbox node needs no engine beside it."""
+    if Path(engine.removeprefix("unix://")).exists() or not _is_without_nodes():
+        return found
+    return tuple(
+        dataclasses.replace(one, level=Level.WARNING) if one.part == "engine" else one
+        for one in found
+    )
+
+
+def _is_without_nodes() -> bool:
+    if config_path() is None:
+        return False
+    try:
+        return not load().sandboxes.nodes
+    except ConfigurationRefused:
+        return False
+
+
+def _of_broker(*, mend: bool) -> tuple[Finding, ...]:
+    """How the broker is: where this is its machine."""
+    if config_path() is None:
+        return ()
+    try:
+        settings = load()
+    except ConfigurationRefused as refused:
+        said = "; ".join(refused.findings)
+        told = "callbroker config show lists the settings"
+        return (Finding(level=Level.REFUSED, part="settings", said=said, mend=told),)
+    from broker.cli.doctor_broker import broker_findings  # noqa: PLC0415 - the broker, for this
+
+    return broker_findings(settings, now=around().now, mend=mend)
 
 
 def channel_findings() -> tuple[Finding, ...]:
