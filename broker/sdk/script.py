@@ -34,6 +34,7 @@ class Step:
         files: what it leaves, by file name.
         less: what a reviewer put in place of what was asked, by JSON Pointer.
         then: where a held call goes once somebody waits for it; None keeps it waiting.
+        has_permit: RUNNING, it is for the agent's own process to execute.
     """
 
     state: State.ValueType
@@ -43,6 +44,7 @@ class Step:
     files: Mapping[str, bytes] = field(default_factory=dict)
     less: Mapping[str, Any] = field(default_factory=dict)
     then: "Step | None" = None
+    has_permit: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,7 @@ class _Known:
     files: ScriptedFiles
     then: Step | None = None
     taker: str = ""
+    has_permit: bool = False
 
 
 @dataclass(slots=True)
@@ -210,8 +213,8 @@ class Script:
             raise RequestIdReused("This request id names another call of this session.")
         if request.HasField("hold_wait") and known.then is not None:
             self.settle(known.invocation.name, known.then)
-        is_running = known.invocation.state == State.STATE_RUNNING
-        if is_running and not known.taker and not request.permit_taker:
+        is_free = known.has_permit and not known.taker
+        if is_free and not request.permit_taker:
             raise IllegalTransition("This is executed by the agent's own process; take its permit.")
         permit = self._permit(known, request.permit_taker)
         return broker_pb2.InvokeResponse(invocation=_copy(known), permit=permit)
@@ -272,7 +275,7 @@ class Script:
 
     def _permit(self, known: _Known, taker: str) -> broker_pb2.Permit | None:
         """To the first taker of a call that is RUNNING, and again to that one."""
-        if known.invocation.state != State.STATE_RUNNING or not taker:
+        if not known.has_permit or not taker:
             return None
         known.taker = known.taker or taker
         if known.taker != taker:
@@ -342,6 +345,7 @@ def _enter(known: _Known, step: Step) -> None:
             left = known.files.add(invocation.session, invocation.name, name, content)
             invocation.artefacts.append(left)
     known.then = step.then
+    known.has_permit = step.has_permit
 
 
 def _parsed(arguments_json: bytes) -> dict[str, Any]:

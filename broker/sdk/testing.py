@@ -78,7 +78,7 @@ def failed(code: str, message: str) -> Step:
 
 def permitted() -> Step:
     """It may run, in the process that asked: `session.run_local` and `session.permit`."""
-    return Step(state=State.STATE_RUNNING)
+    return Step(state=State.STATE_RUNNING, has_permit=True)
 
 
 def unknown() -> Step:
