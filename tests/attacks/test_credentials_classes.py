@@ -41,6 +41,7 @@ READ_BY_AUDITORS = {
     "ListDirectoryEntries",
     "ListCredentials",
     "ListSignIns",
+    "GetRetention",
     "ListInvocations",
     "TailInvocations",
     "ShowInvocation",

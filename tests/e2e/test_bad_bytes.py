@@ -77,8 +77,11 @@ ALL = tuple(methods())
 class Knocker:
     """Sends bytes to methods; where HTTP/2 itself has enough of a connection, by another one."""
 
-    def __init__(self, *, address: str, channels: contextlib.ExitStack) -> None:
+    def __init__(
+        self, *, address: str, channels: contextlib.ExitStack, stays_open_s: float
+    ) -> None:
         self._address = address
+        self._stays_open_s = stays_open_s
         self._channels = channels
         self._channel = self._opened()
 
@@ -93,7 +96,7 @@ class Knocker:
     def _once(self, method: Method, sent: bytes, by: Sequence[tuple[str, str]]) -> str:
         channel: Any = self._channel
         lasts = method.takes_many or method.answers_many
-        given: Any = {"metadata": by, "timeout": STAYS_OPEN_S if lasts else DEADLINE_S}
+        given: Any = {"metadata": by, "timeout": self._stays_open_s if lasts else DEADLINE_S}
         try:
             if method.takes_many:
                 next(channel.stream_stream(method.path)(iter([sent]), **given), None)
@@ -145,7 +148,7 @@ def test_messages_that_say_anything_at_all_are_refused_or_answered(
             assert knocker.code(method, message.SerializeToString(), by) in CLEAN, method.path
 
     ran = list(shop.ran)
-    with _knocking(shop) as knocker:
+    with _knocking(shop, stays_open_s=STAYS_OPEN_S) as knocker:
         sent()
     assert shop.ran == ran
     _still_serves(shop)
@@ -167,9 +170,9 @@ def _by(shop: GuardedShop, kind: str) -> Sequence[tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def _knocking(shop: GuardedShop) -> Iterator[Knocker]:
+def _knocking(shop: GuardedShop, *, stays_open_s: float = DEADLINE_S) -> Iterator[Knocker]:
     with contextlib.ExitStack() as stack:
-        yield Knocker(address=shop.address, channels=stack)
+        yield Knocker(address=shop.address, channels=stack, stays_open_s=stays_open_s)
 
 
 def _messages(kind: type[Message], *, depth: int) -> st.SearchStrategy[Message]:

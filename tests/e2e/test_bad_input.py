@@ -51,7 +51,7 @@ def test_bytes_that_are_no_arguments_are_no_call(shop: GuardedShop, code: str, r
     assert (error.code, error.reason) == ("INVALID_ARGUMENT", "MALFORMED_REQUEST")
     assert error.metadata == {"field": "arguments_json", "code": code}
     [entry] = [e for e in shop.said_since(at) if e["kind"] == "request.malformed"]
-    assert entry["body"] == {"bytes": len(raw), "code": code, "request_id": "r"}
+    assert entry["body"] == {"bytes": len(raw), "code": code, "request_id": "r", "count": 1}
     assert (entry["actor"], entry["session"]) == (AGENT, session.name)
     # Nothing was decided under this request id: it is still free.
     assert shop.refund(session, request_id="r").state == types_pb2.Invocation.STATE_SUCCEEDED
