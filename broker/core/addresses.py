@@ -15,8 +15,11 @@ def is_loopback(host: str) -> bool:
 
 def is_https_or_here(url: str) -> bool:
     """Whether nobody reads along at a URL: HTTPS, or plain HTTP to this very machine."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False  # no URL, so that nobody is at it
     return bool(host) and (
         parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
     )

@@ -1,4 +1,7 @@
-"""What somebody else's server answers has a largest size, whatever it says of its length."""
+"""What somebody else's server answers has a largest size, whatever it says of its length.
+
+Nothing that is compressed is taken, since it can be a thousand times as long as what came.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -6,6 +9,8 @@ from typing import Final
 import httpx2
 
 ANSWER_BYTES_MAX: Final = 512 * 1024
+
+_PLAIN: Final = "identity"
 
 
 class Bounded(httpx2.AsyncBaseTransport):
@@ -17,6 +22,9 @@ class Bounded(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """One request."""
         answer = await self._inner.handle_async_request(request)
+        if answer.headers.get("content-encoding", _PLAIN).lower() != _PLAIN:
+            await answer.aclose()
+            raise httpx2.RemoteProtocolError("the answer is compressed, unasked")
         assert isinstance(answer.stream, httpx2.AsyncByteStream)  # noqa: S101 - it is asynchronous
         answer.stream = _BoundedBytes(answer.stream)
         return answer

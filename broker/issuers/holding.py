@@ -238,7 +238,7 @@ class IssuedTokens:
                 answer = await client.get(url)
                 answer.raise_for_status()
                 found = answer.json()
-        except (httpx2.HTTPError, ValueError, OSError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError, RecursionError) as error:
             raise IssuerAway(f"{url}: {error!r}") from error
         if not isinstance(found, dict):
             raise IssuerAway(f"{url}: no JSON object")

@@ -4,12 +4,18 @@ They can cut the way, answer in the issuer's place in the clear, have it publish
 any number of tokens that name keys of their invention.
 """
 
+import gzip
+
+import httpx2
 import pytest
 from joserfc.jwk import RSAKey
 
 from broker.core.errors import IssuerUnavailable, Unauthenticated
 from broker.core.limits import ISSUER_KEYS_LIFE_S, ISSUER_KEYS_PAUSE_S, VERIFIED_TOKENS_S
-from tests.fakes.token_issuer import RSA, STRANGER, FakeIssuer
+from broker.issuers.access_tokens import Terms
+from broker.issuers.bounded import ANSWER_BYTES_MAX
+from broker.issuers.holding import IssuedTokens, IssuerSettings
+from tests.fakes.token_issuer import AUDIENCES, ISSUER, RSA, STRANGER, FakeIssuer
 from tests.gate import Gate, refuses
 from tests.world import FakeClock
 
@@ -94,3 +100,64 @@ async def test_metadata_that_lead_elsewhere_are_not_followed(gate, says):
     with pytest.raises(IssuerUnavailable):
         await gate.show(gate.honest())
     assert "/keys" not in gate.issuer.asked
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://[",
+        "https://login.test\x00/keys",
+        "https://login.test/" + "k" * 70_000,
+        "https://\u2603..test/",
+    ],
+    ids=["half an address", "a control character", "too long", "no name of a host"],
+)
+async def test_an_address_that_is_none_is_an_issuer_that_is_away(gate, uri):
+    """I answer in one issuer's place, so that you never ask any of them for their keys again."""
+    gate.issuer.says = {"jwks_uri": uri}
+    with pytest.raises(IssuerUnavailable):
+        await gate.show(gate.honest())
+
+
+async def test_keys_that_are_nested_without_end_are_an_issuer_that_is_away(gate):
+    """I have one issuer's page of keys open bracket after bracket until your reading breaks."""
+    tokens = answering(gate, httpx2.Response(200, content=b"[" * 200_000))
+    await tokens.renew(ISSUER)
+    with pytest.raises(IssuerUnavailable):
+        tokens.read(gate.honest())
+
+
+async def test_a_compressed_answer_is_not_unpacked(gate):
+    """I answer with few bytes that become a thousand times as many in your memory."""
+    plain = b'{"keys": [], "x": "' + b" " * ANSWER_BYTES_MAX + b'"}'
+    packed = gzip.compress(plain)
+    assert len(packed) < ANSWER_BYTES_MAX
+    answer = httpx2.Response(200, headers={"content-encoding": "gzip"}, stream=Told(packed))
+    tokens = answering(gate, answer)
+    await tokens.renew(ISSUER)
+    assert answer.stream.said == 0
+    with pytest.raises(IssuerUnavailable):
+        tokens.read(gate.honest())
+
+
+class Told(httpx2.AsyncByteStream):
+    """What is sent, and how much of it was asked for."""
+
+    def __init__(self, body):
+        self.body = body
+        self.said = 0
+
+    async def __aiter__(self):
+        self.said += len(self.body)
+        yield self.body
+
+
+def answering(gate: Gate, answer: httpx2.Response) -> IssuedTokens:
+    """The broker's side of an issuer that answers this, whatever it is asked."""
+    terms = Terms(issuer=ISSUER, audiences=AUDIENCES)
+    return IssuedTokens(
+        [IssuerSettings(terms=terms, jwks_uri="https://login.test/keys")],
+        control=gate.control,
+        clock=gate.clock,
+        transport=lambda _settings: httpx2.MockTransport(lambda _request: answer),
+    )
