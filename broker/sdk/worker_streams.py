@@ -84,9 +84,10 @@ class WorkerStreams:
             stream.send(worker_pb2.ConnectRequest(answer=answer))
 
     def loaded(self) -> None:
-        """Calls have begun or ended: each broker hears what those of the others take."""
-        if not self.is_shared:
-            return
+        """Calls have begun or ended: each broker hears what those of the others take.
+
+        The last one left too: what the others' calls had is free for it once they have ended.
+        """
         running = self._attempts.by_broker
         for stream in self._connected():
             elsewhere = running.total() - running[stream.broker]

@@ -184,6 +184,29 @@ async def test_an_answer_to_a_broker_that_is_gone_is_given_to_another(
         assert (await answered(servers[0])).fencing_token == handed.fencing_token
 
 
+async def test_the_last_broker_hears_that_a_slot_of_those_that_are_gone_is_free(
+    servers: list[BrokerServer], worker: Worker
+) -> None:
+    """Else it would never again hand over as many calls as the worker has slots."""
+    release = asyncio.Event()
+
+    @worker.tool("refund")
+    async def refund() -> None:
+        await release.wait()
+
+    async with worker.serving():
+        first, second, _ = await all_connected(servers)
+        await second.hand_over(handover("refund"))
+        assert await load(servers[0]) == 1
+        await servers[1].stop()
+        await servers[2].stop()
+        await first.tell(servers[0])
+        await first.hand_over(handover("refund"))  # so that it has heard of them
+        release.set()
+        await answered(servers[0])
+        assert await load(servers[0]) == 0
+
+
 async def test_a_worker_lives_on_without_the_broker_that_it_was_given(
     servers: list[BrokerServer], worker: Worker
 ) -> None:
