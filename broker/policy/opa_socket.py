@@ -153,7 +153,7 @@ class _Connection(asyncio.Protocol):
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:
-        if self._answer is None:  # nobody asked
+        if self._answer is None or self._answer.done():  # nobody asked, or not for any more
             self.abort()
             return
         self._heard += data
@@ -165,8 +165,7 @@ class _Connection(asyncio.Protocol):
             return
         if answer is not None:
             self._heard.clear()
-            if not self._answer.done():
-                self._answer.set_result(answer)
+            self._answer.set_result(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False

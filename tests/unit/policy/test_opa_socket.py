@@ -115,6 +115,22 @@ async def test_what_follows_an_answer_unasked_is_answered_to_nobody():
         assert len(connections) == 1
 
 
+async def test_what_follows_an_answer_unasked_is_no_part_of_the_next_one():
+    """Both are read before whoever asked is awake, as a loop does that reads all there is."""
+    async with served() as (client, connections):
+        asked = asyncio.ensure_future(client.post("/", b"[]"))
+        async with asyncio.timeout(5):
+            while not connections:
+                await asyncio.sleep(0.001)
+            (connection,) = client._all
+            connection.data_received(LENGTH)
+            connection.data_received(LENGTH[:-1])
+            assert await asked == [1, 2, 34]
+            while client._all:
+                await asyncio.sleep(0.001)
+        assert client._idle == []
+
+
 async def test_a_question_that_is_given_up_closes_its_connection():
     async with served(times=1) as (client, connections):
         asked = asyncio.ensure_future(client.post("/", b"[]"))
