@@ -11,8 +11,8 @@ It is in the entry that the log goes on with, the leaf of that number, and outsi
 The head of that one entry more is signed by both keys; every later one by the new key alone. Later
 is a higher epoch (`core.epochs`), or more entries in the same one. So whoever has any one of the
 keys from a trusted place can follow the line both ways, a note without the old key leads nowhere,
-and a head by an old key is worth nothing beyond its end. Two notes that disagree are told, never
-chosen from.
+and a head by an old key, or its note of a restore, is worth nothing beyond its end. Two notes that
+disagree are told, never chosen from.
 """
 
 from collections.abc import Iterable, Sequence
@@ -135,17 +135,24 @@ class KeyLine:
         raise MalformedNote("The checkpoint is not signed by the key that was in force.")
 
     def read_epoch(self, note: str) -> Epoch:
-        """The restore of a note that one of the keys has signed.
+        """The restore of a note that the key in force at that restore has signed.
 
         Raises:
-            MalformedNote: it is not one, or signed by none.
+            MalformedNote: it is none, or not signed by that key.
         """
-        for key in self.keys[:-1]:
+        for number, key in enumerate(self.keys[:-1]):
             try:
-                return read_epoch(note, key, self.signature_holds)
+                epoch = read_epoch(note, key, self.signature_holds)
             except MalformedNote:
                 continue
-        return read_epoch(note, self.keys[-1], self.signature_holds)
+            begins = self.rotations[number - 1].epoch if number else -1
+            if begins < epoch.number <= self.rotations[number].epoch:
+                return epoch
+            raise MalformedNote("The restore is not signed by the key that was in force.")
+        epoch = read_epoch(note, self.keys[-1], self.signature_holds)
+        if self.rotations and epoch.number <= self.rotations[-1].epoch:
+            raise MalformedNote("The restore is not signed by the key that was in force.")
+        return epoch
 
     def extended(self, rotation: Rotation) -> "KeyLine":
         """The line with one more at its end.

@@ -14,8 +14,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.config import Settings
 from broker.core.audit import EntryKind
-from broker.core.audit_lines import EntryLine, checkpoint_line, read_line
+from broker.core.audit_lines import (
+    EntryLine,
+    HeaderLine,
+    checkpoint_line,
+    header_line,
+    read_line,
+)
 from broker.core.audit_verification import Report, verify
+from broker.core.epochs import Epoch, sign_epoch
 from broker.core.errors import StoreUnavailable
 from broker.core.key_line import (
     Rotation,
@@ -24,6 +31,7 @@ from broker.core.key_line import (
     rotations_in,
     sign_rotation,
 )
+from broker.core.merkle import Frontier, leaf_hash
 from broker.core.notes import (
     Checkpoint,
     MalformedNote,
@@ -31,6 +39,7 @@ from broker.core.notes import (
     parse_verifier_key,
     read,
     sign,
+    verifier_key,
 )
 from broker.rotating import RotationRefused, rotate_audit_keys
 from broker.store import KeysRefused, LogRefused, SqlStore, signature_holds
@@ -89,12 +98,13 @@ def heads_of(path: Path) -> bytes:
     return (path / "state" / "checkpoints" / "heads.jsonl").read_bytes()
 
 
-def report(lines: list[bytes], key: bytes, *, heads: bytes = b"") -> Report:
+def report(lines: list[bytes], key: bytes, *, heads: bytes = b"", epochs=()) -> Report:
     return verify(
         lines,
         key,
         signature_holds=signature_holds,
         checkpoints=notes_of(heads),
+        epochs=epochs,
         rotations=[*rotations_in(lines), *rotations_of(heads)],
     )
 
@@ -227,6 +237,28 @@ def test_a_head_by_a_key_that_was_rotated_away_is_worth_nothing(rotated, number)
         assert read(note, keys[0], signature_holds) == head
         with pytest.raises(MalformedNote, match="in force"):
             line.read(note)
+
+
+def test_a_restore_by_a_key_that_was_rotated_away_gives_nothing_up(rotated):
+    """I have the stolen key tell of a restore, to give up the heads over what I cut off an export.
+
+    It starts late, so that no entry in it need tell of that.
+    """
+    path, keys, first = rotated
+    lines, heads = exported(path), heads_of(path)
+    entries = [line for line in lines if isinstance(read_line(line), EntryLine)]
+    before = Frontier()
+    for text in entries[:4]:
+        before.add(leaf_hash(read_line(text).entry))
+    header = HeaderLine(key=verifier_key(keys[-1]), before=before, contents=True)
+    cut = [header_line(header), *entries[4:7]]
+    line = line_of(keys[0], rotations_of(heads), signature_holds)
+    _, kept, *_, newest = map(line.read, notes_of(heads))
+    note = sign_epoch(Epoch(number=1, kept=kept, abandoned=newest), keys[0], first.sign)
+    for key in keys:
+        assert not report(cut, key, heads=heads).ok
+        with pytest.raises(MalformedNote, match="in force"):
+            report(cut, key, heads=heads, epochs=[note])
 
 
 def test_a_broker_does_not_start_on_a_head_by_the_old_key(rotated):
