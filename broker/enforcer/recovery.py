@@ -56,7 +56,8 @@ class Recovery:
         owner: this instance.
         is_gone: whether another instance surely does nothing any more; every other one, where this
             one has the database alone.
-        over_at: when at the latest the lease of what an instance before this one left is over.
+        over_at: when at the latest the lease of what an instance before this one left is over, by
+            invocation and attempt: a later attempt has a lease of its own.
     """
 
     resuming: Resuming
@@ -69,7 +70,7 @@ class Recovery:
     clock: Clock
     owner: str
     is_gone: Callable[[str], bool] = bool
-    over_at: dict[str, float] = field(default_factory=dict)
+    over_at: dict[tuple[str, int], float] = field(default_factory=dict)
 
     async def recover(self) -> int:
         """Before the first request: end what an instance that is gone left RUNNING.
@@ -135,7 +136,7 @@ class Recovery:
         if invocation.owner != self.owner:
             if not self.is_gone(invocation.owner):
                 return False
-            over_at = min(over_at, self.over_at.get(name, math.inf))
+            over_at = min(over_at, self.over_at.get((name, invocation.attempt), math.inf))
         return not here and now >= over_at
 
     def _is_of_one_gone(self, invocation: Invocation) -> bool:
@@ -148,12 +149,13 @@ class Recovery:
         """
         tool = self.carrier.control().tool_at(invocation.call.tool, invocation.tool_revision)
         deadline_s = tool.manifest.deadline_s if tool is not None else limits.TOOL_DEADLINE_S_MAX
-        self.over_at[invocation.name] = self.clock() + deadline_s + limits.STORE_DEADLINE_S
+        over_at = self.clock() + deadline_s + limits.STORE_DEADLINE_S
+        self.over_at[invocation.name, invocation.attempt] = over_at
 
     async def _take_over(self, invocation: Invocation) -> None:
         if self.reattempting.take_up_soon(invocation):
             return
-        self.over_at.pop(invocation.name, None)
+        self.over_at.pop((invocation.name, invocation.attempt), None)
         await self.carrier.endings.record(invocation, interrupted(invocation), actor="broker")
 
     async def _expire(self, hold: Hold, *, now: float) -> None:

@@ -119,6 +119,27 @@ async def test_nothing_is_tried_before_the_lease_is_over(tmp_path: Path):
         assert not x.later.runner.ran
 
 
+async def test_a_later_attempt_is_not_over_when_the_one_before_it_was(tmp_path: Path):
+    """Kill the broker that tries again, so that a third one does before that lease is over."""
+    async with left(tmp_path) as x:
+        third = await build(x.later.store, x.later.clock, owner="brokers/3")
+        await third.recovery.recover()  # it waits for the first attempt's lease
+        x.later.clock.advance(LEASE_OVER_S)
+        x.later.runner.going.clear()
+        await x.later.recovery.sweep_once()
+        while x.later.runner.free == PLACES:
+            await asyncio.sleep(0.001)
+        (second,) = await x.later.store.unfinished()
+        x.later.clock.advance(second.lease_expires_at - x.later.clock() - 0.5)
+        await third.recovery.sweep_once()
+        while third.own.tasks:
+            await asyncio.gather(*third.own.tasks, return_exceptions=True)
+        assert not third.runner.ran
+        assert await x.begun() == [1, 2]
+        x.later.runner.going.set()
+        await asyncio.gather(*x.later.own.tasks, return_exceptions=True)
+
+
 @pytest.mark.parametrize(
     "manifest",
     [{"behaviour": ONCE}, {"behaviour": {**ONCE, "read_only": True, "destructive": False}}],
