@@ -111,11 +111,14 @@ class Permits:
         call = opened.permit.call
         if not self.hub.is_of(opened, token):
             raise NotFound(_NO_PERMIT)
+        meanwhile = await self._ended_meanwhile(call.invocation.session)
+        if self.hub.find(name) is not opened:
+            return await self._late(agent, name, token, report)  # it ended while that was read
         counted = self.hub.count(
             opened,
             _outcome(report, read_only=call.manifest.behaviour.read_only),
             said=_digest(report),
-            meanwhile=await self._ended_meanwhile(call.invocation.session),
+            meanwhile=meanwhile,
         )
         return Reported(invocation=await self._recorded(opened), counted=counted)
 

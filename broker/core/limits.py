@@ -75,6 +75,7 @@ STREAMS_OF_CREDENTIAL_MAX: Final = 128
 CALL_PLACE_S: Final = 20.0  # for a place to be decided in
 LATE_ANSWERS_MAX: Final = 8  # kept as evidence of one call
 PERMITS_OF_SESSION_MAX: Final = 64  # that its agent's own processes execute
+PERMITS_OF_AGENT_MAX: Final = 1_024  # likewise, of all its sessions
 
 # Waiting. Every await that leaves the process has one of these, or a manifest's own, smaller one.
 FACT_DEADLINE_S: Final = 0.5

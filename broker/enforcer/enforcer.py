@@ -209,7 +209,9 @@ class Enforcer:
         None: another request with this id was recorded first.
         """
         call = frozen.call
-        asker = Asker(session=caller.session.name, request_id=call.request_id)
+        asker = Asker(
+            session=caller.session.name, request_id=call.request_id, agent=caller.agent.id
+        )
         patience = Patience()
         while True:
             is_pinned = patience.is_left  # a refusal at the end needs nothing to stand still

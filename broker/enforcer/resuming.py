@@ -160,7 +160,7 @@ class Resuming:
                 return None  # people have said yes: that is not thrown away
             make = functools.partial(_in_time, held, hold, caller, considered)
             try:
-                asker = Asker(session=held.session, request_id=held.request_id)
+                asker = Asker(session=held.session, request_id=held.request_id, agent=held.agent)
                 return await self._committer.record(considered, held.created_at, make, asker=asker)
             except IllegalTransition:
                 self._put_off(hold, limits.PERMIT_RETRY_S)  # no process of the agent's waits

@@ -83,6 +83,7 @@ class Asker:
 
     session: str
     request_id: str
+    agent: str = field(default="", compare=False)
 
 
 class Slot(Protocol):

@@ -66,6 +66,7 @@ class CallerHub:
         control: Callable[[], Control],
         clock: Clock,
         of_session_max: int = limits.PERMITS_OF_SESSION_MAX,
+        of_agent_max: int = limits.PERMITS_OF_AGENT_MAX,
         take_within_s: float = limits.PERMIT_TAKE_S,
     ) -> None:
         """Make one.
@@ -74,14 +75,17 @@ class CallerHub:
             control: what is in force.
             clock: POSIX seconds.
             of_session_max: permits that one session may have open.
+            of_agent_max: permits that all sessions of one agent may have open.
             take_within_s: how long a permit waits for its taker.
         """
         self._control = control
         self._clock = clock
         self._of_session_max = of_session_max
+        self._of_agent_max = of_agent_max
         self._take_within_s = take_within_s
         self._waiting: Counter[Asker] = Counter()
         self._places: Counter[str] = Counter()
+        self._places_of_agent: Counter[str] = Counter()
         self._open: dict[str, OpenPermit] = {}
         self._over: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
         self._changed = asyncio.Event()
@@ -113,7 +117,7 @@ class CallerHub:
 
         Raises:
             IllegalTransition: no process of the agent's waits to execute it.
-            LimitExceeded: its session has as many permits open as one may.
+            LimitExceeded: its session or agent has as many permits open as one may.
         """
         del profile, wait_s
         if asker is None or asker not in self._waiting:
@@ -127,8 +131,14 @@ class CallerHub:
                 f"A session has at most {self._of_session_max} permits open.",
                 metadata={"tool": manifest.name},
             )
+        if self._places_of_agent[asker.agent] >= self._of_agent_max:
+            raise LimitExceeded(
+                f"An agent has at most {self._of_agent_max} permits open.",
+                metadata={"tool": manifest.name},
+            )
         self._places[asker.session] += 1
-        return CallerSlot(hub=self, session=asker.session)
+        self._places_of_agent[asker.agent] += 1
+        return CallerSlot(hub=self, asker=asker)
 
     def open(self, call: FrozenCall) -> OpenPermit:
         """Make the permit of a call that is recorded as RUNNING."""
@@ -238,11 +248,15 @@ class CallerHub:
         """Its outcome is stored."""
         opened.recorded.set()
 
-    def left(self, session: str) -> None:
+    def left(self, asker: Asker) -> None:
         """A place is given back."""
-        self._places[session] -= 1
-        if not self._places[session]:
-            del self._places[session]
+        for places, name in (
+            (self._places, asker.session),
+            (self._places_of_agent, asker.agent),
+        ):
+            places[name] -= 1
+            if not places[name]:
+                del places[name]
         self._tell()
 
     def _frozen(self, call: FrozenCall) -> Mapping[str, JsonValue]:
@@ -267,10 +281,10 @@ class CallerHub:
 
 @dataclass(slots=True, eq=False)
 class CallerSlot:
-    """A place for one permit of a session (`ports.Slot`)."""
+    """A place for one permit of a session and its agent (`ports.Slot`)."""
 
     hub: CallerHub
-    session: str
+    asker: Asker
     _released: bool = False
     _opened: OpenPermit | None = None
 
@@ -283,7 +297,7 @@ class CallerSlot:
         """Give the place back."""
         if not self._released:
             self._released = True
-            self.hub.left(self.session)
+            self.hub.left(self.asker)
 
     def acknowledge(self) -> None:
         """The outcome is recorded; whoever said it is told."""

@@ -1,8 +1,10 @@
 """An agent's own process executes on a permit: it lies, repeats, shares and keeps silent."""
 
 import asyncio
+import dataclasses
 import functools
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -152,6 +154,35 @@ async def test_silence_is_unknown_and_a_late_word_is_evidence_alone(tmp_path: Pa
         assert (refused.code, none) == ("EXCLUSIVE_UNSETTLED", None)
 
 
+class SlowSessions:
+    """A store that finds a session only once the call that it is asked for is over."""
+
+    def __init__(self, inner: Any, name: str) -> None:
+        self.inner = inner
+        self.name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def find_session(self, name: str) -> Any:
+        while (await self.inner.find_invocation(self.name)).state is State.RUNNING:
+            await asyncio.sleep(0.01)
+        return await self.inner.find_session(name)
+
+
+async def test_a_word_at_the_very_end_is_counted_or_evidence(tmp_path: Path):
+    """Report so late that the permit ends while you look, and be told that what was lost counts."""
+    async with called(tmp_path, deadline_s=0.1) as c:
+        invocation, permit = await c.ask()
+        slow = cast("Any", SlowSessions(c.world.store, invocation.name))
+        permits = dataclasses.replace(c.world.permits, store=slow)
+        token = permit.call.fencing_token
+        reported = await permits.report(c.agent, invocation.name, token, PAID)
+        assert (reported.counted, reported.invocation.state) == (False, State.UNKNOWN)
+        late = await c.entry(invocation, "attempt.answered_late")
+        assert late["body"]["outcome"] == "Succeeded"
+
+
 async def test_a_permit_dies_with_the_broker_that_gave_it(tmp_path: Path):
     """Kill the broker, execute all the same, and have its successor take that for the outcome."""
     async with called(tmp_path) as c:
@@ -210,6 +241,23 @@ async def test_a_session_has_only_so_many_permits(tmp_path: Path):
     few = functools.partial(CallerHub, of_session_max=2)
     async with called(tmp_path, hub=few, exclusive=[]) as c:
         open_ones = [await c.ask(), await c.ask()]
+        with pytest.raises(LimitExceeded):
+            await c.ask()
+        for invocation, permit in open_ones:
+            await c.report(invocation, permit, PAID)
+        invocation, permit = await c.ask()
+        await c.report(invocation, permit, PAID)
+
+
+async def test_an_agent_has_only_so_many_permits_in_however_many_sessions(tmp_path: Path):
+    """Have session after session keep its permits, until nobody else's calls have room."""
+    few = functools.partial(CallerHub, of_agent_max=2)
+    async with called(tmp_path, hub=few, exclusive=[]) as c:
+        open_ones = []
+        for _ in range(2):
+            c.caller = await c.world.caller()
+            open_ones.append(await c.ask())
+        c.caller = await c.world.caller()
         with pytest.raises(LimitExceeded):
             await c.ask()
         for invocation, permit in open_ones:
