@@ -27,6 +27,7 @@ from broker.core.errors import (
     MalformedRequest,
     NotFound,
     NotPermitted,
+    OutcomeUnstored,
     StoreUnavailable,
 )
 from broker.core.hold_endings import EXPIRED, unit_of
@@ -86,10 +87,7 @@ class Recovery:
                 if self.reattempting.is_repeatable(invocation):
                     self._wait_for_lease(invocation)
                     continue
-                await self.carrier.endings.record(
-                    invocation, interrupted(invocation), actor="broker"
-                )
-                count += 1
+                count += await self._interrupt(invocation)
         await self.reconciling.find()
         return count
 
@@ -156,7 +154,21 @@ class Recovery:
         if self.reattempting.take_up_soon(invocation):
             return
         self.over_at.pop((invocation.name, invocation.attempt), None)
-        await self.carrier.endings.record(invocation, interrupted(invocation), actor="broker")
+        await self._interrupt(invocation)
+
+    async def _interrupt(self, invocation: Invocation) -> bool:
+        """End it as UNKNOWN; False where another broker was faster, which is as good.
+
+        Raises:
+            OutcomeUnstored: the store did not come back in time; it is tried again later.
+        """
+        try:
+            await self.carrier.endings.record(invocation, interrupted(invocation), actor="broker")
+        except OutcomeUnstored:
+            if invocation.name in self.carrier.endings.unstored:
+                raise
+            return False
+        return True
 
     async def _expire(self, hold: Hold, *, now: float) -> None:
         invocation = await self.store.find_invocation(hold.invocation)

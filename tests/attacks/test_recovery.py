@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from broker.core.credentials import CredentialClass
 from broker.core.decision import Obligation
@@ -15,8 +16,11 @@ from broker.core.errors import (
     StoreUnavailable,
 )
 from broker.core.lifecycle import HoldState, InvocationState
+from broker.core.unit import Unit
+from broker.enforcer.concluding import interrupted
 from broker.ports import Lost
 from tests.fakes.decision_point import allow, hold, opinion
+from tests.fakes.faulty_store import FaultyStore
 from tests.world import CUSTOMER, ONCE, build, credential, reviewer, world
 
 OPERATOR = credential(CredentialClass.OPERATOR, "operators/1", person="operator-1")
@@ -69,6 +73,44 @@ async def test_what_another_broker_has_under_way_is_left_to_it_while_it_lives(tm
         w.runner.going.set()
         with pytest.raises(OutcomeUnstored):
             await task
+
+
+@pytest.mark.parametrize("is_start", [True, False])
+async def test_a_call_that_another_broker_ends_first_keeps_none_from_its_end(
+    tmp_path: Path, *, is_start: bool
+):
+    """Have two brokers find the same two calls, so that who is slower does not even start."""
+    async with world(tmp_path) as w:
+        await w.put_tool(behaviour=ONCE)
+        w.runner.going.clear()
+        caller = await w.caller()
+        tasks = [
+            asyncio.ensure_future(w.refund(caller, request_id=order, order_id=order))
+            for order in ("O-1001", "O-1002")
+        ]
+        while len(await w.store.unfinished()) < len(tasks):
+            await asyncio.sleep(0.01)
+        faster = await build(w.store, w.clock, owner="brokers/2")
+        slower = await build(w.store, w.clock, owner="brokers/3")
+        store = FaultyStore(w.store)
+        slower.use(store=store)
+        w.clock.advance(86_400)
+        first, second = await w.store.unfinished()
+
+        async def overtaken(_: Unit) -> None:
+            store.before = None
+            w.clock.advance(1.0)
+            ended = faster.recovery.carrier.endings
+            await ended.record(first, interrupted(first), actor="broker")
+
+        store.before = overtaken
+        with capture_logs():
+            await (slower.recovery.recover() if is_start else slower.recovery.sweep_once())
+            w.runner.going.set()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for one in (first, second):
+            found = await w.store.find_invocation(one.name)
+            assert found.state is InvocationState.UNKNOWN
 
 
 async def test_a_hold_waits_on_over_a_restart_and_an_approval_is_taken_up(tmp_path: Path):
