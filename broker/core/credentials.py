@@ -88,19 +88,23 @@ def bindings_of(credentials: Iterable[Credential]) -> Bindings:
     """Sort them out; revoked ones too, oldest first."""
     by_identity: dict[tuple[CredentialClass, str], Credential] = {}
     by_certificate: dict[tuple[CredentialClass, str], Credential] = {}
-    refused: set[str] = set()
+    # When something of an identity was last revoked, and made: what was made before that, and is
+    # good yet, does not say that they are welcome. Names order what was done in one instant.
+    revoked: dict[str, tuple[float, str]] = {}
+    made: dict[str, tuple[float, str]] = {}
     for one in credentials:
         if one.revoked_at:
             if one.identity:
-                refused.add(one.identity)
+                at = (one.revoked_at, one.name)
+                revoked[one.identity] = max(at, revoked.get(one.identity, at))
         elif one.identity:
             by_identity[one.credential_class, one.identity] = one
-            refused.discard(one.identity)
+            at = (one.created_at, one.name)
+            made[one.identity] = max(at, made.get(one.identity, at))
         elif one.is_by_certificate_alone:
             by_certificate[one.credential_class, one.certificate_san] = one
-    return Bindings(
-        by_identity=by_identity, by_certificate=by_certificate, refused=frozenset(refused)
-    )
+    refused = frozenset(who for who, at in revoked.items() if who not in made or made[who] <= at)
+    return Bindings(by_identity=by_identity, by_certificate=by_certificate, refused=refused)
 
 
 def secret_digest(token: str) -> bytes:

@@ -325,3 +325,18 @@ async def test_groups_make_reviewers_and_nothing_else_and_only_until_revoked():
     await refuses(gate, token, CredentialClass.REVIEWER)
     with pytest.raises(Unauthenticated):
         gate.identity.recheck(found)
+
+
+@pytest.mark.parametrize("other", [CredentialClass.OPERATOR, CredentialClass.REVIEWER])
+async def test_what_was_made_before_a_revocation_undoes_none(other):
+    """I was shown the door as a reviewer, and have another row from before, which has ended."""
+    gate = Gate(FakeIssuer(), FakeClock(), terms={"groups": {"desk": ("leads",)}})
+    gate.rows += [
+        bound(CredentialClass.REVIEWER, "ann", name="credentials/1", revoked_at=NOW + 20),
+        bound(other, "ann", name="credentials/2", created_at=NOW + 10, expires_at=NOW + 15),
+    ]
+    gate.clock.advance(30)
+    token = gate.issuer.token("review", "ann", groups=["desk"])
+    await refuses(gate, token, CredentialClass.REVIEWER)
+    gate.rows.append(bound(other, "ann", name="credentials/3", created_at=NOW + 25))
+    assert await gate.show(token, CredentialClass.REVIEWER)
