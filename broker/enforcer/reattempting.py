@@ -1,9 +1,11 @@
 """Of all that was interrupted, only an idempotent tool is tried again: fenced, and while RUNNING.
 
 The key is the invocation's name, as before, so that for the tool twice is as once. Everything that
-let it run must still be in force: tool and policy of the same revision, the scopes, no freeze, a
-session that is not over. The attempt is in the log before it begins, and there are only so many of
-them. Whatever is in the way ends the call as UNKNOWN; nothing that is UNKNOWN is ever tried again.
+let it run must still be in force: tool and policy of the same revision, the scopes with what they
+are bound to, no freeze, a session that is not over. Facts are not looked up again: what a scope is
+bound to by one is not shown, and the call is not tried. The attempt is in the log before it begins,
+and there are only so many of them. Whatever is in the way ends the call as UNKNOWN; nothing that is
+UNKNOWN is ever tried again.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,10 +18,12 @@ from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Caller, Invocation, Session
 from broker.core.control import Control, RegisteredTool
 from broker.core.errors import BrokerError, OutcomeUnstored, RunnerUnavailable, StoreUnavailable
+from broker.core.known import Known
 from broker.core.labels import WORST
 from broker.core.leases import leased_until
 from broker.core.lifecycle import InvocationState
 from broker.core.plan import Run, make_plan
+from broker.core.scopes import covers
 from broker.core.unit import (
     Conflict,
     ConflictOn,
@@ -149,8 +153,10 @@ class Reattempting:
             return None
         held = effective_scopes(control, caller, now=now)
         plan = make_plan(invocation.decision, manifest=tool.manifest)
-        if any(scope.name not in held for scope in tool.manifest.scopes):
-            return None
+        known = Known(arguments=invocation.call.arguments, session=session)
+        for scope in tool.manifest.scopes:
+            if scope.name not in held or not covers(held[scope.name], known.values_of):
+                return None
         if isinstance(plan, Run):
             return Repeatable(session=session, tool=tool, plan=plan, control=control)
         return None

@@ -197,6 +197,16 @@ async def test_a_grant_that_was_taken_away_stops_another_attempt(tmp_path: Path)
         await x.stays_unknown()
 
 
+async def test_a_grant_that_was_narrowed_stops_another_attempt(tmp_path: Path):
+    """Keep by a crash what was left to one for less."""
+    async with left(tmp_path) as x:
+        for grant in x.later.room.current().grants:
+            await x.later.put(DropControl(kind="grant", key=grant.name))
+        for subject in (AGENT, "customers/c-204"):
+            await x.later.grant(subject, "refunds:write", **{"/order_id": ["O-9"]})
+        await x.stays_unknown()
+
+
 async def test_another_policy_stops_another_attempt(tmp_path: Path):
     """Have a call run under rules that are no longer in force."""
     async with left(tmp_path) as x:
