@@ -166,7 +166,7 @@ class Application:
         facts = Gatherer(open_sources({n: source_of(settings, n) for n in settings.sources}))
         self._closing.push_async_callback(facts.close)
         workers = WorkerHub(control=room.current, store=store, clock=clock, ids=ids)
-        neighbours.workers = workers
+        neighbours.reach(workers)
         callers = CallerHub(control=room.current, clock=clock)
         sandboxes = SandboxRunner(settings.sandboxes.nodes, tls=node_tls_of(settings))
         self._closing.push_async_callback(sandboxes.close)

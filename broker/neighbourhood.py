@@ -32,6 +32,14 @@ class Neighbourhood:
     events: Events
     workers: WorkerHub | None = None
 
+    def reach(self, workers: WorkerHub) -> None:
+        """Have workers told, from the first welcome on: one without brokers is of one alone.
+
+        A worker that was welcomed so says nothing of the others' calls until it comes again.
+        """
+        self.workers = workers
+        self.told(self.presence.live)
+
     def patient(self, policies: Policies) -> Policies:
         """Policies that may be on their way, where others put them in force."""
         return PatientPolicies(policies) if self.store.is_shared else policies
