@@ -13,7 +13,13 @@ from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Agent, Context, Principal, Session
 from broker.core.control import Control
 from broker.core.credentials import Credential, secret_digest
-from broker.core.errors import LimitExceeded, MalformedRequest, NotFound, StaleEtag
+from broker.core.errors import (
+    IllegalTransition,
+    LimitExceeded,
+    MalformedRequest,
+    NotFound,
+    StaleEtag,
+)
 from broker.core.scopes import Scope
 from broker.core.unit import AddMandate, AppendWords, Conflict, Mandate, RevokeMandate, Unit
 from broker.ports import Clock, IdFactory, Store
@@ -115,12 +121,15 @@ class Mandates:
 
         Raises:
             NotFound: no such mandate of this host, or it was revoked before it was redeemed.
+            IllegalTransition: its session is over and erased.
             LimitExceeded: more than `limits.WORDS_BYTES_MAX` bytes together.
             StaleEtag: others add words to it all the time.
         """
         for _ in range(_ADD_WORDS_ATTEMPTS_MAX):
             mandate = await self._of(host, name)
             session = await self._store.session_of_mandate(name)
+            if session is not None and session.erased is not None:
+                raise IllegalTransition("The session is over, and its words are erased.")
             before = session.words if session else mandate.session.words
             _check_words((*before, *words))
             entry = EntryDraft(

@@ -236,7 +236,9 @@ class Reviews:
             self._docket.check_pending(hold, at=review.at)
         except IllegalTransition:
             if not theirs:
-                late = replace(review, counted=False)
+                # Of an erased call nothing is erased again: a reason would stay for ever.
+                reason = "" if hold.erased else review.reason
+                late = replace(review, counted=False, reason=reason)
                 await self._commit(hold, (AddReview(review=late),), late, hold)
             raise
         self._docket.check_shown(hold, etag=etag)

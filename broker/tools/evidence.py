@@ -100,7 +100,8 @@ async def keep_late(
         invocation=invocation.name,
         session=invocation.session,
         body={**body, "outcome": type(outcome).__name__},
-        contents=_evidence(outcome),
+        # Of an erased call nothing is erased again: what comes now would stay for ever.
+        contents=None if invocation.erased else _evidence(outcome),
     )
     await store.commit(Unit(changes=(), entries=(entry,)))
     _log.warning("answer_kept_as_evidence", invocation=invocation.name)

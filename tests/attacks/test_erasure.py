@@ -17,8 +17,8 @@ from broker.control_room import ControlRoom
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.audit_verification import verify
 from broker.core.calls import Invocation, Session
-from broker.core.credentials import Credential
-from broker.core.errors import MalformedRequest
+from broker.core.credentials import Credential, CredentialClass
+from broker.core.errors import IllegalTransition, MalformedRequest
 from broker.core.holds import Hold
 from broker.core.labels import Labels
 from broker.core.lifecycle import HoldState, InvocationState
@@ -37,11 +37,15 @@ from broker.core.unit import (
 )
 from broker.events import Events
 from broker.ids import UuidFactory
+from broker.ports import Succeeded
 from broker.store import SqlStore, load_or_create, signature_holds
 from broker.store.heads import notes_of
+from broker.tools.evidence import keep_late
 from tests import store_values as v
+from tests.fakes.decision_point import TERMS, hold, opinion
 from tests.offices import operator
 from tests.stores import NOW, temporary_store
+from tests.world import credential, reviewer, world
 
 SECRET = "the patient is Mallory Quux of 7 Elm Street"
 OPERATOR: Credential = operator()
@@ -297,6 +301,32 @@ async def test_words_of_a_mandate_that_nobody_redeemed_are_erased_too(
     office.now = NOW + DAY_S
     assert (await office.retention.erase(OPERATOR, **order)).mandates == 1
     assert files_with(tmp_path, SECRET) == []
+
+
+async def test_what_is_said_of_it_later_is_not_kept(tmp_path: Path):
+    """Say it again once it is erased: as words, in a late review, or as a tool's late answer."""
+    async with world(tmp_path) as w:
+        w.policy.answer = opinion(hold("LARGE", TERMS))
+        caller = await w.caller()
+        held = await w.refund(caller)
+        (one, _) = await w.store.find_hold(held.hold)
+        await w.reviews.reject(reviewer("lead-1", "reviewers"), one.name, etag=one.etag, reason="N")
+        await ended(w.store, caller.session)
+        await RetentionAdministration(
+            changes=ControlChanges(store=w.store, room=w.room, clock=w.clock, ids=w.ids),
+            keeping=w.store,
+        ).erase(OPERATOR, principal=caller.principal.id, reason="asked")
+        erased = await w.store.find_invocation(held.name)
+        assert erased.erased is not None
+        again = reviewer("lead-2", "reviewers")
+        with pytest.raises(IllegalTransition):
+            await w.reviews.reject(again, one.name, etag=one.etag, reason=SECRET)
+        host = credential(CredentialClass.HOST, "hosts/shop")
+        with pytest.raises(IllegalTransition):
+            await w.mandates.add_words(host, caller.session.mandate, [SECRET])
+        late = Succeeded(result_json=SECRET.encode())
+        assert await keep_late(w.store, erased, at=NOW, actor="a", body={}, outcome=late)
+        assert files_with(tmp_path, SECRET) == []
 
 
 async def test_an_erasure_that_was_interrupted_is_gone_on_with(office: Office):
