@@ -87,19 +87,21 @@ class Admission:
             LimitExceeded: it comes too soon.
         """
         now = self._clock()
-        spent: list[tuple[_Bucket, float]] = []
+        spent: list[tuple[str, _Bucket, float]] = []
         for name, who, share in self._of(caller):
             for what, per_s, amount in (
                 ("calls", share.calls_per_s, 1.0),
                 ("bytes", share.bytes_per_s, float(size)),
             ):
-                bucket = self._bucket(f"{what} {name}", per_s, now)
+                key = f"{what} {name}"
+                bucket = self._bucket(key, per_s, now)
                 wait_s = bucket.wait_s(amount)
                 if wait_s > 0.0:
                     raise _later(_FAST.format(who=who), wait_s)
-                spent.append((bucket, amount))
-        for bucket, amount in spent:
+                spent.append((key, bucket, amount))
+        for key, bucket, amount in spent:
             bucket.left -= min(amount, bucket.left)
+            self._buckets[key] = bucket  # it was full until now, and may have been dropped
 
     def _of(self, caller: Caller) -> tuple[tuple[str, str, Share], ...]:
         fairness, session = self._fairness, caller.session

@@ -72,6 +72,17 @@ def test_what_was_saved_up_is_spent_and_then_as_fast_as_the_rate(who: str):
         admits.spend(caller(), size=1)
 
 
+def test_whoever_comes_once_very_many_have_is_counted_too():
+    """Have so many sessions that what a later one asks is forgotten while it is counted."""
+    admits, _ = admission(session=NARROW)
+    for number in range(2_100):
+        admits.spend(caller(str(number)), size=1)
+    for _ in range(int(SAVED_UP_S)):
+        admits.spend(caller("late"), size=1)
+    with pytest.raises(LimitExceeded):
+        admits.spend(caller("late"), size=1)
+
+
 def test_bytes_are_counted_too():
     admits, clock = admission(agent=dataclasses.replace(NARROW, calls_per_s=1_000.0))
     admits.spend(caller(), size=350)
