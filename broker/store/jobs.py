@@ -57,6 +57,13 @@ def fail(jobs: Iterable[Job], error: BrokerError) -> None:
             job.error = type(error)(str(error))
 
 
+def forget_conflicts(jobs: Iterable[Job], error: BrokerError) -> None:
+    """What was in a unit's way may have been another of its group, which is not written either."""
+    for job in jobs:
+        if isinstance(job.error, Conflict):
+            job.error = type(error)(str(error))
+
+
 def wake(jobs: Iterable[Job]) -> None:
     """One call into each loop, however many wait there."""
     loops: dict[asyncio.AbstractEventLoop, list[Job]] = {}

@@ -11,7 +11,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,7 +25,7 @@ from broker.store.checking import LogRefused
 from broker.store.dialects import Dialect
 from broker.store.groups import begin, transact
 from broker.store.heads import Heads
-from broker.store.jobs import Job, fail, wake
+from broker.store.jobs import Job, fail, forget_conflicts, wake
 from broker.store.log import Addition, Log
 from broker.store.reserve import Reserve
 from broker.store.sql import Database
@@ -243,6 +243,7 @@ class Writer:
                 if self._is_log_current:
                     self._put_off(jobs)
                 else:
+                    forget_conflicts(jobs, StoreUnavailable(_AWAY))
                     fail(jobs, OutcomeUnstored(_UNKNOWN))
                 return
         self.commits += 1
@@ -289,8 +290,9 @@ class Writer:
         if self.reserve is not None:
             self.reserve.spend(error)
 
-    def _put_off(self, jobs: Iterable[Job]) -> None:
+    def _put_off(self, jobs: Sequence[Job]) -> None:
         """Nothing was written; a head that is due is tried again a little later."""
+        forget_conflicts(jobs, StoreUnavailable(_AWAY))
         fail(jobs, StoreUnavailable(_AWAY))
         if self._sign_by is not None:
             self._sign_by = time.monotonic() + RETRY_S
