@@ -126,13 +126,19 @@ class Decider:
     tracer: Tracer = field(default_factory=Tracer)
 
     def contended(self, call: ToolCall, caller: Caller) -> Sequence[str]:
-        """Names of keys and counters for which this call may lose to another."""
-        tool = self.control().tools.get(call.tool)
+        """Names of keys and counters for which this call may lose to another.
+
+        None where its caller may not call the tool: it takes nothing, and keeps nobody waiting.
+        """
+        control = self.control()
+        tool = control.tools.get(call.tool)
         if tool is None or not tool.arguments.is_valid(dict(call.arguments)):
             return ()
         keys = exclusive_keys(tool.manifest, call)
         counters = counter_keys(tool.manifest, call, caller)
-        return (*keys, *(c.key for c in counters.values()))
+        names = (*keys, *(c.key for c in counters.values()))
+        held = effective_scopes(control, caller, now=self.clock()) if names else {}
+        return names if all(scope.name in held for scope in tool.manifest.scopes) else ()
 
     async def consider(
         self,

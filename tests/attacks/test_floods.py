@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from broker.core.lifecycle import InvocationState
 from broker.core.manifest import parse
 from broker.enforcer.asking import QUESTIONS, Asking
 from broker.facts.gatherer import LOOK_UPS, Gatherer
-from broker.fairness.queue import Places
+from broker.fairness.queue import NoPlace, Places
 from tests.fakes.decision_point import REVISION, allow, hold, opinion
 from tests.store_values import session
 from tests.world import REFUND, OnePolicy, World, credential, reviewer, world
@@ -131,6 +131,52 @@ async def test_calls_that_fill_every_place_leave_places_for_others(tmp_path: Pat
         assert w.enforcer.places.taken < MANY
         stuck.set()
         await asyncio.gather(*calls)
+
+
+class Filling:
+    """A store during whose first answer to a session all its places are taken."""
+
+    def __init__(self, inner: Any, session: str, fill: Callable[[], Awaitable[None]]) -> None:
+        self.inner = inner
+        self.session = session
+        self.fill = fill
+        self.filled = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def find_request(self, session: str, request_id: str) -> Any:
+        if session == self.session:
+            await self.fill()
+            self.filled.set()
+        return await self.inner.find_request(session, request_id)
+
+
+async def test_who_may_not_call_a_tool_keeps_nobody_from_its_keys(tmp_path: Path):
+    """Name somebody's order without the scope for it, and wait with its turn for a place."""
+    async with two_agents(tmp_path) as (w, _, honest), contextlib.AsyncExitStack() as taken:
+        await w.put_tool(limits={})
+        mine, w.agent = w.agent, credential(CredentialClass.AGENT, FLOOD, person="somebody")
+        stranger = await w.caller(scopes=())
+        w.agent = mine
+
+        async def fill() -> None:
+            name = f"{FLOOD} {stranger.principal.id}"
+            with contextlib.suppress(NoPlace):
+                while True:
+                    place = w.enforcer.places.place(name, within_s=0.01)
+                    await taken.enter_async_context(place)
+
+        store = Filling(w.store, stranger.session.name, fill)
+        w.use(store=store)
+        waiting = asyncio.create_task(call(w, stranger))
+        await store.filled.wait()
+        await asyncio.sleep(0)
+        async with asyncio.timeout(1.0):
+            await call(w, honest)
+        assert not waiting.done()
+        await taken.aclose()
+        assert (await waiting).state is InvocationState.DENIED
 
 
 async def test_of_one_source_a_connection_is_left_for_others():
