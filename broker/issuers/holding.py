@@ -191,6 +191,9 @@ class IssuedTokens:
         raise IssuerUnavailable(_AWAY)
 
     def _may_ask(self, known: _Issuer, now: float) -> bool:
+        """Whether it may be asked now, or is being asked: then that answer is waited for."""
+        if known.asking.locked():
+            return True
         return known.tried_at is None or not 0 <= now - known.tried_at < ISSUER_KEYS_PAUSE_S
 
     def _bound(self, shown: Shown) -> list[Credential]:

@@ -4,12 +4,14 @@ They can cut the way, answer in the issuer's place in the clear, have it publish
 any number of tokens that name keys of their invention.
 """
 
+import asyncio
 import gzip
 
 import httpx2
 import pytest
 from joserfc.jwk import RSAKey
 
+from broker.core.credentials import CredentialClass
 from broker.core.errors import IssuerUnavailable, Unauthenticated
 from broker.core.limits import ISSUER_KEYS_LIFE_S, ISSUER_KEYS_PAUSE_S, VERIFIED_TOKENS_S
 from broker.issuers.access_tokens import Terms
@@ -47,6 +49,19 @@ async def test_keys_that_are_not_there_are_asked_for_once_a_minute_however_many_
     for number in range(50):
         await refuses(gate, gate.honest(key=STRANGER, header={"kid": f"k{number}"}))
     assert len(gate.issuer.asked) == before + 2
+
+
+async def test_who_comes_while_keys_are_asked_for_waits_for_them_too(gate):
+    """I have you ask for keys as a new one comes into use, so that you turn its tokens away."""
+    await gate.show(gate.honest())
+    fresh = RSAKey.generate_key(2048, {"kid": "next", "use": "sig"})
+    gate.issuer.keys = [fresh.as_dict(private=False)]
+    gate.clock.advance(ISSUER_KEYS_PAUSE_S)
+    mine = gate.honest(key=STRANGER, header={"kid": "mine"})
+    shown = (gate.show(token) for token in (mine, gate.honest(key=fresh)))
+    refused, found = await asyncio.gather(*shown, return_exceptions=True)
+    assert isinstance(refused, Unauthenticated)
+    assert found.name == f"credentials/{CredentialClass.AGENT}"
 
 
 async def test_while_the_issuer_is_away_its_keys_count_until_their_life_ends(gate):
