@@ -51,8 +51,17 @@ async def test_keys_that_are_not_there_are_asked_for_once_a_minute_however_many_
     assert len(gate.issuer.asked) == before + 2
 
 
-async def test_who_comes_while_keys_are_asked_for_waits_for_them_too(gate):
+class SlowIssuer(FakeIssuer):
+    """One that others come to while it answers."""
+
+    async def _answer(self, request):
+        await asyncio.sleep(0.01)
+        return super()._answer(request)
+
+
+async def test_who_comes_while_keys_are_asked_for_waits_for_them_too():
     """I have you ask for keys as a new one comes into use, so that you turn its tokens away."""
+    gate = Gate(SlowIssuer(), FakeClock())
     await gate.show(gate.honest())
     fresh = RSAKey.generate_key(2048, {"kid": "next", "use": "sig"})
     gate.issuer.keys = [fresh.as_dict(private=False)]
