@@ -244,7 +244,7 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"opa_url = {self.opa_url!r} is no https address; plain http is for loopback alone"
             )
-        require_one_each(self.jwt)
+        require_one_each(self.jwt, of_pages=self.web.oidc.issuer if self.web.oidc else "")
         if not self.listen.rpartition(":")[0] or not self.listen.rpartition(":")[2].isdecimal():
             raise ValueError(f"listen = {self.listen!r} is not an address such as 127.0.0.1:7400")
         if not listens_here_alone(self.listen) and self.tls_certificate_file is None:

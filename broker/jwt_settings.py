@@ -70,8 +70,27 @@ class Jwt(BaseModel):
         return self.model_copy(update={"ca_file": at(self.ca_file)})
 
 
-def require_one_each(issuers: Sequence[Jwt]) -> None:
-    """Raise ValueError where two sections are of one issuer."""
+def require_one_each(issuers: Sequence[Jwt], *, of_pages: str) -> None:
+    """Raise ValueError where one issuer has two sections, or two spellings.
+
+    A Person is an issuer and a subject, compared as they are written: in two spellings one human
+    would be two, and could approve what they asked for themselves.
+
+    Args:
+        issuers: of access tokens.
+        of_pages: who signs reviewers in at the pages; empty where nobody does.
+    """
     named = [one.issuer for one in issuers]
     if len(set(named)) != len(named):
         raise ValueError("jwt: each issuer has one section")
+    spelled = {*named, of_pages} - {""}
+    if len({_folded(one) for one in spelled}) != len(spelled):
+        raise ValueError(
+            "jwt and web.oidc spell one issuer in two ways, which would make two Persons of one "
+            "human: write it as its tokens do, in both"
+        )
+
+
+def _folded(issuer: str) -> str:
+    parts = urlsplit(issuer)
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}".casefold()

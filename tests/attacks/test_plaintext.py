@@ -81,6 +81,18 @@ def test_two_sections_of_one_issuer_are_refused(monkeypatch, tmp_path):
         load(jwt=twice)
 
 
+@pytest.mark.parametrize("other", ["https://i.example/", "https://I.example", "HTTPS://i.example"])
+def test_one_issuer_in_two_spellings_is_refused(other, monkeypatch, tmp_path):
+    """My agent's token is of one spelling and my sign-in of the other: I approve my own call."""
+    monkeypatch.chdir(tmp_path)
+    jwt = [{**JWT, "issuer": "https://i.example"}]
+    with pytest.raises(ConfigurationRefused, match="two Persons"):
+        load(jwt=jwt, web={"oidc": {**OIDC, "issuer": other}})
+    with pytest.raises(ConfigurationRefused, match="two Persons"):
+        load(jwt=[*jwt, {**JWT, "issuer": other}])
+    assert load(jwt=jwt, web={"oidc": {**OIDC, "issuer": "https://i.example"}})
+
+
 @pytest.mark.parametrize(
     "audiences",
     [{}, {"agent": ""}, {"agent": "a", "admin": "a"}, {"everything": "a"}],
