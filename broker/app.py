@@ -303,6 +303,7 @@ class Application:
             store=parts.store,
             events=parts.mediation.events,
             clock=self._clock,
+            refused=lambda: parts.mediation.room.current().bindings.refused,
         )
         self._begin(asked.records.browse.warm())
         groups = self.settings.review.reviewers

@@ -2,17 +2,18 @@
 
 The browser's cookie holds 256 random bits, made anew at every sign-in, so that nobody can be given
 a sign-in that somebody else knows. What an Agent, Worker, Host, Operator or Auditor holds opens no
-page: nothing here reads credentials.
+page: nothing here reads credentials. Whose identity an operator has revoked is nobody here either,
+at once and whatever their provider says.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.credentials import secret_digest
-from broker.core.errors import Unauthenticated
+from broker.core.errors import NotPermitted, Unauthenticated
 from broker.core.holds import Hold, Reviewer
 from broker.core.sign_ins import (
     SIGN_IN_IDLE_S,
@@ -36,9 +37,13 @@ _TOUCH_AFTER_S: Final = 60.0
 class SignIns:
     """Opens and ends sign-ins, and says whose one is."""
 
-    def __init__(self, *, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, *, store: Store, clock: Clock, refused: Callable[[], Collection[str]] = frozenset
+    ) -> None:
+        """Make one; `refused` are those, `issuer#subject`, whom an operator has revoked."""
         self._store = store
         self._clock = clock
+        self._refused = refused
 
     async def open(self, reviewer: Reviewer, *, how: str) -> str:
         """A new sign-in.
@@ -49,7 +54,12 @@ class SignIns:
 
         Returns:
             The secret for the browser's cookie. It is nowhere else.
+
+        Raises:
+            NotPermitted: an operator has revoked them.
         """
+        if str(reviewer.person) in self._refused():
+            raise NotPermitted("An operator has revoked what you may do here.")
         now = self._clock()
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         made = SignIn(
@@ -73,7 +83,7 @@ class SignIns:
         """
         found = await self._store.find_sign_in(secret_digest(secret)) if secret else None
         now = self._clock()
-        if found is None or not found.is_good(now=now):
+        if found is None or not self._is_good(found, now=now):
             raise Unauthenticated("You are not signed in, or no longer.")
         idle_at = now + SIGN_IN_IDLE_S
         if idle_at - found.idle_expires_at < _TOUCH_AFTER_S:
@@ -88,13 +98,16 @@ class SignIns:
     async def recheck(self, sign_in: SignIn) -> bool:
         """Whether a sign-in is good yet, for a stream that goes on."""
         found = await self._store.find_sign_in(sign_in.digest)
-        return found is not None and found.is_good(now=self._clock())
+        return found is not None and self._is_good(found, now=self._clock())
 
     async def good(self) -> Sequence[SignIn]:
         """Those that are good now, newest first."""
         now = self._clock()
         found = await self._store.list_sign_ins()
-        return [one for one in found if one.is_good(now=now)]
+        return [one for one in found if self._is_good(one, now=now)]
+
+    def _is_good(self, sign_in: SignIn, *, now: float) -> bool:
+        return sign_in.is_good(now=now) and str(sign_in.reviewer.person) not in self._refused()
 
     async def end(self, sign_in: SignIn, *, actor: str = "", reason: str = "") -> None:
         """End it, for its browser and for good.

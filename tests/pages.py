@@ -77,7 +77,9 @@ async def site(
             handling=w.handling,
             together=w.together,
             records=records(w, explainer or FakeExplainer()),
-            sign_ins=SignIns(store=w.store, clock=w.clock),
+            sign_ins=SignIns(
+                store=w.store, clock=w.clock, refused=lambda: w.room.current().bindings.refused
+            ),
             events=w.events,
             clock=w.clock,
             address=lambda: Address(

@@ -2,6 +2,7 @@
 
 import secrets
 import ssl
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from broker.config import ConfigurationRefused
@@ -27,7 +28,7 @@ _LINK_BYTES = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The use cases that pages ask."""
+    """The use cases that pages ask; `refused` says whose identities an operator has revoked."""
 
     views: HoldViews
     reviews: Reviews
@@ -37,6 +38,7 @@ class Asked:
     store: Store
     events: Events
     clock: Clock
+    refused: Callable[[], Collection[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ async def open_pages(web: Web, asked: Asked, *, groups: tuple[str, ...]) -> Open
     """
     addresses: list[Address] = []
     local, secret = _local(web, groups, now=asked.clock())
-    sign_ins = SignIns(store=asked.store, clock=asked.clock)
+    sign_ins = SignIns(store=asked.store, clock=asked.clock, refused=asked.refused)
     await sign_ins.sweep()
     parts = WebParts(
         views=asked.views,

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,10 +16,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc import jwt
 
 from broker.core.calls import Person
+from broker.core.control_rows import credential_row
+from broker.core.credentials import CredentialClass
 from tests.attacks.web.signing import COOKIE, desk
 from tests.fakes.oidc import CLIENT, EC_KEY, ISSUER, KEY, OTHER_KEY
 from tests.pages import ORIGIN, fields
-from tests.world import NOW
+from tests.world import NOW, credential
 
 
 def encoded(part: Any) -> str:
@@ -352,3 +355,22 @@ async def test_what_is_sent_along_tells_the_provider_nothing_of_ours(tmp_path):
         assert (query["code_challenge_method"], query["response_type"]) == ("S256", "code")
         assert waiting.name not in door
         assert browser.cookies[COOKIE] not in door
+
+
+async def test_whoever_was_dismissed_is_nobody_on_the_pages_too(tmp_path):
+    """My identity was revoked; my page is still open, and my provider lets me in as ever."""
+    async with desk(tmp_path) as d, d.signed_in() as browser:
+        waiting, world = await d.site.waiting(), d.site.world
+        (mine,) = await d.site.parts.sign_ins.good()
+        row = credential(CredentialClass.REVIEWER, "lead", person="lead", groups=("reviewers",))
+        identity = str(mine.reviewer.person)
+        await world.put(credential_row(replace(row, identity=identity, revoked_at=NOW)))
+
+        sent = {"etag": "1", "call_digest": waiting.call_digest, "reason": "x"}
+        answer = await browser.post(f"/{waiting.name}/approve", data=sent)
+        assert answer.status_code == 401
+        assert not await d.site.parts.sign_ins.recheck(mine)
+        async with d.site.browser() as another:
+            assert (await d.sign_in(another)).status_code == 403
+            assert COOKIE not in another.cookies
+        assert (await world.store.find_hold(waiting.name))[0] == waiting
