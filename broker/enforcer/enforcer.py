@@ -239,6 +239,7 @@ class Enforcer:
                 if conflict.on is ConflictOn.HOLDS:
                     raise _too_many_wait() from None
                 if not is_pinned:
+                    await self._committer.look_again(conflict, caller)  # perhaps it is over
                     raise Defect("A refusal could not be recorded.") from conflict
                 patience.tried(conflict)
                 await self._committer.look_again(conflict, caller)

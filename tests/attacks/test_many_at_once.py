@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.core.errors import LimitExceeded, RequestIdReused
+from broker.core.errors import IllegalTransition, LimitExceeded, RequestIdReused
 from broker.core.lifecycle import InvocationState
+from broker.core.limits import RECORD_ATTEMPTS_MAX
 from broker.own_work import OwnWork
 from broker.ports import Lost
 from tests.fakes.decision_point import allow, deny, hold, opinion
@@ -110,6 +111,30 @@ async def test_a_call_is_refused_and_not_lost_when_everything_changes_all_the_ti
         assert (refused.state, refused.code) == (InvocationState.DENIED, "CONTENDED")
         assert not w.runner.ran
         assert w.runner.free == 100
+
+
+async def test_a_refusal_that_comes_after_its_sessions_end_says_so(tmp_path: Path):
+    """Have everything change until a call is refused for it, and the session ended just then."""
+    async with world(tmp_path) as w:
+        caller = await w.caller()
+        store = FaultyStore(w.store)
+        w.use(store=store)
+        tried: list[str] = []
+
+        async def change_first(unit):
+            if not any(entry.kind == "call.decided" for entry in unit.entries):
+                return
+            tried.append("")
+            if len(tried) > RECORD_ATTEMPTS_MAX:
+                over = {"state": "CLOSED", "actor": "operators/1", "reason": "over"}
+                await w.sessions.end(caller.session, **over)
+            else:
+                await w.grant("groups/others", "orders:read")
+
+        store.before = change_first
+        with pytest.raises(IllegalTransition, match="CLOSED"):
+            await w.refund(caller)
+        assert not w.runner.ran
 
 
 async def test_a_session_cannot_fill_the_broker_with_calls_that_nobody_waits_for(tmp_path: Path):
