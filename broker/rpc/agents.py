@@ -142,6 +142,7 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
         require_text(request.name, field="name")
         taker = taker_in(request.permit_taker)
         invocation = await self._invocations.find(authenticated(), request.name)
+        await self._must_be_of_the_task(invocation, taker, request.session_secret)
         taken = await self._permits.taken(invocation, taker)
         return broker_pb2.GetInvocationResponse(
             invocation=invocation_out(taken[0]), permit=self._out(taken)
@@ -156,12 +157,23 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
         require_text(request.name, field="name")
         agent, taker = authenticated(), taker_in(request.permit_taker)
         found = await self._invocations.find(agent, request.name)
+        await self._must_be_of_the_task(found, taker, request.session_secret)
         with self._permits.awaited(found.session, found.request_id, taker):
             async for invocation in self._invocations.watch(agent, request.name):
                 taken = await self._permits.taken(invocation, taker)
                 yield broker_pb2.WatchInvocationResponse(
                     invocation=invocation_out(taken[0]), permit=self._out(taken)
                 )
+
+    async def _must_be_of_the_task(
+        self, invocation: Invocation, taker: str, session_secret: str
+    ) -> None:
+        """Pass whoever takes no permit, or has the secret of the session whose call it is.
+
+        An agent's credential is the same in all of its tasks; a permit is for one of them.
+        """
+        if taker:
+            await self._sessions.caller(authenticated(), invocation.session, session_secret)
 
     async def CancelInvocation(
         self,

@@ -125,7 +125,7 @@ async def take(line: Line, request: broker_pb2.InvokeRequest, *, wait_s: float) 
     answer = await line.ask(INVOKE, request, deadline_s=INVOKE_DEADLINE_S)
     found = _found(line, answer)
     if is_waiting(found) and wait_s > 0:
-        return await _watched(line, found, request.permit_taker, wait_s)
+        return await _watched(line, found, request, wait_s)
     return found
 
 
@@ -159,11 +159,13 @@ async def run_local(permit: Permit, function: Callable[..., Any]) -> Outcome:
 
 
 async def _watched(
-    line: Line, held: Permit | Outcome, taker: str, wait_s: float
+    line: Line, held: Permit | Outcome, asked: broker_pb2.InvokeRequest, wait_s: float
 ) -> Permit | Outcome:
     """What becomes of a held call: this process waits to execute it, and so it is released."""
     end = line.clock.monotonic() + wait_s
-    request = broker_pb2.WatchInvocationRequest(name=held.name, permit_taker=taker)
+    request = broker_pb2.WatchInvocationRequest(
+        name=held.name, permit_taker=asked.permit_taker, session_secret=asked.session_secret
+    )
     found: Permit | Outcome = held
     for pause_s in pauses():
         left_s = end - line.clock.monotonic()

@@ -76,7 +76,7 @@ def take(
     answer = line.ask(INVOKE, request, deadline_s=INVOKE_DEADLINE_S)
     found = _found(line, answer)
     if is_waiting(found) and wait_s > 0:
-        return _watched(line, found, request.permit_taker, wait_s)
+        return _watched(line, found, request, wait_s)
     return found
 
 
@@ -93,10 +93,12 @@ def run_local(permit: SyncPermit, function: Callable[..., Any]) -> SyncOutcome:
 
 
 def _watched(
-    line: "SyncLine", held: SyncPermit | SyncOutcome, taker: str, wait_s: float
+    line: "SyncLine", held: SyncPermit | SyncOutcome, asked: broker_pb2.InvokeRequest, wait_s: float
 ) -> SyncPermit | SyncOutcome:
     end = line.clock.monotonic() + wait_s
-    request = broker_pb2.WatchInvocationRequest(name=held.name, permit_taker=taker)
+    request = broker_pb2.WatchInvocationRequest(
+        name=held.name, permit_taker=asked.permit_taker, session_secret=asked.session_secret
+    )
     found = held
     for pause_s in pauses():
         left_s = end - line.clock.monotonic()

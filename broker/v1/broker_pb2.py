@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62roker/v1/broker.proto\x12\tbroker.v1\x1a\x15\x62roker/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"1\n\x12OpenSessionRequest\x12\x1b\n\x0emandate_secret\x18\x01 \x01(\tB\x03\x80\x01\x01\"i\n\x13OpenSessionResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"8\n\x13\x43loseSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\"\x16\n\x14\x43loseSessionResponse\"g\n\x10ListToolsRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1b\n\x0esession_secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\xa5\x01\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x1d\n\x15\x61rguments_schema_json\x18\x03 \x01(\x0c\x12\x1a\n\x12result_schema_json\x18\x04 \x01(\x0c\x12\x10\n\x08revision\x18\x05 \x01(\t\x12\x11\n\tread_only\x18\x06 \x01(\x08\x12\x1a\n\x12\x65xecuted_by_caller\x18\x07 \x01(\x08\"L\n\x11ListToolsResponse\x12\x1e\n\x05tools\x18\x01 \x03(\x0b\x32\x0f.broker.v1.Tool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc0\x01\n\rInvokeRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1b\n\x0esession_secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04tool\x18\x04 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x05 \x01(\x0c\x12,\n\thold_wait\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x0cpermit_taker\x18\x07 \x01(\tB\x03\x80\x01\x01\"\x9c\x01\n\x06Permit\x12\x12\n\x05token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tvalid_for\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"^\n\x0eInvokeResponse\x12)\n\ninvocation\x18\x01 \x01(\x0b\x32\x15.broker.v1.Invocation\x12!\n\x06permit\x18\x02 \x01(\x0b\x32\x11.broker.v1.Permit\"?\n\x14GetInvocationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x0cpermit_taker\x18\x02 \x01(\tB\x03\x80\x01\x01\"e\n\x15GetInvocationResponse\x12)\n\ninvocation\x18\x01 \x01(\x0b\x32\x15.broker.v1.Invocation\x12!\n\x06permit\x18\x02 \x01(\x0b\x32\x11.broker.v1.Permit\"A\n\x16WatchInvocationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x0cpermit_taker\x18\x02 \x01(\tB\x03\x80\x01\x01\"g\n\x17WatchInvocationResponse\x12)\n\ninvocation\x18\x01 \x01(\x0b\x32\x15.broker.v1.Invocation\x12!\n\x06permit\x18\x02 \x01(\x0b\x32\x11.broker.v1.Permit\"\'\n\x17\x43\x61ncelInvocationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"E\n\x18\x43\x61ncelInvocationResponse\x12)\n\ninvocation\x18\x01 \x01(\x0b\x32\x15.broker.v1.Invocation\"\xa2\x01\n\x14ReportOutcomeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x0cpermit_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x15\n\x0bresult_json\x18\x03 \x01(\x0cH\x00\x12-\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1a.broker.v1.ReportedFailureH\x00\x12\x10\n\x06raised\x18\x05 \x01(\tH\x00\x42\t\n\x07outcome\"0\n\x0fReportedFailure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"S\n\x15ReportOutcomeResponse\x12)\n\ninvocation\x18\x01 \x01(\x0b\x32\x15.broker.v1.Invocation\x12\x0f\n\x07\x63ounted\x18\x02 \x01(\x08\"u\n\x0e\x41rtefactHeader\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1b\n\x0esession_secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x11\n\tfile_name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\t\"]\n\x15\x43reateArtefactRequest\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.broker.v1.ArtefactHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"?\n\x16\x43reateArtefactResponse\x12%\n\x08\x61rtefact\x18\x01 \x01(\x0b\x32\x13.broker.v1.Artefact\"P\n\x12GetArtefactRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1b\n\x0esession_secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x0c\n\x04name\x18\x03 \x01(\t\"<\n\x13GetArtefactResponse\x12%\n\x08\x61rtefact\x18\x01 \x01(\x0b\x32\x13.broker.v1.Artefact\"Q\n\x13ReadArtefactRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1b\n\x0esession_secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x0c\n\x04name\x18\x03 \x01(\t\"X\n\x14ReadArtefactResponse\x12\'\n\x08\x61rtefact\x18\x01 \x01(\x0b\x32\x13.broker.v1.ArtefactH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"k\n\x14ListArtefactsRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1b\n\x0esession_secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"X\n\x15ListArtefactsResponse\x12&\n\tartefacts\x18\x01 \x03(\x0b\x32\x13.broker.v1.Artefact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe4\x07\n\rBrokerService\x12L\n\x0bOpenSession\x12\x1d.broker.v1.OpenSessionRequest\x1a\x1e.broker.v1.OpenSessionResponse\x12O\n\x0c\x43loseSession\x12\x1e.broker.v1.CloseSessionRequest\x1a\x1f.broker.v1.CloseSessionResponse\x12\x46\n\tListTools\x12\x1b.broker.v1.ListToolsRequest\x1a\x1c.broker.v1.ListToolsResponse\x12=\n\x06Invoke\x12\x18.broker.v1.InvokeRequest\x1a\x19.broker.v1.InvokeResponse\x12R\n\rGetInvocation\x12\x1f.broker.v1.GetInvocationRequest\x1a .broker.v1.GetInvocationResponse\x12Z\n\x0fWatchInvocation\x12!.broker.v1.WatchInvocationRequest\x1a\".broker.v1.WatchInvocationResponse0\x01\x12[\n\x10\x43\x61ncelInvocation\x12\".broker.v1.CancelInvocationRequest\x1a#.broker.v1.CancelInvocationResponse\x12R\n\rReportOutcome\x12\x1f.broker.v1.ReportOutcomeRequest\x1a .broker.v1.ReportOutcomeResponse\x12W\n\x0e\x43reateArtefact\x12 .broker.v1.CreateArtefactRequest\x1a!.broker.v1.CreateArtefactResponse(\x01\x12L\n\x0bGetArtefact\x12\x1d.broker.v1.GetArtefactRequest\x1a\x1e.broker.v1.GetArtefactResponse\x12Q\n\x0cReadArtefact\x12\x1e.broker.v1.ReadArtefactRequest\x1a\x1f.broker.v1.ReadArtefactResponse0\x01\x12R\n\rListArtefacts\x12\x1f.broker.v1.ListArtefactsRequest\x1a .broker.v1.ListArtefactsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62roker/v1/broker.proto\x12\tbroker.v1\x1a\x15\x62roker/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"1\n\x12OpenSessionRequest\x12\x1b\n\x0emandate_secret\x18\x01 \x01(\tB\x03\x80\x01\x01\"i\n\x13OpenSessionResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"8\n\x13\x43loseSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\"\x16\n\x14\x43loseSessionResponse\"g\n\x10ListToolsRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1b\n\x0esession_secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\xa5\x01\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x1d\n\x15\x61rguments_schema_json\x18\x03 \x01(\x0c\x12\x1a\n\x12result_schema_json\x18\x04 \x01(\x0c\x12\x10\n\x08revision\x18\x05 \x01(\t\x12\x11\n\tread_only\x18\x06 \x01(\x08\x12\x1a\n\x12\x65xecuted_by_caller\x18\x07 \x01(\x08\"L\n\x11ListToolsResponse\x12\x1e\n\x05tools\x18\x01 \x03(\x0b\x32\x0f.broker.v1.Tool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc0\x01\n\rInvokeRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1b\n\x0esession_secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04tool\x18\x04 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x05 \x01(\x0c\x12,\n\thold_wait\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x0cpermit_taker\x18\x07 \x01(\tB\x03\x80\x01\x01\"\x9c\x01\n\x06Permit\x12\x12\n\x05token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tvalid_for\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"^\n\x0eInvokeResponse\x12)\n\ninvocation\x18\x01 \x01(\x0b\x32\x15.broker.v1.Invocation\x12!\n\x06permit\x18\x02 \x01(\x0b\x32\x11.broker.v1.Permit\"\\\n\x14GetInvocationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x0cpermit_taker\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1b\n\x0esession_secret\x18\x03 \x01(\tB\x03\x80\x01\x01\"e\n\x15GetInvocationResponse\x12)\n\ninvocation\x18\x01 \x01(\x0b\x32\x15.broker.v1.Invocation\x12!\n\x06permit\x18\x02 \x01(\x0b\x32\x11.broker.v1.Permit\"^\n\x16WatchInvocationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x0cpermit_taker\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1b\n\x0esession_secret\x18\x03 \x01(\tB\x03\x80\x01\x01\"g\n\x17WatchInvocationResponse\x12)\n\ninvocation\x18\x01 \x01(\x0b\x32\x15.broker.v1.Invocation\x12!\n\x06permit\x18\x02 \x01(\x0b\x32\x11.broker.v1.Permit\"\'\n\x17\x43\x61ncelInvocationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"E\n\x18\x43\x61ncelInvocationResponse\x12)\n\ninvocation\x18\x01 \x01(\x0b\x32\x15.broker.v1.Invocation\"\xa2\x01\n\x14ReportOutcomeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x0cpermit_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x15\n\x0bresult_json\x18\x03 \x01(\x0cH\x00\x12-\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1a.broker.v1.ReportedFailureH\x00\x12\x10\n\x06raised\x18\x05 \x01(\tH\x00\x42\t\n\x07outcome\"0\n\x0fReportedFailure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"S\n\x15ReportOutcomeResponse\x12)\n\ninvocation\x18\x01 \x01(\x0b\x32\x15.broker.v1.Invocation\x12\x0f\n\x07\x63ounted\x18\x02 \x01(\x08\"u\n\x0e\x41rtefactHeader\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1b\n\x0esession_secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x11\n\tfile_name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\t\"]\n\x15\x43reateArtefactRequest\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.broker.v1.ArtefactHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"?\n\x16\x43reateArtefactResponse\x12%\n\x08\x61rtefact\x18\x01 \x01(\x0b\x32\x13.broker.v1.Artefact\"P\n\x12GetArtefactRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1b\n\x0esession_secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x0c\n\x04name\x18\x03 \x01(\t\"<\n\x13GetArtefactResponse\x12%\n\x08\x61rtefact\x18\x01 \x01(\x0b\x32\x13.broker.v1.Artefact\"Q\n\x13ReadArtefactRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1b\n\x0esession_secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x0c\n\x04name\x18\x03 \x01(\t\"X\n\x14ReadArtefactResponse\x12\'\n\x08\x61rtefact\x18\x01 \x01(\x0b\x32\x13.broker.v1.ArtefactH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"k\n\x14ListArtefactsRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1b\n\x0esession_secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"X\n\x15ListArtefactsResponse\x12&\n\tartefacts\x18\x01 \x03(\x0b\x32\x13.broker.v1.Artefact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe4\x07\n\rBrokerService\x12L\n\x0bOpenSession\x12\x1d.broker.v1.OpenSessionRequest\x1a\x1e.broker.v1.OpenSessionResponse\x12O\n\x0c\x43loseSession\x12\x1e.broker.v1.CloseSessionRequest\x1a\x1f.broker.v1.CloseSessionResponse\x12\x46\n\tListTools\x12\x1b.broker.v1.ListToolsRequest\x1a\x1c.broker.v1.ListToolsResponse\x12=\n\x06Invoke\x12\x18.broker.v1.InvokeRequest\x1a\x19.broker.v1.InvokeResponse\x12R\n\rGetInvocation\x12\x1f.broker.v1.GetInvocationRequest\x1a .broker.v1.GetInvocationResponse\x12Z\n\x0fWatchInvocation\x12!.broker.v1.WatchInvocationRequest\x1a\".broker.v1.WatchInvocationResponse0\x01\x12[\n\x10\x43\x61ncelInvocation\x12\".broker.v1.CancelInvocationRequest\x1a#.broker.v1.CancelInvocationResponse\x12R\n\rReportOutcome\x12\x1f.broker.v1.ReportOutcomeRequest\x1a .broker.v1.ReportOutcomeResponse\x12W\n\x0e\x43reateArtefact\x12 .broker.v1.CreateArtefactRequest\x1a!.broker.v1.CreateArtefactResponse(\x01\x12L\n\x0bGetArtefact\x12\x1d.broker.v1.GetArtefactRequest\x1a\x1e.broker.v1.GetArtefactResponse\x12Q\n\x0cReadArtefact\x12\x1e.broker.v1.ReadArtefactRequest\x1a\x1f.broker.v1.ReadArtefactResponse0\x01\x12R\n\rListArtefacts\x12\x1f.broker.v1.ListArtefactsRequest\x1a .broker.v1.ListArtefactsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,8 +50,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PERMIT'].fields_by_name['token']._serialized_options = b'\200\001\001'
   _globals['_GETINVOCATIONREQUEST'].fields_by_name['permit_taker']._loaded_options = None
   _globals['_GETINVOCATIONREQUEST'].fields_by_name['permit_taker']._serialized_options = b'\200\001\001'
+  _globals['_GETINVOCATIONREQUEST'].fields_by_name['session_secret']._loaded_options = None
+  _globals['_GETINVOCATIONREQUEST'].fields_by_name['session_secret']._serialized_options = b'\200\001\001'
   _globals['_WATCHINVOCATIONREQUEST'].fields_by_name['permit_taker']._loaded_options = None
   _globals['_WATCHINVOCATIONREQUEST'].fields_by_name['permit_taker']._serialized_options = b'\200\001\001'
+  _globals['_WATCHINVOCATIONREQUEST'].fields_by_name['session_secret']._loaded_options = None
+  _globals['_WATCHINVOCATIONREQUEST'].fields_by_name['session_secret']._serialized_options = b'\200\001\001'
   _globals['_REPORTOUTCOMEREQUEST'].fields_by_name['permit_token']._loaded_options = None
   _globals['_REPORTOUTCOMEREQUEST'].fields_by_name['permit_token']._serialized_options = b'\200\001\001'
   _globals['_ARTEFACTHEADER'].fields_by_name['session_secret']._loaded_options = None
@@ -83,41 +87,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INVOKERESPONSE']._serialized_start=1070
   _globals['_INVOKERESPONSE']._serialized_end=1164
   _globals['_GETINVOCATIONREQUEST']._serialized_start=1166
-  _globals['_GETINVOCATIONREQUEST']._serialized_end=1229
-  _globals['_GETINVOCATIONRESPONSE']._serialized_start=1231
-  _globals['_GETINVOCATIONRESPONSE']._serialized_end=1332
-  _globals['_WATCHINVOCATIONREQUEST']._serialized_start=1334
-  _globals['_WATCHINVOCATIONREQUEST']._serialized_end=1399
-  _globals['_WATCHINVOCATIONRESPONSE']._serialized_start=1401
-  _globals['_WATCHINVOCATIONRESPONSE']._serialized_end=1504
-  _globals['_CANCELINVOCATIONREQUEST']._serialized_start=1506
-  _globals['_CANCELINVOCATIONREQUEST']._serialized_end=1545
-  _globals['_CANCELINVOCATIONRESPONSE']._serialized_start=1547
-  _globals['_CANCELINVOCATIONRESPONSE']._serialized_end=1616
-  _globals['_REPORTOUTCOMEREQUEST']._serialized_start=1619
-  _globals['_REPORTOUTCOMEREQUEST']._serialized_end=1781
-  _globals['_REPORTEDFAILURE']._serialized_start=1783
-  _globals['_REPORTEDFAILURE']._serialized_end=1831
-  _globals['_REPORTOUTCOMERESPONSE']._serialized_start=1833
-  _globals['_REPORTOUTCOMERESPONSE']._serialized_end=1916
-  _globals['_ARTEFACTHEADER']._serialized_start=1918
-  _globals['_ARTEFACTHEADER']._serialized_end=2035
-  _globals['_CREATEARTEFACTREQUEST']._serialized_start=2037
-  _globals['_CREATEARTEFACTREQUEST']._serialized_end=2130
-  _globals['_CREATEARTEFACTRESPONSE']._serialized_start=2132
-  _globals['_CREATEARTEFACTRESPONSE']._serialized_end=2195
-  _globals['_GETARTEFACTREQUEST']._serialized_start=2197
-  _globals['_GETARTEFACTREQUEST']._serialized_end=2277
-  _globals['_GETARTEFACTRESPONSE']._serialized_start=2279
-  _globals['_GETARTEFACTRESPONSE']._serialized_end=2339
-  _globals['_READARTEFACTREQUEST']._serialized_start=2341
-  _globals['_READARTEFACTREQUEST']._serialized_end=2422
-  _globals['_READARTEFACTRESPONSE']._serialized_start=2424
-  _globals['_READARTEFACTRESPONSE']._serialized_end=2512
-  _globals['_LISTARTEFACTSREQUEST']._serialized_start=2514
-  _globals['_LISTARTEFACTSREQUEST']._serialized_end=2621
-  _globals['_LISTARTEFACTSRESPONSE']._serialized_start=2623
-  _globals['_LISTARTEFACTSRESPONSE']._serialized_end=2711
-  _globals['_BROKERSERVICE']._serialized_start=2714
-  _globals['_BROKERSERVICE']._serialized_end=3710
+  _globals['_GETINVOCATIONREQUEST']._serialized_end=1258
+  _globals['_GETINVOCATIONRESPONSE']._serialized_start=1260
+  _globals['_GETINVOCATIONRESPONSE']._serialized_end=1361
+  _globals['_WATCHINVOCATIONREQUEST']._serialized_start=1363
+  _globals['_WATCHINVOCATIONREQUEST']._serialized_end=1457
+  _globals['_WATCHINVOCATIONRESPONSE']._serialized_start=1459
+  _globals['_WATCHINVOCATIONRESPONSE']._serialized_end=1562
+  _globals['_CANCELINVOCATIONREQUEST']._serialized_start=1564
+  _globals['_CANCELINVOCATIONREQUEST']._serialized_end=1603
+  _globals['_CANCELINVOCATIONRESPONSE']._serialized_start=1605
+  _globals['_CANCELINVOCATIONRESPONSE']._serialized_end=1674
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_start=1677
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_end=1839
+  _globals['_REPORTEDFAILURE']._serialized_start=1841
+  _globals['_REPORTEDFAILURE']._serialized_end=1889
+  _globals['_REPORTOUTCOMERESPONSE']._serialized_start=1891
+  _globals['_REPORTOUTCOMERESPONSE']._serialized_end=1974
+  _globals['_ARTEFACTHEADER']._serialized_start=1976
+  _globals['_ARTEFACTHEADER']._serialized_end=2093
+  _globals['_CREATEARTEFACTREQUEST']._serialized_start=2095
+  _globals['_CREATEARTEFACTREQUEST']._serialized_end=2188
+  _globals['_CREATEARTEFACTRESPONSE']._serialized_start=2190
+  _globals['_CREATEARTEFACTRESPONSE']._serialized_end=2253
+  _globals['_GETARTEFACTREQUEST']._serialized_start=2255
+  _globals['_GETARTEFACTREQUEST']._serialized_end=2335
+  _globals['_GETARTEFACTRESPONSE']._serialized_start=2337
+  _globals['_GETARTEFACTRESPONSE']._serialized_end=2397
+  _globals['_READARTEFACTREQUEST']._serialized_start=2399
+  _globals['_READARTEFACTREQUEST']._serialized_end=2480
+  _globals['_READARTEFACTRESPONSE']._serialized_start=2482
+  _globals['_READARTEFACTRESPONSE']._serialized_end=2570
+  _globals['_LISTARTEFACTSREQUEST']._serialized_start=2572
+  _globals['_LISTARTEFACTSREQUEST']._serialized_end=2679
+  _globals['_LISTARTEFACTSRESPONSE']._serialized_start=2681
+  _globals['_LISTARTEFACTSRESPONSE']._serialized_end=2769
+  _globals['_BROKERSERVICE']._serialized_start=2772
+  _globals['_BROKERSERVICE']._serialized_end=3768
 # @@protoc_insertion_point(module_scope)

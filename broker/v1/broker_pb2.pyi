@@ -363,19 +363,23 @@ class GetInvocationRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     PERMIT_TAKER_FIELD_NUMBER: _builtins.int
+    SESSION_SECRET_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"invocations/{uuid}"."""
     permit_taker: _builtins.str
     """As of InvokeRequest."""
+    session_secret: _builtins.str
+    """With a permit_taker, that of the invocation's session: another task of the same agent takes none."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         permit_taker: _builtins.str = ...,
+        session_secret: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "permit_taker", b"permit_taker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "permit_taker", b"permit_taker", "session_secret", b"session_secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -419,19 +423,23 @@ class WatchInvocationRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     PERMIT_TAKER_FIELD_NUMBER: _builtins.int
+    SESSION_SECRET_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"invocations/{uuid}"."""
     permit_taker: _builtins.str
     """As of InvokeRequest. A held call of such a tool is released only while somebody watches with one."""
+    session_secret: _builtins.str
+    """With a permit_taker, that of the invocation's session."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         permit_taker: _builtins.str = ...,
+        session_secret: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "permit_taker", b"permit_taker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "permit_taker", b"permit_taker", "session_secret", b"session_secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

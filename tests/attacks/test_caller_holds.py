@@ -3,15 +3,22 @@
 import asyncio
 from pathlib import Path
 
+import grpc
+import pytest
+
 from broker.core import limits
 from broker.core.decision import Obligation
 from broker.core.lifecycle import HoldState
 from broker.core.lifecycle import InvocationState as State
-from tests.called import PAID, TAKER, Called, called
+from broker.sdk import connect
+from broker.v1 import broker_pb2, broker_pb2_grpc
+from tests.called import PAID, TAKER, Called, called, called_by_wire, mandate
+from tests.e2e.refusals import bearer
 from tests.fakes.decision_point import allow, hold, opinion
 from tests.world import TERMS, reviewer
 
 LEAD = reviewer("lead-1")
+REFUND = {"order_id": "O-1001", "amount_minor": 1000, "currency": "EUR"}
 
 
 async def test_an_approval_is_not_spent_while_nobody_waits_to_execute(tmp_path: Path):
@@ -108,3 +115,24 @@ async def _until(c: Called, held, state: State):
     while (found := await c.find(held)).state is not state:
         await asyncio.sleep(0.01)
     return found
+
+
+async def test_another_task_of_the_same_agent_takes_no_permit(tmp_path: Path):
+    """My task is another one, with the same credential: I watch your call, to execute it here."""
+    async with (
+        called_by_wire(tmp_path) as (c, address, token),
+        connect(address, agent_token=token) as broker,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        session, mine = [await broker.open_session(await mandate(c)) for _ in range(2)]
+        c.world.policy.answer = opinion(hold(terms=TERMS))
+        held = await session.permit("refund", REFUND, request_id="theirs")
+        stub, by = broker_pb2_grpc.BrokerServiceStub(channel), bearer(token)
+        for secret in ("", mine.secret):
+            asked = {"name": held.name, "permit_taker": TAKER, "session_secret": secret}
+            with pytest.raises(grpc.aio.AioRpcError, match="session"):
+                await stub.GetInvocation(broker_pb2.GetInvocationRequest(**asked), **by)
+            watching = stub.WatchInvocation(broker_pb2.WatchInvocationRequest(**asked), **by)
+            with pytest.raises(grpc.aio.AioRpcError, match="session"):
+                await watching.read()
+            assert not c.hub.is_awaited(session.name, "theirs")
