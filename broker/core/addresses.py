@@ -17,11 +17,13 @@ def is_https_or_here(url: str) -> bool:
     """Whether nobody reads along at a URL: HTTPS, or plain HTTP to this very machine."""
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
+        host, port = parts.hostname or "", parts.port
     except ValueError:
         return False  # no URL, so that nobody is at it
-    return bool(host) and (
-        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    return (
+        bool(host)
+        and port != 0
+        and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)))
     )
 
 

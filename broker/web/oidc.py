@@ -45,6 +45,14 @@ SKEW_S: Final = 10.0
 CODE_CHARACTERS_MAX: Final = 4_000
 GROUPS_MAX: Final = 1_000
 ALGORITHMS: Final = ("RS256", "ES256")
+# Half an address, and JSON that is nested too deep, too.
+_NONSENSE: Final = (
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    TimeoutError,
+    ValueError,
+    RecursionError,
+)
 _ENDPOINTS: Final = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
@@ -192,7 +200,7 @@ class Provider:
                 )
         except OAuthError as refused:
             raise NotShown(f"the code was refused: {plain(str(refused))}") from refused
-        except (httpx2.HTTPError, TimeoutError, ValueError) as error:
+        except _NONSENSE as error:
             raise ProviderAway(f"the code could not be redeemed: {error!r}") from error
         token = answer.get("id_token")
         if not isinstance(token, str):
@@ -300,7 +308,7 @@ class Provider:
                 answer = await client.request("GET", url, withhold_token=True)
                 answer.raise_for_status()
                 found = answer.json()
-        except (httpx2.HTTPError, TimeoutError, ValueError) as error:
+        except _NONSENSE as error:
             raise ProviderAway(f"{url}: {error!r}") from error
         if not isinstance(found, dict):
             raise ProviderAway(f"{url}: no JSON object")

@@ -188,6 +188,8 @@ async def test_new_keys_are_fetched_and_a_forger_does_not_make_us_fetch_for_ever
         {"token_endpoint": "http://login.test/token"},
         {"authorization_endpoint": "javascript:alert(1)"},
         {"jwks_uri": None},
+        {"jwks_uri": "https://login.test:port/keys"},
+        {"token_endpoint": "https://[login.test/token"},
     ],
     ids=str,
 )
