@@ -79,6 +79,11 @@ class WorkerStream:
         self._is_finishing = False
 
     @property
+    def address(self) -> str:
+        """Where the broker is."""
+        return self._settings.address
+
+    @property
     def is_connected(self) -> bool:
         """Whether a broker has the worker by this stream now."""
         return self._outbox is not None

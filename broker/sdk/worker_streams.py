@@ -179,12 +179,22 @@ class WorkerStreams:
     def _follow(self) -> None:
         """One stream to each broker that lives; those that are connected are left as they are."""
         given = self._given.broker if self._given.is_connected else ""
+        self._expect()
         for broker, (stream, _) in tuple(self._told.items()):
             if broker == given or (broker not in self._live and not stream.is_connected):
                 self._leave(broker)
         for broker, address in self._live.items():
             if broker != given and broker not in self._told and not self._is_finishing:
                 self._join(broker, address)
+
+    def _expect(self) -> None:
+        """Where another broker lives by now, the stream that is being made there is to that one."""
+        at = {address: broker for broker, address in self._live.items()}
+        for broker, (stream, task) in tuple(self._told.items()):
+            later = at.get(stream.address, broker)
+            if broker not in self._live and later not in self._told:
+                del self._told[broker]
+                self._told[later] = (stream, task)
 
     def _join(self, broker: str, address: str) -> None:
         if self._settings.ca is None and not is_this_machine(address):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
@@ -269,6 +270,7 @@ async def test_no_token_goes_to_another_machine_in_the_clear(
 ) -> None:
     """Whoever could write a broker's address into the database would get workers' tokens."""
     worker.tool("refund")(_nothing)
+    caplog.set_level(logging.WARNING, logger="callbroker.worker")
     async with worker.serving():
         first, _, _ = await all_connected(servers)
         stranger = worker_pb2.BrokerAddress(broker="brokers/evil", address="192.0.2.1:7400")

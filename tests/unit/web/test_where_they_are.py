@@ -120,6 +120,7 @@ async def test_pages_are_not_served_where_a_file_of_theirs_is_missing(tmp_path):
             "store": s.world.store,
             "events": p.events,
             "clock": p.clock,
+            "refused": frozenset,
         }
         names = {field.name for field in dataclasses.fields(Asked)}
         given |= {name: getattr(p, name) for name in names - set(given)}
