@@ -26,6 +26,7 @@ from broker.store import upgrade
 START_DEADLINE_S: Final = 30.0
 STOP_DEADLINE_S: Final = 20.0
 ROLE: Final = "callbroker"
+EMPTY: Final = "template0"
 
 _PROGRAMS: Final = "/usr/lib/postgresql"
 # What is tested stays as it is for everybody: fsync, full pages, synchronous commits.
@@ -144,10 +145,10 @@ class Server:
         return "migrated"
 
     @contextlib.contextmanager
-    def database(self, *, migrated: bool = True) -> Generator[str]:
-        """The name of a database of one's own."""
+    def database(self, template: str = "") -> Generator[str]:
+        """The name of a database of one's own, a copy of `template`, or of a migrated one."""
         name = f"of_test_{next(self._counted)}"
-        self.run(f"CREATE DATABASE {name} TEMPLATE {self._migrated if migrated else 'template0'}")
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template or self._migrated}")
         try:
             yield name
         finally:
@@ -203,7 +204,7 @@ def address_of(kind: str, state: Path) -> Generator[str]:
     if kind == "sqlite":
         yield f"sqlite:///{state}/callbroker.db"
         return
-    with server().database(migrated=False) as name:
+    with server().database(EMPTY) as name:
         yield server().url(name)
 
 

@@ -14,10 +14,10 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from broker.log import configure
 from tests.crash import books, planted, scenario
@@ -28,6 +28,8 @@ FINDINGS = "findings.json"
 PASSED = "passed.json"
 ERROR = "error.txt"
 ROOT = Path(__file__).parents[2]
+
+Life = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,7 @@ async def _counted(path: Path, trial: Trial) -> None:
         (path / FINDINGS).write_text(json.dumps(await books.findings(one)))
 
 
-def _life(path: Path, work: Callable[[], Awaitable[None]], *, kill: int = 0) -> int:
+def _life(path: Path, work: Life, *, kill: int = 0) -> int:
     """Fork, live, and say how it ended: 0, an exit code, or a negative signal."""
     child = os.fork()
     if child == 0:
@@ -121,22 +123,18 @@ def _life(path: Path, work: Callable[[], Awaitable[None]], *, kill: int = 0) -> 
     return os.waitstatus_to_exitcode(status)
 
 
-def _be(path: Path, work: Callable[[], Awaitable[None]], kill: int) -> None:
+def _be(path: Path, work: Life, kill: int) -> None:
     code = 3
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         if kill < 0:
             _kill_after_us(-kill)
-        asyncio.run(_run(work))
+        asyncio.run(work())
         code = 0
     except BaseException:  # noqa: BLE001 - it is told, and there is nobody above
         (path / ERROR).write_text(traceback.format_exc())
     finally:
         os._exit(code)
-
-
-async def _run(work: Callable[[], Awaitable[None]]) -> None:
-    await work()
 
 
 def _kill_after_us(microseconds: int) -> None:

@@ -76,7 +76,6 @@ class Day:
     path: Path
     world: World
     ledger: Ledger
-    points: Points
 
     async def ask(
         self, caller: Caller, tool: str, order: str, amount_minor: int, *, request_id: str
@@ -160,7 +159,7 @@ async def day(
         )
         if change is not None:
             change(world, ledger)
-        yield Day(path=path, world=world, ledger=ledger, points=points)
+        yield Day(path=path, world=world, ledger=ledger)
 
 
 async def live(one: Day) -> None:

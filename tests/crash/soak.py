@@ -12,18 +12,16 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
 
-from broker.store import upgrade
 from tests.crash import scenario
 from tests.crash.forking import Forker, Told, Trial, forker
 from tests.postgres import Server
 
 NEVER = 1_000_000
-MADE = "made"
 DAY_US = 350_000
 LIVES_MAX = 4
 SKEWS_S = (0.0, 0.0, 0.0, -18_000.0, 18_000.0)
@@ -45,29 +43,19 @@ def at_random(runs: int, seed: int) -> Iterator[Kills]:
         yield kills, choose.choice(SKEWS_S)
 
 
-def made_in(root: Path, server: Server | None) -> Path:
-    """A directory that trials copy, with its database on the server where there is one."""
+@contextlib.contextmanager
+def soaking(root: Path, server: Server | None = None) -> Generator["Soak"]:
+    """Trials of what is made once, with databases on the server where there is one."""
     made = root / "made"
     made.mkdir()
-    if server is not None:
-        server.run(f"CREATE DATABASE {MADE}")
-        upgrade(server.url(MADE))
-        (made / scenario.URL_FILE).write_text(server.url(MADE))
-    scenario.make_once(made)
-    return made
-
-
-@contextlib.contextmanager
-def database_of(number: int, server: Server | None) -> Iterator[str]:
-    """The address of a trial's own database; empty where its directory has it."""
-    if server is None:
-        yield ""
-        return
-    server.run(f"CREATE DATABASE trial_{number} TEMPLATE {MADE}")
-    try:
-        yield server.url(f"trial_{number}")
-    finally:
-        server.run(f"DROP DATABASE trial_{number} WITH (FORCE)")
+    with contextlib.ExitStack() as stack:
+        template = ""
+        if server is not None:
+            template = stack.enter_context(server.database())
+            (made / scenario.URL_FILE).write_text(server.url(template))
+        scenario.make_once(made)
+        one = stack.enter_context(forker())
+        yield Soak(one=one, made=made, root=root, server=server, template=template)
 
 
 def main() -> int:
@@ -79,25 +67,30 @@ def main() -> int:
     reading.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     given = reading.parse_args()
     server = Server() if given.database == "postgres" else None
-    with tempfile.TemporaryDirectory(prefix="callbroker-soak-") as root, forker() as one:
-        try:
-            made = made_in(Path(root), server)
-            soak = Soak(one=one, made=made, root=Path(root), server=server)
-            kills = soak.at_points() if given.points else at_random(given.runs, given.seed)
-            return soak.run(kills)
-        finally:
-            if server is not None:
-                server.stop()
+    with contextlib.ExitStack() as stack:
+        if server is not None:
+            stack.callback(server.stop)
+        root = stack.enter_context(tempfile.TemporaryDirectory(prefix="callbroker-soak-"))
+        soak = stack.enter_context(soaking(Path(root), server))
+        kills = soak.at_points() if given.points else at_random(given.runs, given.seed)
+        return soak.run(kills)
 
 
 @dataclass(kw_only=True)
 class Soak:
-    """Trials, one after the other, and what came of them."""
+    """Trials, one after the other, and what came of them.
+
+    Attributes:
+        made: the directory that each copies.
+        root: where they are; what is left of one whose books are wrong stays there.
+        template: the database that each copies; empty where the directory has it.
+    """
 
     one: Forker
     made: Path
     root: Path
     server: Server | None
+    template: str
     done: int = 0
     killed: int = 0
     started_s: float = field(default_factory=time.monotonic)
@@ -105,7 +98,7 @@ class Soak:
     def run(self, kills: Iterable[Kills]) -> int:
         """All of them; 1 at the first whose books are wrong."""
         for each, skew_s in kills:
-            told = self.trial(each, skew_s)
+            told = self.trial(each, skew_s=skew_s)
             self.killed += sum(told.killed)
             if told.findings:
                 _say(f"broken: {each} moved by {skew_s} s", *told.findings)
@@ -115,15 +108,23 @@ class Soak:
         _say(f"{self.told()}: all books hold")
         return 0
 
-    def trial(self, kills: Sequence[int], skew_s: float = 0.0) -> Told:
-        """One."""
+    def trial(self, kills: Sequence[int], *, skew_s: float = 0.0, bug: str = "") -> Told:
+        """One, of a broker that may have a planted bug."""
         self.done += 1
         path = self.root / f"trial-{self.done}"
-        with database_of(self.done, self.server) as url:
+        with self._database() as url:
             told = self.one.carry_out(
-                Trial(path=str(path), made=str(self.made), kills=kills, skew_s=skew_s, url=url)
+                Trial(
+                    path=str(path),
+                    made=str(self.made),
+                    kills=kills,
+                    skew_s=skew_s,
+                    bug=bug,
+                    url=url,
+                )
             )
-        rmtree(path)
+        if not told.findings:
+            rmtree(path)
         return told
 
     def at_points(self) -> Iterator[Kills]:
@@ -135,6 +136,15 @@ class Soak:
         """How far it is."""
         took_s = time.monotonic() - self.started_s
         return f"{self.done} trials, {self.killed} kills, {took_s:.0f} s"
+
+    @contextlib.contextmanager
+    def _database(self) -> Iterator[str]:
+        """The address of a trial's own; empty where its directory has it."""
+        if self.server is None:
+            yield ""
+            return
+        with self.server.database(self.template) as name:
+            yield self.server.url(name)
 
 
 def _say(*lines: str) -> None:

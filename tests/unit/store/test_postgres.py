@@ -27,7 +27,7 @@ from broker.store.log import Log
 from broker.store.postgres import DIALECT
 from broker.store.sql import Database, Statement, Values
 from broker.store.writer import Cadence, Writer
-from tests.postgres import server
+from tests.postgres import EMPTY, server
 from tests.postgres_stores import mark, marks, open_at
 from tests.store_values import NOW, entry, hold, invocation, opened, review, unit
 
@@ -209,14 +209,14 @@ async def test_a_server_that_may_lose_a_commit_is_refused(
 
 async def test_a_database_that_was_not_migrated_is_told_so(tmp_path: Path):
     with (
-        server().database(migrated=False) as database,
+        server().database(EMPTY) as database,
         pytest.raises(SchemaRefused, match="callbroker migrate"),
     ):
         await open_at(server().url(database), tmp_path)
 
 
 async def test_migrating_twice_is_harmless_and_names_sort_by_their_bytes(tmp_path: Path):
-    with server().database(migrated=False) as database:
+    with server().database(EMPTY) as database:
         upgrade(server().url(database))
         upgrade(server().url(database))
         store = await open_at(server().url(database), tmp_path)
