@@ -18,10 +18,10 @@ from sqlalchemy.pool import NullPool
 from broker.core.audit_verification import Report, verify
 from broker.core.key_line import line_of, rotations_in
 from broker.store import export, sqlite
-from broker.store import tables as t
+from broker.store import queries as q
 from broker.store.addresses import is_file
 from broker.store.keys import signature_holds, sync_directory
-from broker.store.sql import Database, Statement
+from broker.store.sql import Database
 
 _SOUND: Final = "ok"
 
@@ -160,8 +160,8 @@ def sync(file: BinaryIO) -> None:
 
 
 def _lines(database: Database, public_key: bytes) -> Iterator[bytes]:
-    row = database.row(_SIGNED, {})
-    size = 0 if row is None or row["size"] is None else int(row["size"])
+    row = database.row(q.SIGNED, {})
+    size = 0 if row is None else int(row["size"] or 0)
     before = export.tree_before(database, 0)
     yield export.header(before, public_key, include_contents=True)
     for first in range(0, size, export.CHUNK):
@@ -185,6 +185,3 @@ def _open(path: Path) -> sqlite3.Connection:
     quoted = urllib.parse.quote(str(path.resolve()))
     mode = "mode=ro" if is_in_use else "mode=ro&immutable=1"
     return sqlite3.connect(f"file:{quoted}?{mode}", uri=True, isolation_level=None)
-
-
-_SIGNED: Final = Statement(sa.select((sa.func.max(t.audit_entries.c.leaf_index) + 1).label("size")))

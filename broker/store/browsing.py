@@ -101,7 +101,7 @@ def documents_seen(database: Database, kind: str, documents_max: int) -> Sequenc
 
 def log_head(database: Database, public_key: bytes) -> LogHead | None:
     """The newest signed head, and whether this key has signed it."""
-    row = database.row(_HEAD, {})
+    row = database.row(q.NEWEST_HEAD, {})
     if row is None:
         return None
     size, note = row["size"], row["note"]
@@ -237,9 +237,6 @@ _DOCUMENTS: Final = Statement(
     .where(t.documents.c.kind == bound("kind"))
     .order_by(t.documents.c.at.desc(), t.documents.c.digest)
     .limit(bound("limit")),
-)
-_HEAD: Final = Statement(
-    sa.select(t.audit_checkpoints).order_by(t.audit_checkpoints.c.size.desc()).limit(1),
 )
 _E = t.audit_entries.c
 _LEAVES: Final = Statement(

@@ -6,17 +6,14 @@ database is never signed.
 """
 
 from dataclasses import dataclass
-from typing import Final
-
-import sqlalchemy as sa
 
 from broker.core.audit import ChainHead
 from broker.core.merkle import Frontier
 from broker.core.notes import Checkpoint, MalformedNote, origin_of
-from broker.store import tables as t
+from broker.store import queries as q
 from broker.store.checking import SIGNED, UNSIGNED, Checking, LogRefused, Unsigned, pages
 from broker.store.keys import AuditKeys
-from broker.store.sql import Database, Statement
+from broker.store.sql import Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +38,7 @@ class Standing:
 
 def count_unsigned(database: Database) -> int:
     """How many committed entries no head covers."""
-    row = database.row(_COUNT, {})
+    row = database.row(q.UNSIGNED_COUNT, {})
     return 0 if row is None else int(row["count"])
 
 
@@ -65,7 +62,7 @@ def read_on(
     Raises:
         LogRefused: it is not what brokers with this key have linked and signed.
     """
-    newest = database.row(_NEWEST, {})
+    newest = database.row(q.NEWEST_HEAD, {})
     note = newest["note"] if newest is not None and newest["size"] > tree.size else ""
     head = (
         _head(note, keys)
@@ -99,13 +96,3 @@ def _head(note: str, keys: AuditKeys) -> Checkpoint:
         return keys.line.read(note)
     except MalformedNote as error:
         raise LogRefused("The newest head in the database is not signed with this key.") from error
-
-
-_COUNT: Final = Statement(
-    sa.select(sa.func.count().label("count"))
-    .select_from(t.audit_entries)
-    .where(sa.text(t.UNSIGNED)),
-)
-_NEWEST: Final = Statement(
-    sa.select(t.audit_checkpoints).order_by(t.audit_checkpoints.c.size.desc()).limit(1),
-)

@@ -205,6 +205,9 @@ UNSIGNED_COUNT: Final = Statement(
     .select_from(t.audit_entries)
     .where(sa.text(t.UNSIGNED)),
 )
+NEWEST_HEAD: Final = Statement(
+    sa.select(t.audit_checkpoints).order_by(t.audit_checkpoints.c.size.desc()).limit(1),
+)
 
 
 SIGN_IN: Final = Statement(sa.select(t.sign_ins).where(t.sign_ins.c.digest == bound("digest")))
