@@ -10,7 +10,6 @@ reviewers, for groups that the settings name. A token by which an agent acts for
 
 import base64
 import binascii
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -28,13 +27,12 @@ from broker.core.calls import Person
 from broker.core.errors import MalformedRequest
 from broker.core.limits import NAME_CHARACTERS_MAX
 from broker.core.persons import parse_person
+from broker.issuers.groups import groups_in
 
 TOKEN_CHARACTERS_MAX: Final = 8_192
 LEEWAY_S: Final = 30.0
-GROUPS_MAX: Final = 1_000
 TYPES: Final = frozenset({"at+jwt", "application/at+jwt"})
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
-SERVICES: Final = ("host", "agent", "worker", "review", "admin")
 
 _ED25519: Final = "EdDSA"
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
@@ -56,7 +54,8 @@ class Terms:
 
     Attributes:
         issuer: exactly as its tokens say it.
-        audiences: for each of `SERVICES` that it is good for, what a token for it says.
+        audiences: what a token says for each service that it is good for: `host`, `agent`,
+            `worker`, `review`, `admin`.
         algorithms: some of `ALGORITHMS`.
         life_s_max: seconds that a token may be meant to last.
         groups_claim: where a reviewer's token says groups.
@@ -194,7 +193,7 @@ def _shown(claims: Mapping[str, JsonValue], terms: Terms, *, now: float) -> Show
         service=service,
         who=who,
         acting_for=acting_for,
-        groups=_groups(claims.get(terms.groups_claim), terms),
+        groups=groups_in(claims.get(terms.groups_claim), terms.groups),
         until=until,
     )
 
@@ -243,14 +242,6 @@ def _person(terms: Terms, subject: JsonValue) -> Person:
         raise NotCounted("its subject is none that can be kept") from refused
 
 
-def _groups(claimed: JsonValue, terms: Terms) -> tuple[str, ...]:
-    told = [claimed] if isinstance(claimed, str) else claimed
-    if not isinstance(told, list) or len(told) > GROUPS_MAX:
-        return ()
-    ours = (terms.groups.get(one, ()) for one in told if isinstance(one, str))
-    return tuple(dict.fromkeys(group for groups in ours for group in groups))
-
-
 def _part(text: str) -> Mapping[str, JsonValue]:
     """One part's JSON object, strictly: no member twice, no second spelling of its base64."""
     try:
@@ -268,8 +259,3 @@ def _bytes(text: str) -> bytes:
     if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != text:
         raise NotCounted("its base64 has another spelling")
     return data
-
-
-def digest_of(token: str) -> bytes:
-    """By which what was found out of a token is kept."""
-    return hashlib.sha256(token.encode("ascii")).digest()

@@ -3,7 +3,9 @@
 Nothing that is compressed is taken, since it can be a thousand times as long as what came.
 """
 
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final
 
 import httpx2
@@ -11,6 +13,12 @@ import httpx2
 ANSWER_BYTES_MAX: Final = 512 * 1024
 
 _PLAIN: Final = "identity"
+
+
+def https(ca_file: Path | None) -> httpx2.AsyncBaseTransport:
+    """The way to a server that shows a certificate; `ca_file`, PEM, says whose one counts."""
+    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    return httpx2.AsyncHTTPTransport(verify=context, trust_env=False)
 
 
 class Bounded(httpx2.AsyncBaseTransport):

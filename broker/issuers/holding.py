@@ -8,7 +8,6 @@ time, so that what operators revoke counts at once.
 """
 
 import asyncio
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,13 +33,12 @@ from broker.issuers.access_tokens import (
     Shown,
     Terms,
     UnknownKey,
-    digest_of,
     issuer_named,
     keys_of,
     verified,
 )
-from broker.issuers.bounded import Bounded
-from broker.issuers.signing_keys import is_usable
+from broker.issuers.bounded import Bounded, https
+from broker.issuers.signing_keys import usable_in
 from broker.ports import Clock
 from broker.ports.access_tokens import KeysWanted
 
@@ -84,6 +82,10 @@ class _Issuer:
     tried_at: float | None = None
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    def was_asked(self, now: float) -> bool:
+        """Whether it was asked so lately that it is left in peace."""
+        return self.tried_at is not None and 0 <= now - self.tried_at < ISSUER_KEYS_PAUSE_S
+
 
 class IssuedTokens:
     """Implements `ports.access_tokens.AccessTokens`."""
@@ -109,7 +111,7 @@ class IssuedTokens:
         self._issuers = {one.terms.issuer: _Issuer(one) for one in issuers}
         self._control = control
         self._clock = clock
-        self._transport = transport or _https
+        self._transport = transport or (lambda settings: https(settings.ca_file))
         self._deadline_s = deadline_s
         self._shown: dict[bytes, tuple[Shown, float]] = {}
 
@@ -142,7 +144,7 @@ class IssuedTokens:
         known = self._issuers[issuer]
         async with known.asking:
             now = self._clock()
-            if known.tried_at is not None and 0 <= now - known.tried_at < ISSUER_KEYS_PAUSE_S:
+            if known.was_asked(now):
                 return
             known.tried_at = now
             try:
@@ -162,7 +164,7 @@ class IssuedTokens:
             await asyncio.sleep(ISSUER_KEYS_EVERY_S)
 
     def _verified(self, token: str) -> Shown:
-        now, digest = self._clock(), digest_of(token)
+        now, digest = self._clock(), secret_digest(token)
         cached = self._shown.get(digest)
         if cached is not None and now < min(cached[1], cached[0].until):
             return cached[0]
@@ -192,9 +194,7 @@ class IssuedTokens:
 
     def _may_ask(self, known: _Issuer, now: float) -> bool:
         """Whether it may be asked now, or is being asked: then that answer is waited for."""
-        if known.asking.locked():
-            return True
-        return known.tried_at is None or not 0 <= now - known.tried_at < ISSUER_KEYS_PAUSE_S
+        return known.asking.locked() or not known.was_asked(now)
 
     def _bound(self, shown: Shown) -> list[Credential]:
         bindings, identity = self._control().bindings, str(shown.who)
@@ -211,7 +211,7 @@ class IssuedTokens:
     async def _published(self, settings: IssuerSettings) -> Mapping[str, Any]:
         uri = settings.jwks_uri or await self._described(settings)
         keys = (await self._json(uri, settings)).get("keys")
-        usable = [key for key in keys if is_usable(key)] if isinstance(keys, list) else []
+        usable = usable_in(keys)
         if not 0 < len(usable) <= KEYS_MAX:
             raise IssuerAway(f"{uri}: no usable keys, or more than {KEYS_MAX}")
         try:
@@ -246,12 +246,6 @@ class IssuedTokens:
         if not isinstance(found, dict):
             raise IssuerAway(f"{url}: no JSON object")
         return found
-
-
-def _https(settings: IssuerSettings) -> httpx2.AsyncBaseTransport:
-    ca_file = settings.ca_file
-    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    return httpx2.AsyncHTTPTransport(verify=context, trust_env=False)
 
 
 def _reviewer(shown: Shown, identity: str) -> Credential:

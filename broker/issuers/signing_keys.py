@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import Final
+from typing import Any, Final
 
 _RSA_BYTES_MIN: Final = 256
 
@@ -16,6 +16,11 @@ def is_usable(key: object) -> bool:
     if key.get("kty") == "OKP":
         return bool(key.get("crv") == "Ed25519")
     return key.get("kty") == "RSA" and _length(key.get("n")) >= _RSA_BYTES_MIN
+
+
+def usable_in(keys: object) -> list[dict[str, Any]]:
+    """Those of a published list that may have signed."""
+    return [key for key in keys if is_usable(key)] if isinstance(keys, list) else []
 
 
 def _length(number: object) -> int:

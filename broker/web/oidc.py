@@ -9,7 +9,6 @@ has a deadline and a largest size.
 
 import asyncio
 import hmac
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +30,9 @@ from broker.core.errors import MalformedRequest
 from broker.core.inspection import plain
 from broker.core.limits import NAME_CHARACTERS_MAX
 from broker.identity import parse_person
-from broker.issuers.bounded import Bounded
-from broker.issuers.signing_keys import is_usable
+from broker.issuers.bounded import Bounded, https
+from broker.issuers.groups import groups_in
+from broker.issuers.signing_keys import usable_in
 from broker.ports import Clock
 from broker.web.journeys import Journey
 
@@ -43,7 +43,6 @@ LEEWAY_S: Final = 60
 FRESH_S: Final = 60.0
 SKEW_S: Final = 10.0
 CODE_CHARACTERS_MAX: Final = 4_000
-GROUPS_MAX: Final = 1_000
 ALGORITHMS: Final = ("RS256", "ES256")
 # Half an address, and JSON that is nested too deep, too.
 _NONSENSE: Final = (
@@ -124,7 +123,7 @@ class Provider:
         """
         self.terms = terms
         self._clock = clock
-        self._transport = transport or self._http
+        self._transport = transport or (lambda: https(terms.ca_file))
         self._deadline_s = deadline_s
         self._asking = asyncio.Lock()
         self._metadata: Mapping[str, Any] = {}
@@ -266,16 +265,9 @@ class Provider:
         return Identified(
             person=person,
             name=_name(claims.get(self.terms.name_claim)) or subject,
-            groups=self._groups(claims.get(self.terms.groups_claim)),
+            groups=groups_in(claims.get(self.terms.groups_claim), self.terms.groups),
             auth_time=None if auth_time is None else float(auth_time),
         )
-
-    def _groups(self, claimed: object) -> tuple[str, ...]:
-        told = [claimed] if isinstance(claimed, str) else claimed
-        if not isinstance(told, list) or len(told) > GROUPS_MAX:
-            return ()
-        ours = (self.terms.groups.get(one, ()) for one in told if isinstance(one, str))
-        return tuple(dict.fromkeys(group for groups in ours for group in groups))
 
     async def _described(self) -> Mapping[str, Any]:
         """OpenID Connect Discovery 1.0, kept for an hour."""
@@ -293,10 +285,8 @@ class Provider:
             stale = self._clock() - self._keys_at >= METADATA_LIFE_S
             if self._keys is None or stale or anew:
                 found = await self._json(metadata["jwks_uri"])
-                keys = found.get("keys")
-                usable = [k for k in keys if is_usable(k)] if isinstance(keys, list) else []
                 try:
-                    self._keys = KeySet.import_key_set({"keys": usable})
+                    self._keys = KeySet.import_key_set({"keys": usable_in(found.get("keys"))})
                 except (JoseError, ValueError, TypeError) as error:
                     raise ProviderAway(f"its keys cannot be read: {error!r}") from error
                 self._keys_at = self._clock()
@@ -330,11 +320,6 @@ class Provider:
             follow_redirects=False,
             trust_env=False,
         )
-
-    def _http(self) -> httpx2.AsyncBaseTransport:
-        ca_file = self.terms.ca_file
-        context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-        return httpx2.AsyncHTTPTransport(verify=context, trust_env=False)
 
 
 def _check_metadata(found: Mapping[str, Any], issuer: str) -> None:
