@@ -136,7 +136,7 @@ class Application:
         await say_library(administration.policies)
         self._begin_shadow(mediating, administration)
         await self._serve(parts, mediating, administration)
-        await parts.neighbours.presence.join(self.settings.advertise or self.address)
+        await parts.neighbours.presence.move(self.settings.advertise or self.address)
         self._begin(notifying.run())
 
     async def _open(self) -> Opened:
@@ -321,7 +321,7 @@ class Application:
         self._closing.push_async_callback(self._telemetry.stop)
         await self._telemetry.serve(
             Watched(
-                status=administration.overview.status,
+                status=administration.overview.standing,
                 control=parts.mediation.room.current,
                 store=parts.store,
                 heads=self.settings.state / "checkpoints" / "heads.jsonl",

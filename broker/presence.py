@@ -96,6 +96,16 @@ class Presence:
         for name in [name for name in self._others if self._is_surely_over(name)]:
             await self._store.commit(Unit(changes=(DropBroker(name=name),), entries=()))
 
+    async def move(self, address: str) -> None:
+        """Say where workers reach this broker from now on.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        self._me = replace(self._me, address=address)
+        await self.beat()
+        self._tell()
+
     async def leave(self) -> None:
         """Say that it is not there any more; whoever misses that finds it out."""
         try:
@@ -104,8 +114,9 @@ class Presence:
             _log.info("broker_leaves_unsaid", why=str(error))
 
     async def run(self) -> None:
-        """For ever. Ends by cancellation."""
+        """For ever, once it has joined. Ends by cancellation."""
         while True:
+            await asyncio.sleep(BEAT_S)
             try:
                 await self.beat()
                 await self.look()
@@ -113,7 +124,6 @@ class Presence:
                 _log.warning("presence_not_said", why=str(error))
             except Exception:  # noqa: BLE001 - others would take this broker for gone
                 _log.exception("presence_failed")
-            await asyncio.sleep(BEAT_S)
 
     async def beat(self) -> None:
         """Say it once.
@@ -136,11 +146,15 @@ class Presence:
             is_new = row is not None and (before is None or row.beats != before.beats)
             self._missed[name] = 0 if is_new else self._missed.get(name, 0) + 1
         self._others = rows
-        told = tuple((row.name, row.address) for row in self.live)
+        self._tell()
+        await self._forget()
+
+    def _tell(self) -> None:
+        live = self.live
+        told = tuple((row.name, row.address) for row in live)
         if told != self._told:
             self._told = told
-            self.changed(self.live)
-        await self._forget()
+            self.changed(live)
 
     def _is_surely_over(self, name: str) -> bool:
         return not self._store.is_shared or name in self._former

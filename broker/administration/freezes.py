@@ -25,7 +25,7 @@ class FreezeAdministration:
         """Those that stop something now, oldest first."""
         now = self._changes.clock()
         freezes = self._changes.room.current().freezes
-        return tuple(f for f in freezes if not f.expires_at or now < f.expires_at)
+        return tuple(f for f in freezes if f.is_in_force(now=now))
 
     async def create(
         self,

@@ -126,7 +126,7 @@ class Looking:
         rows = await self.changes.store.control()
         now = self.changes.clock()
         freezes = tuple(reversed(freezes_in(rows)))
-        stops = tuple(f for f in freezes if not f.expires_at or now < f.expires_at)
+        stops = tuple(f for f in freezes if f.is_in_force(now=now))
         seen = await self.browsing.agents_seen(calls_max=CALLS_LOOKED_AT)
         by_id = {one.agent: one for one in seen}
         of_agents = [c for c in credentials_in(rows) if c.credential_class is CredentialClass.AGENT]

@@ -4,7 +4,7 @@ Looking changes nothing, with one exception that is meant: taking the log away i
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker.administration.changes import ControlChanges
 from broker.administration.policies import Libraries
@@ -116,6 +116,12 @@ class Overview:
 
     async def status(self) -> Status:
         """How the broker is."""
+        return replace(
+            await self.standing(), shadow=await self._shadow(), libraries=await self._libraries()
+        )
+
+    async def standing(self) -> Status:
+        """The same without what takes reading policies: their libraries and the shadow's tally."""
         counts = await self._store.counts()
         control = self._changes.room.current()
         now = self._changes.clock()
@@ -125,14 +131,12 @@ class Overview:
             policy_revision=control.policy_revision,
             policy_ready=self._policy_is_ready(control.policy_revision),
             tools=len(control.tools),
-            freezes=sum(1 for f in control.freezes if not f.expires_at or now < f.expires_at),
+            freezes=sum(f.is_in_force(now=now) for f in control.freezes),
             directory=control.directory.sources,
             workers=tuple(self._workers()),
             sandbox_nodes=tuple(self._sandbox_nodes()),
             counts=counts,
             observations=tuple(o for o in control.observations if o.is_in_force(now=now)),
-            shadow=await self._shadow(),
-            libraries=await self._libraries(),
             channels=await self._channels(),
             contents_days=control.retention.contents_days,
             legal_holds=len(control.legal_holds),

@@ -18,6 +18,7 @@ from broker.cli.failures import CommandFailed
 from broker.cli.names import short
 from broker.cli.times import epoch, length
 from broker.config import Settings
+from broker.core.limits import CREDENTIAL_EXPIRING_S
 from broker.store import schema
 from broker.store.addresses import dialect_of, is_file, shown
 from broker.store.sqlite import path_of
@@ -36,7 +37,6 @@ PRIVATE: Final = ("audit*.key", "audit-keys/*", "tokens/*", "review-link")
 DISK_FREE_MIN: Final = 0.1
 DISK_FREE_BYTES_MIN: Final = 256 * 1024 * 1024
 CLOCK_SKEW_S_MAX: Final = 5.0
-EXPIRING_S: Final = 14 * 86_400.0
 FREEZE_LONG_S: Final = 86_400.0
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -194,7 +194,7 @@ def _old(
             yield _ill(Level.WARNING, "freezes", said, f'callbroker unfreeze {name} --reason "..."')
     for one in credentials:
         left_s = epoch(one.expire_time) - now
-        if one.revoked or left_s <= 0 or left_s > EXPIRING_S:
+        if one.revoked or left_s <= 0 or left_s > CREDENTIAL_EXPIRING_S:
             continue
         name = short(one.name)
         said = f"{name} of {one.subject} ends in {length(left_s)}"

@@ -19,6 +19,7 @@ from broker.cli.names import resolve, short
 from broker.cli.options import AsJson, Reason, group
 from broker.cli.screen import around, list_width, ours, say, table, theirs
 from broker.cli.times import epoch, length, parse_length
+from broker.core.limits import CREDENTIAL_EXPIRING_S
 from broker.token_files import save_token, token_path
 from broker.v1 import admin_pb2, credentials_pb2
 from broker.v1.admin_pb2 import Credential, CredentialClass
@@ -28,7 +29,6 @@ app = group("Credentials.")
 _HEADERS: Final = (
     "Credential", "Class", "Subject", "Person", "Good for", "Used", "Groups, tools, proof"
 )  # fmt: skip
-_SOON_S: Final = 14 * 86_400.0
 
 
 class Class(enum.StrEnum):
@@ -312,7 +312,7 @@ def _left(credential: Credential, now: float) -> Text:
     left_s = epoch(credential.expire_time) - now
     if left_s <= 0:
         return ours("expired")
-    return ours(length(left_s), "yellow" if left_s < _SOON_S else "")
+    return ours(length(left_s), "yellow" if left_s < CREDENTIAL_EXPIRING_S else "")
 
 
 def _used(credential: Credential, now: float) -> Text:

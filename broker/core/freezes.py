@@ -36,6 +36,10 @@ class Freeze:
     created_at: float
     expires_at: float = 0.0
 
+    def is_in_force(self, *, now: float) -> bool:
+        """Whether it stops anything now."""
+        return not self.expires_at or now < self.expires_at
+
 
 def covering(
     freezes: Iterable[Freeze],
@@ -55,8 +59,7 @@ def covering(
         FreezeKind.ALL: "",
     }
     for freeze in freezes:
-        lifted = freeze.expires_at and freeze.expires_at <= now
-        if not lifted and subjects[freeze.kind] == freeze.subject:
+        if freeze.is_in_force(now=now) and subjects[freeze.kind] == freeze.subject:
             return freeze
     return None
 

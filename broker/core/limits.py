@@ -130,6 +130,7 @@ HOLD_DECIDE_WITHIN_S: Final = 14_400
 HOLD_RUN_WITHIN_S: Final = 3_600
 HOLD_WITHIN_S_MAX: Final = 30 * 86_400
 CREDENTIAL_LIFE_S: Final = 90 * 86_400.0
+CREDENTIAL_EXPIRING_S: Final = 14 * 86_400.0  # one that ends within this is told of
 OBSERVATION_LIFE_S_MAX: Final = 30 * 86_400.0
 
 # What a session may be refused in a window before its further calls wait for a person.

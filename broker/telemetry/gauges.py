@@ -4,16 +4,13 @@ import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from broker.administration.overview import Status
 from broker.core.control import Control
+from broker.core.limits import CREDENTIAL_EXPIRING_S
 from broker.ports import Clock, HoldQuery, Store
-
-EXPIRING_S: Final = 14 * 86_400.0
-"""A credential that ends within this is told of, seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +81,12 @@ class Gauges:
 
     def _of_control(self, now: float) -> None:
         control = self._watched.control()
-        active = [f for f in control.freezes if not f.expires_at or now < f.expires_at]
+        active = [f for f in control.freezes if f.is_in_force(now=now)]
         self._freezes.set(len(active))
         self._freeze_age.set(max((now - f.created_at for f in active), default=0.0))
         self._expiring.set(
             sum(
-                not c.revoked_at and 0 < c.expires_at - now < EXPIRING_S
+                not c.revoked_at and 0 < c.expires_at - now < CREDENTIAL_EXPIRING_S
                 for c in control.credentials.values()
             )
         )
