@@ -16,7 +16,6 @@ from broker.administration.changes import (
     required_reason,
 )
 from broker.administration.credential_orders import (
-    AGENT_PREFIX,
     CREDENTIAL_LIFE_S_MAX,
     CredentialOrder,
     identity_in,
@@ -31,7 +30,7 @@ from broker.core.errors import IllegalTransition, NotFound
 from broker.credential_uses import CredentialUses
 from broker.identity import new_token
 
-__all__ = ["AGENT_PREFIX", "CredentialAdministration", "CredentialOrder", "Rotated", "minted"]
+__all__ = ["CredentialAdministration", "CredentialOrder", "Rotated"]
 
 OVERLAP_S: Final = 3_600.0
 OVERLAP_S_MAX: Final = 7 * 86_400.0

@@ -11,6 +11,7 @@ from broker.administration.credentials import (
 )
 from broker.core.credentials import Credential, CredentialClass
 from broker.rpc.convert import malformed, require_text, seconds, timestamp
+from broker.rpc.convert_admin import enum_name
 from broker.rpc.door import authenticated
 from broker.v1 import admin_pb2, admin_pb2_grpc, credentials_pb2
 
@@ -88,8 +89,8 @@ def credential_order(request: admin_pb2.CreateCredentialRequest) -> CredentialOr
     Raises:
         MalformedRequest: of no class that this release knows.
     """
-    known = {number: name for name, number in admin_pb2.CredentialClass.items()}
-    name = known.get(request.credential_class, "").removeprefix("CREDENTIAL_CLASS_").lower()
+    told = enum_name(admin_pb2.CredentialClass.items(), request.credential_class)
+    name = told.removeprefix("CREDENTIAL_CLASS_").lower()
     try:
         credential_class = CredentialClass(name)
     except ValueError:

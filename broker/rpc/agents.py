@@ -1,6 +1,7 @@
 """BrokerService: agents ask, and a refusal is an answer."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, TypeAlias
 
@@ -143,7 +144,7 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
         taker = taker_in(request.permit_taker)
         invocation = await self._invocations.find(authenticated(), request.name)
         await self._must_be_of_the_task(invocation, taker, request.session_secret)
-        taken = await self._permits.taken(invocation, taker)
+        taken = await self._permits.taken(invocation, taker, is_session_open=True)
         return broker_pb2.GetInvocationResponse(
             invocation=invocation_out(taken[0]), permit=self._out(taken)
         )
@@ -156,9 +157,11 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
         """The invocation now and after each change."""
         require_text(request.name, field="name")
         agent, taker = authenticated(), taker_in(request.permit_taker)
-        found = await self._invocations.find(agent, request.name)
-        await self._must_be_of_the_task(found, taker, request.session_secret)
-        with self._permits.awaited(found.session, found.request_id, taker):
+        with contextlib.ExitStack() as waiting:
+            if taker:
+                found = await self._invocations.find(agent, request.name)
+                await self._must_be_of_the_task(found, taker, request.session_secret)
+                waiting.enter_context(self._permits.awaited(found.session, found.request_id, taker))
             async for invocation in self._invocations.watch(agent, request.name):
                 taken = await self._permits.taken(invocation, taker)
                 yield broker_pb2.WatchInvocationResponse(

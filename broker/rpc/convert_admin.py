@@ -160,7 +160,7 @@ def freeze_kind_in(number: admin_pb2.Freeze.Kind.ValueType) -> FreezeKind:
     Raises:
         MalformedRequest: nothing that this release knows.
     """
-    name = _enum_name(admin_pb2.Freeze.Kind.items(), number).removeprefix("KIND_").lower()
+    name = enum_name(admin_pb2.Freeze.Kind.items(), number).removeprefix("KIND_").lower()
     try:
         return FreezeKind(name)
     except ValueError:
@@ -223,5 +223,6 @@ def _access_line(line: AccessLine) -> admin_pb2.AccessLine:
     )
 
 
-def _enum_name(items: Sequence[tuple[str, int]], number: int) -> str:
+def enum_name(items: Sequence[tuple[str, int]], number: int) -> str:
+    """A value's name as the proto has it; empty for a number of a later release."""
     return next((name for name, known in items if known == number), "")

@@ -230,16 +230,15 @@ class Door(grpc.aio.ServerInterceptor):
         until = {task, stopped}
         try:
             with self._streams.one_more(credential.name):
-                while not task.done():
+                while True:
                     await asyncio.wait(
                         until, timeout=self._recheck_s, return_when=asyncio.FIRST_COMPLETED
                     )
                     if task.done():
-                        break
+                        return await task
                     if stopped.done():
                         raise stopping()
                     self._identity.recheck(credential)
-                return await task
         finally:
             stopped.cancel()
             task.cancel()
