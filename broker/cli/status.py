@@ -45,10 +45,14 @@ def status_picture(told: GetStatusResponse, address: str, shown: Around) -> list
     """The lines of `status`."""
     up = length(shown.now - epoch(told.start_time))
     broker = theirs(f"{short(told.broker)} at {address}, release {told.version}, up {up}")
+    trials = [("Observed", observation_line(one, shown)) for one in told.observations]
+    if told.HasField("shadow"):
+        trials.append(("Shadow", shadow_line(told.shadow, shown)))
     lines = [
         ("Broker", broker),
         *[("", _broker(b)) for b in told.brokers if b.broker != told.broker],
         ("Policy", _policy(told)),
+        *trials,
         ("Tools", _tools(told, shown)),
         ("Known", _known(told, shown)),
         ("Workers", _workers(told)),
@@ -58,11 +62,6 @@ def status_picture(told: GetStatusResponse, address: str, shown: Around) -> list
         ("Log", theirs(_log(told))),
         ("Store", theirs(f"{told.store}, control revision {told.control_revision}")),
     ]
-    trials = [("Observed", observation_line(one, shown)) for one in told.observations]
-    if told.HasField("shadow"):
-        trials.append(("Shadow", shadow_line(told.shadow, shown)))
-    policy_at = next(at for at, (label, _) in enumerate(lines) if label == "Policy")
-    lines[policy_at + 1 : policy_at + 1] = trials
     if told.contents_days or told.legal_holds:
         lines.append(("Kept", _kept(told)))
     if told.freezes:
@@ -85,7 +84,7 @@ def _kept(told: GetStatusResponse) -> Text:
         f"contents for {told.contents_days} days" if told.contents_days else "contents for ever"
     )
     holds = f", legal holds: {told.legal_holds}" if told.legal_holds else ""
-    return ours(f"contents {period}{holds}: callbroker retention show")
+    return ours(f"{period}{holds}: callbroker retention show")
 
 
 def _policy(told: GetStatusResponse) -> Text:
