@@ -36,6 +36,7 @@ class Dialect:
         begin_control: begins one that changes control rows; no other writes beside it.
         begin_migration: begins one that changes the tables.
         wait_for_no_lock: said once to a connection that must never wait; "" where there is none.
+        lock: the text that has a name alone until the commit; "" where one has all of it anyway.
         lock_log: whoever signs a head has the log alone until its commit; "" where it has anyway.
         engine: its connections begin no transaction by themselves.
         say: runs a text without values on a driver's cursor.
@@ -66,6 +67,7 @@ class Dialect:
     begin_control: str
     begin_migration: str
     wait_for_no_lock: str
+    lock: Callable[[str], str]
     lock_log: str
     engine: Callable[[str], sa.Engine]
     say: Callable[[DBAPICursor, str], None]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from broker.core.standing import RequireRoomForHold
 from broker.core.unit import DropControl, PutControl
 from broker.store.apply import apply, control_revision
 from broker.store.jobs import Job, told
@@ -13,11 +14,22 @@ _OF_CONTROL: Final = (PutControl, DropControl)
 
 
 def begin(database: Database, jobs: Iterable[Job]) -> None:
-    """Begin the transaction of a group; alone, where one of its units changes control rows."""
-    changes = (change for job in jobs for change in job.unit.changes)
+    """Begin the transaction of a group; alone, where one of its units changes control rows.
+
+    What is counted while others write it is had alone from here on: before any row is, and in one
+    order, so that no two groups wait for each other.
+    """
+    changes = [change for job in jobs for change in job.unit.changes]
     is_of_control = any(isinstance(change, _OF_CONTROL) for change in changes)
     dialect = database.dialect
     database.say(dialect.begin_control if is_of_control else dialect.begin_write)
+    counted = {
+        name
+        for change in changes
+        if isinstance(change, RequireRoomForHold)
+        for name in (f"holds of {change.agent}", f"holds for {change.principal}")
+    }
+    database.say("; ".join(filter(None, (dialect.lock(name) for name in sorted(counted)))))
 
 
 def transact(

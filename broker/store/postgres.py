@@ -1,10 +1,11 @@
 """What only PostgreSQL needs: how it is opened, which locks brokers take, what its errors mean.
 
 Transactions are READ COMMITTED: `store.apply` writes by conditional statements, and what it reads
-first it locks. Three advisory locks stand beside the rows. Every transaction shares the one of
-control, which a change of control rows has alone, so that no change slips in between the decision's
-check and its record. Whoever signs a head has the log's until its commit. A broker's name is had by
-the connection that writes under it: a connection that has it knows that the one before is over.
+first it locks. Four kinds of advisory locks stand beside the rows. Every transaction shares the one
+of control, which a change of control rows has alone, so that no change slips in between the
+decision's check and its record. What waits for people of an agent, or for a principal, is counted
+under a lock of that name. Whoever signs a head has the log's until its commit. A broker's name is
+had by the connection that writes under it: one that has it knows that the one before is over.
 """
 
 import hashlib
@@ -256,6 +257,7 @@ DIALECT: Final = Dialect(
     begin_control=f"{_BEGIN}; SELECT pg_advisory_xact_lock({_CONTROL})",
     begin_migration=f"{_BEGIN}; {_UNHURRIED}; SELECT pg_advisory_xact_lock({_MIGRATION})",
     wait_for_no_lock="",
+    lock=lambda name: f"SELECT pg_advisory_xact_lock({_lock_of(name)})",
     lock_log=f"SELECT pg_advisory_xact_lock({_LOG})",
     engine=engine,
     say=_say,
