@@ -48,12 +48,13 @@ class PostgresMissingError(Exception):
 class Server:
     """A server that runs; `kill` and `start` it as a machine would lose and regain its power."""
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, *, beside: str | None = None, **settings: str) -> None:
+        """Make its files below a directory, or where temporary ones are, and start it."""
         self._settings = {**_SETTINGS, **settings}
         self._programs = programs()
         self._user = "postgres" if os.geteuid() == 0 else None
         # Short: a socket's path has 107 bytes at most.
-        self.directory: Final = Path(tempfile.mkdtemp(prefix="callbroker-pg-"))
+        self.directory: Final = Path(tempfile.mkdtemp(prefix="callbroker-pg-", dir=beside))
         self._process: subprocess.Popen[bytes] | None = None
         self._counted = itertools.count(1)
         if self._user is not None:
