@@ -18,13 +18,13 @@ from broker.core.unit import Unit
 from broker.ids import UuidFactory
 from broker.ports import Clock
 from broker.store import SqlStore, upgrade
+from broker.store.alone import require_no_broker
 from broker.store.heads import Heads
 from broker.store.key_rotation import (
     discard,
     is_told,
     move_in,
     note_of,
-    others_connected,
     prepare,
     prepared,
 )
@@ -70,14 +70,11 @@ def rotate_audit_keys(
 
     Raises:
         DatabaseInUse: a broker runs on it.
-        RotationRefused: others are connected to it, or wrote to it meanwhile.
+        RotationRefused: others wrote to it meanwhile.
         BrokerError, SchemaRefused, KeysRefused, LogRefused: the database cannot be used.
     """
     upgrade(settings.database)
-    if others_connected(settings.database):
-        raise RotationRefused(
-            "Others are connected to the database: stop every broker on it, and whatever reads it."
-        )
+    require_no_broker(settings.database)
     state = settings.state
     if not is_told(state):
         order = _Order(settings=settings, reason=reason, clock=clock)

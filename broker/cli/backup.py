@@ -101,11 +101,13 @@ def _checked(backup: Path) -> Report:
     Heads outside may be newer than a backup, and know of restores that it does not: no fault of it.
     """
     from broker.store import backing_up  # noqa: PLC0415
+    from broker.store.keys import rotation_notes  # noqa: PLC0415
 
-    key = settings().state / "audit.pub"
+    state = settings().state
+    key = state / "audit.pub"
     try:
         public_key = parse_verifier_key(key.read_text(encoding="ascii"))
-        return backing_up.check(backup, public_key, checkpoints=[], epochs=[])
+        return backing_up.check(backup, public_key, rotations=rotation_notes(state))
     except MalformedNote as error:
         raise CommandFailed(f"{key}: {error}", exit_code=ExitCode.USAGE) from error
 

@@ -18,7 +18,6 @@ it is always told.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, cast
 
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryKind, contents_digest, entry_hash
@@ -33,8 +32,17 @@ from broker.core.audit_lines import (
     read_line,
 )
 from broker.core.audit_report import Broken, Report
+from broker.core.audit_said import Said, well_formed
 from broker.core.epochs import Epoch, is_abandoned
-from broker.core.key_line import KeyLine, line_of, read_rotation
+from broker.core.key_line import (
+    KeyLine,
+    Rotation,
+    is_given_up,
+    line_of,
+    read_rotation,
+    retold_in,
+    told_at,
+)
 from broker.core.merkle import Frontier, leaf_hash
 from broker.core.notes import (
     Checkpoint,
@@ -45,11 +53,6 @@ from broker.core.notes import (
 )
 
 __all__ = ["Broken", "Report", "verify"]
-
-_TEXTS: Final = (
-    "id", "instance", "kind", "actor", "invocation", "session", "contents", "previous",
-)  # fmt: skip
-_MEMBERS: Final = frozenset({*_TEXTS, "sequence", "at_us", "body"})
 
 
 def verify(
@@ -116,7 +119,8 @@ class _Reading:
     is_epoch_known: bool = True
     kept: Checkpoint | None = None
     header_key: str = ""
-    rotated: int = 0
+    rotated: set[Rotation] = field(default_factory=set)
+    began: int | None = 0
     unfits: list[tuple[Checkpoint, tuple[int, int, str]]] = field(default_factory=list)
     tree: Frontier = field(default_factory=Frontier)
     start: int = 0
@@ -145,6 +149,7 @@ class _Reading:
             self.line = [e for e in self.line if e.kept.size < self.start]
             self.epoch = self.line[-1].number if self.line else 0
             self.is_epoch_known = bool(self.known)
+            self.began = self.epoch if self.known else None
         self._compare_outside()
 
     def take(self, number: int, text: bytes) -> None:
@@ -230,7 +235,7 @@ class _Reading:
 
     def _entry(self, line: EntryLine) -> None:
         leaf = self.tree.size
-        said = _well_formed(line.said)
+        said = well_formed(line.said)
         name = str(line.said.get("id", ""))
         if line.leaf != leaf:
             self._suspect(
@@ -255,6 +260,9 @@ class _Reading:
         body = said.get("body")
         note = body.get("note") if isinstance(body, dict) else None
         try:
+            retold = [read_rotation(n, self.keys.signature_holds) for n in retold_in(body)]
+            for rotation in retold:
+                self.keys = self.keys.extended(rotation)
             epoch = self.keys.read_epoch(str(note))
         except MalformedNote:
             self._suspect(place.leaf, place.id, "It tells of a restore that this key never signed.")
@@ -265,7 +273,13 @@ class _Reading:
             self._suspect(place.leaf, place.id, why)
             return
         self.line.append(epoch)
+        if self.began is None:
+            self.began = epoch.kept.epoch
         self.epoch, self.is_epoch_known = epoch.number, True
+        self.rotated.update(retold)
+        if not all(is_given_up(rotation, self.line) for rotation in retold):
+            why = "It tells again of a rotation of the keys that its restore does not give up."
+            self._suspect(place.leaf, place.id, why)
 
     def _rotated(self, said: Mapping[str, JsonValue], place: _Place) -> None:
         """Another key signs from here on, if the one before has signed that it does, just here."""
@@ -278,19 +292,25 @@ class _Reading:
             why = "It tells of a rotation of the keys that the key in force never signed."
             self._suspect(place.leaf, place.id, why)
             return
-        self.rotated += 1
+        self.rotated.add(rotation)
         if rotation.size != place.leaf:
             why = f"It tells of a rotation of the keys at entry {rotation.size}, not here."
             self._suspect(place.leaf, place.id, why)
 
     def _judge_rotations(self) -> None:
         """Each rotation that is known of has its entry."""
-        missing = [r.size for r in self.keys.rotations if self.start <= r.size < self.tree.size]
-        if len(missing) > self.rotated:
+        missing = [r for r in self.keys.rotations if r not in self.rotated and self._is_due(r)]
+        if missing:
             why = "The keys were rotated where no entry tells of it."
-            self._suspect(min(missing), "", why)
+            self._suspect(min(told_at(r, self.line) for r in missing), "", why)
 
-    def _follow(self, said: "_Said", line: EntryLine, place: _Place) -> None:
+    def _is_due(self, rotation: Rotation) -> bool:
+        """Whether it came to be between the first entry here and the last one."""
+        is_later = rotation.last >= (self.epoch, self.tree.size)
+        is_earlier = rotation.epoch < (self.began or 0)
+        return not is_later and not is_earlier and told_at(rotation, self.line) >= self.start
+
+    def _follow(self, said: Said, line: EntryLine, place: _Place) -> None:
         """Whether it comes after the entry before it, in its instance's chain."""
         chain = self.chains.get(said.instance)
         hashed = entry_hash(line.entry)
@@ -312,7 +332,7 @@ class _Reading:
         elif not follows:
             known.doubt = (chain.last, place)
 
-    def _contents(self, said: "_Said", line: EntryLine, place: _Place) -> None:
+    def _contents(self, said: Said, line: EntryLine, place: _Place) -> None:
         if line.contents is None:
             self.erased += bool(said.contents) and self.asked_for_contents
         elif contents_digest(line.contents) != said.contents:
@@ -328,7 +348,8 @@ class _Reading:
             )
             return
         if not self.is_epoch_known:
-            self.epoch, self.is_epoch_known = head.epoch, True
+            self.began = self.epoch = head.epoch
+            self.is_epoch_known = True
         if head.size != self.tree.size:
             why = f"The head on line {number} covers {head.size} entries, not {self.tree.size}."
             self._suspect(min(head.size, self.tree.size), "", why)
@@ -363,27 +384,6 @@ def _told(epoch: Epoch) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
-    instance: str
-    sequence: int
-    contents: str
-    previous: str
-
-
 def _are_same(head: Checkpoint, other: Checkpoint) -> bool:
     """Whether two are one head, by whichever key of the log."""
     return (head.epoch, head.size, head.root) == (other.epoch, other.size, other.root)
-
-
-def _well_formed(said: Mapping[str, JsonValue]) -> _Said | None:
-    texts = all(isinstance(said.get(name), str) for name in _TEXTS)
-    numbers = type(said.get("sequence")) is int and type(said.get("at_us")) is int
-    if said.keys() != _MEMBERS or not texts or not numbers or not isinstance(said["body"], dict):
-        return None
-    return _Said(
-        instance=cast("str", said["instance"]),
-        sequence=cast("int", said["sequence"]),
-        contents=cast("str", said["contents"]),
-        previous=cast("str", said["previous"]),
-    )

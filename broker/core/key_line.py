@@ -13,6 +13,10 @@ is a higher epoch (`core.epochs`), or more entries in the same one. So whoever h
 keys from a trusted place can follow the line both ways, a note without the old key leads nowhere,
 and a head by an old key, or its note of a restore, is worth nothing beyond its end. Two notes that
 disagree are told, never chosen from.
+
+What is restored from a backup of before a rotation has no entry of that: the entry of the restore
+tells the notes again (`RETOLD`), and from it on the log is linked and signed with the keys that
+they lead to.
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,8 +42,9 @@ from broker.core.notes import (
 _ROTATED: Final = " rotated"
 _LINES: Final = 3
 _DIGITS_MAX: Final = 18
+RETOLD: Final = "rotations"
 # Only a first look, which spares reading what is surely something else.
-_MARK: Final = b'"kind":"audit.keys_rotated"'
+_MARKS: Final = (b'"kind":"audit.keys_rotated"', b'"kind":"log.restored"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,19 +198,52 @@ def line_of(pinned: bytes, notes: Iterable[str], signature_holds: SignatureHolds
 
 def rotations_in(lines: Iterable[bytes]) -> list[str]:
     """The notes of rotations in an export, whoever signed them; to be read before it is checked."""
-    found = []
+    found: list[str] = []
     for text in lines:
-        if _MARK not in text:
+        if not any(mark in text for mark in _MARKS):
             continue
         try:
             line = read_line(text)
         except MalformedLine:
             continue
-        if isinstance(line, EntryLine) and line.said.get("kind") == EntryKind.AUDIT_KEYS_ROTATED:
-            body = line.said.get("body")
+        if not isinstance(line, EntryLine):
+            continue
+        body = line.said.get("body")
+        if line.said.get("kind") == EntryKind.LOG_RESTORED:
+            found += retold_in(body)
+        elif line.said.get("kind") == EntryKind.AUDIT_KEYS_ROTATED:
             note = body.get("note") if isinstance(body, dict) else None
             found += [note] if isinstance(note, str) else []
     return found
+
+
+def retold_in(body: object) -> list[str]:
+    """The notes of rotations that the entry of a restore tells again."""
+    notes = body.get(RETOLD) if isinstance(body, dict) else None
+    return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
+
+
+def told_at(rotation: Rotation, restores: Sequence[Epoch]) -> int:
+    """The leaf that tells of it; where a restore has given that one up, the first that may.
+
+    Args:
+        rotation: of the keys of a log.
+        restores: that the log has been through, in their order.
+    """
+    lost_by = (one for one in restores if _gives_up(one, rotation, restores))
+    return next((one.kept.size for one in lost_by), rotation.size)
+
+
+def is_given_up(rotation: Rotation, restores: Sequence[Epoch]) -> bool:
+    """Whether its entry lies beyond what a restore has kept."""
+    return any(_gives_up(one, rotation, restores) for one in restores)
+
+
+def _gives_up(restore: Epoch, rotation: Rotation, restores: Sequence[Epoch]) -> bool:
+    """Its epoch may be one that this log knows nothing of: of another one that was given up."""
+    known = {0, *(one.number for one in restores)}
+    is_beyond = rotation.epoch not in known or rotation.size >= restore.kept.size
+    return restore.number > rotation.epoch and is_beyond
 
 
 def _before(key: bytes, known: set[Rotation]) -> list[Rotation]:

@@ -8,7 +8,7 @@ import contextlib
 import os
 import sqlite3
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -102,7 +102,14 @@ def require_sound(path: Path) -> None:
         raise BackupRefused(f"{path} is damaged: {found}.")
 
 
-def check(path: Path, public_key: bytes, *, checkpoints: list[str], epochs: list[str]) -> Report:
+def check(
+    path: Path,
+    public_key: bytes,
+    *,
+    checkpoints: Sequence[str] = (),
+    epochs: Sequence[str] = (),
+    rotations: Sequence[str] = (),
+) -> Report:
     """Check the log in a backup as an export of it would be; without a broker, without its keys.
 
     Args:
@@ -110,6 +117,8 @@ def check(path: Path, public_key: bytes, *, checkpoints: list[str], epochs: list
         public_key: of the log; from a trusted place.
         checkpoints: heads from outside that the backup must have: those up to its own newest.
         epochs: notes of restores from outside.
+        rotations: notes of rotations of the log's keys from outside: a backup of before knows
+            nothing of them.
 
     Raises:
         BackupRefused: it is no database of this program, or damaged.
@@ -120,15 +129,15 @@ def check(path: Path, public_key: bytes, *, checkpoints: list[str], epochs: list
     try:
         database = Database(engine.connect(), sqlite.DIALECT)
         try:
-            rotations = rotations_in(_lines(database, public_key))
-            newest = line_of(public_key, rotations, signature_holds).keys[-1]
+            notes = [*rotations, *rotations_in(_lines(database, public_key))]
+            newest = line_of(public_key, notes, signature_holds).keys[-1]
             return verify(
                 _lines(database, newest),
                 public_key,
                 signature_holds=signature_holds,
                 checkpoints=checkpoints,
                 epochs=epochs,
-                rotations=rotations,
+                rotations=notes,
             )
         finally:
             database.close()

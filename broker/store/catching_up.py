@@ -71,7 +71,14 @@ def read_on(
             origin=origin_of(keys.public_key), size=tree.size, root=tree.root(), epoch=epoch
         )
     )
-    checking = Checking(keys=keys, outside=head, tree=tree.copy(), heads=dict(heads), epoch=epoch)
+    checking = Checking(
+        keys=keys,
+        outside=head,
+        tree=tree.copy(),
+        heads=dict(heads),
+        epoch=epoch,
+        rotations=len(keys.former),
+    )
     for row in pages(database, SIGNED, leaf=tree.size - 1):
         checking.signed(row)
     if checking.tree.size != head.size:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam as bound
 
 from broker.core.audit import ChainHead, EntryKind, following
+from broker.core.key_line import retold_in
 from broker.core.merkle import Frontier, leaf_hash
 from broker.core.notes import Checkpoint
 from broker.store import tables as t
@@ -23,6 +24,11 @@ CHUNK: Final = 2_000
 # Only a first look, which spares reading what is surely something else.
 _RESTORED: Final = b'"kind":"log.restored"'
 _ROTATED: Final = b'"kind":"audit.keys_rotated"'
+
+_KEYS_OF_BEFORE: Final = (
+    "The audit keys were rotated, and these are those of before: stop this broker, and "
+    "give its state directory the keys of the one where they were."
+)
 
 
 class LogRefused(Exception):
@@ -66,6 +72,7 @@ class Checking:
         outside: a signed head, which the tree must come to.
         heads: where the chain of each instance stands.
         epoch: of the newest restore that was read of.
+        rotations: how many of those that the keys have been through were read of.
     """
 
     keys: AuditKeys
@@ -73,6 +80,7 @@ class Checking:
     tree: Frontier = field(default_factory=Frontier)
     heads: dict[str, ChainHead] = field(default_factory=dict)
     epoch: int = 0
+    rotations: int = 0
 
     def signed(self, row: Row) -> None:
         """The next leaf."""
@@ -86,7 +94,11 @@ class Checking:
     def follow(self, row: Row) -> None:
         """The next entry of an instance's chain."""
         head = self.heads.get(row["instance"], ChainHead())
-        after = following(head, row["entry"], key=self.keys.mac_key_at(row["leaf_index"]))
+        kind, body = _turn(row["entry"])
+        if kind == EntryKind.LOG_RESTORED:
+            self._follow_again(retold_in(body))
+        key = self.keys.mac_key_after(self.rotations)
+        after = following(head, row["entry"], key=key)
         # The hash of a chain's first entry is over no other: only the entry tells whose it is.
         is_strange = not head.sequence and _instance_of(row["entry"]) != row["instance"]
         if is_strange or row["sequence"] != after.sequence or row["mac"] != after.mac:
@@ -95,21 +107,38 @@ class Checking:
                 "was not written by a broker with this key, or one before it is missing.",
             )
         self.heads[row["instance"]] = after
-        if _ROTATED in row["entry"]:
-            self._require_known(row)
-        if _RESTORED in row["entry"]:
-            said = json.loads(row["entry"])
-            if said["kind"] == EntryKind.LOG_RESTORED:
-                self.epoch = said["body"]["epoch"]
+        if kind == EntryKind.LOG_RESTORED:
+            self.epoch = body["epoch"]
+        if kind == EntryKind.AUDIT_KEYS_ROTATED:
+            self._rotated(row["leaf_index"])
 
-    def _require_known(self, row: Row) -> None:
+    def _follow_again(self, notes: list[str]) -> None:
+        """From a restore on the keys are those of rotations that are not in what was put back."""
+        for note in notes:
+            former = self.keys.former[self.rotations :]
+            if not former or note != former[0].note:
+                raise LogRefused(_KEYS_OF_BEFORE)
+            self.rotations += 1
+
+    def _rotated(self, leaf: int | None) -> None:
         """Whoever has only the keys of before adds nothing."""
-        told = json.loads(row["entry"])["kind"] == EntryKind.AUDIT_KEYS_ROTATED
-        if told and not self.keys.is_known(row["leaf_index"]):
-            raise LogRefused(
-                "The audit keys were rotated, and these are those of before: stop this broker, and "
-                "give its state directory the keys of the one where they were."
-            )
+        if not self.keys.is_rotated_at(leaf, after=self.rotations):
+            raise LogRefused(_KEYS_OF_BEFORE)
+        self.rotations = min(self.rotations + 1, len(self.keys.former))
+
+
+def _turn(entry: bytes) -> tuple[str, Row]:
+    """What an entry says that goes on in another epoch or with other keys; of others nothing.
+
+    It is not checked yet: what follows from it is worth nothing where the entry is not linked.
+    """
+    if _RESTORED not in entry and _ROTATED not in entry:
+        return "", {}
+    try:
+        said = json.loads(entry)
+        return str(said["kind"]), dict(said["body"])
+    except (ValueError, KeyError, TypeError):
+        return "", {}
 
 
 def _instance_of(entry: bytes) -> str:

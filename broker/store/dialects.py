@@ -35,8 +35,10 @@ class Dialect:
         begin_write: begins one that may write, while control rows stand still.
         begin_control: begins one that changes control rows; no other writes beside it.
         begin_migration: begins one that changes the tables.
+        begin_alone: begins one beside which nobody writes or signs, and that takes its time.
         wait_for_no_lock: said once to a connection that must never wait; "" where there is none.
         lock: the text that has a name alone until the commit; "" where one has all of it anyway.
+        others: selects how many other connections brokers have, or "" where a lock says that.
         lock_log: whoever signs a head has the log alone until its commit; "" where it has anyway.
         engine: its connections begin no transaction by themselves.
         say: runs a text without values on a driver's cursor.
@@ -66,8 +68,10 @@ class Dialect:
     begin_write: str
     begin_control: str
     begin_migration: str
+    begin_alone: str
     wait_for_no_lock: str
     lock: Callable[[str], str]
+    others: str
     lock_log: str
     engine: Callable[[str], sa.Engine]
     say: Callable[[DBAPICursor, str], None]

@@ -13,12 +13,10 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.core.key_line import Rotation, read_rotation, sign_rotation
 from broker.core.notes import MalformedNote, verifier_key
-from broker.store.addresses import dialect_of
 from broker.store.keys import (
     FORMER,
     MAC_FILE,
@@ -42,10 +40,6 @@ _SIGNING: Final = "signing"
 _NOTE: Final = "note"
 _PUBLIC_SUFFIX: Final = ".pub"
 _READ_ONLY: Final = 0o400
-_OTHERS: Final = sa.text(
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-    "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-)
 
 
 def prepare(state: Path, keys: AuditKeys, *, size: int, epoch: int = 0) -> Successor:
@@ -127,20 +121,6 @@ def move_in(state: Path) -> None:
 def note_of(state: Path) -> str:
     """The note of what was prepared."""
     return (state / NEXT / _NOTE).read_text(encoding="utf-8")
-
-
-def others_connected(url: str) -> bool:
-    """Whether anybody else has a connection to the database; to a file its lock says so."""
-    dialect = dialect_of(url)
-    if not dialect.is_shared:
-        return False
-    engine = dialect.engine(url)
-    try:
-        with engine.connect() as connection:
-            found = connection.execute(_OTHERS).scalar_one()
-    finally:
-        engine.dispose()
-    return bool(found)
 
 
 def discard(state: Path) -> None:

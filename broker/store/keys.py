@@ -42,7 +42,7 @@ class FormerKey:
 
     Attributes:
         note: of the rotation, by the signing keys of both sides.
-        last: the leaf that tells of it; later ones are not linked with this key.
+        last: the leaf that tells of it, which is linked with this key; none after it is.
     """
 
     mac_key: bytes = field(repr=False)
@@ -90,18 +90,18 @@ class AuditKeys:
         """32 bytes."""
         return self.signing_key.public_key().public_bytes_raw()
 
-    def mac_key_at(self, leaf: int | None) -> bytes:
-        """The key that an entry is linked with, by its leaf; None where it has none yet."""
-        if leaf is not None:
-            for former in self.former:
-                if leaf <= former.last:
-                    return former.mac_key
-        return self.mac_key
+    def mac_key_after(self, rotations: int) -> bytes:
+        """The key that entries are linked with after so many of the rotations."""
+        return self.former[rotations].mac_key if rotations < len(self.former) else self.mac_key
 
-    def is_known(self, rotated_at: int | None) -> bool:
-        """Whether these keys have been through a rotation that the leaf of this number tells of."""
-        about_to = [] if self.successor is None else [self.successor.size, None]
-        return rotated_at in [*(former.last for former in self.former), *about_to]
+    def is_rotated_at(self, leaf: int | None, *, after: int) -> bool:
+        """Whether the rotation that comes after so many is told of by the leaf of this number.
+
+        Of the one that is under way the entry may have no leaf yet: None.
+        """
+        if after < len(self.former):
+            return leaf == self.former[after].last
+        return self.successor is not None and leaf in (self.successor.size, None)
 
     def signed(self, head: Checkpoint) -> str:
         """The signed note of a head; by both keys where one takes over."""
@@ -155,8 +155,17 @@ def load(directory: Path, *, successor: Successor | None = None) -> AuditKeys:
         raise KeysRefused(f"{directory / FORMER}: {error}") from error
 
 
+def rotation_notes(directory: Path) -> list[str]:
+    """The notes of all rotations that the keys of a state directory have been through."""
+    return [path.read_text(encoding="utf-8") for path in _notes(directory / FORMER)]
+
+
+def _notes(former: Path) -> list[Path]:
+    return sorted(former.glob(f"*{NOTE_SUFFIX}")) if former.is_dir() else []
+
+
 def _former(directory: Path) -> Iterator[FormerKey]:
-    for path in sorted(directory.glob(f"*{NOTE_SUFFIX}")) if directory.is_dir() else ():
+    for path in _notes(directory):
         note = path.read_text(encoding="utf-8")
         rotation = read_rotation(note, signature_holds)
         mac_key = read_key(path.with_suffix(MAC_SUFFIX))

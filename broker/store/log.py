@@ -42,6 +42,7 @@ class Log:
         heads: where each instance's chain stands in `tree`; of a shared log alone.
         is_ahead: the last start found a head that had not reached the outside.
         epoch: of the newest restore that it has been through; 0 for none.
+        untold: notes of rotations of the keys that it does not tell of: what is to be restored.
     """
 
     instance: str
@@ -56,6 +57,7 @@ class Log:
     is_shared: bool = False
     waiting: int = 0
     heads: dict[str, ChainHead] = field(default_factory=dict)
+    untold: tuple[str, ...] = ()
 
     def anew(self) -> "Log":
         """The same log, of which nothing has been read."""
@@ -73,12 +75,15 @@ class Log:
             heads=self.heads,
         )
 
-    def load(self, database: Database, *, newest: str | None) -> None:
+    def load(
+        self, database: Database, *, newest: str | None, is_to_be_restored: bool = False
+    ) -> None:
         """Read where the log stands, and check all of it.
 
         Args:
             database: in a transaction.
             newest: the newest head from outside, if there ever was one.
+            is_to_be_restored: it may be of before a rotation of the keys.
 
         Raises:
             LogRefused: it is not what was linked and signed.
@@ -106,6 +111,12 @@ class Log:
                 f"The database is of restore {checking.epoch} and the newest head outside of it of "
                 f"restore {head.epoch}: it is older than the log, or restoring it did not end. "
                 + _GO_ON,
+            )
+        self.untold = tuple(one.note for one in self.keys.former[checking.rotations :])
+        if self.untold and not is_to_be_restored:
+            raise LogRefused(
+                "The audit log knows nothing of the last rotation of its keys: it is older than "
+                "that, or was cut short. " + _GO_ON,
             )
         self.epoch = checking.epoch
         self.tree, self.waiting = checking.tree, len(self.unsigned.leaves)

@@ -50,6 +50,13 @@ _UNHURRIED: Final = (
     f"SET LOCAL lock_timeout = {int(STORE_DEADLINE_S * 1000)}"
 )
 
+# Every broker has its name by a lock of the connection that writes; who only looks has none.
+_OTHERS: Final = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+    "AND pid <> pg_backend_pid() "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
 # The server ends what a broker that hangs, or is cut off, would keep from the others.
 _SETTINGS: Final = "; ".join(
     (
@@ -256,8 +263,13 @@ DIALECT: Final = Dialect(
     begin_write=f"{_BEGIN}; SELECT pg_advisory_xact_lock_shared({_CONTROL})",
     begin_control=f"{_BEGIN}; SELECT pg_advisory_xact_lock({_CONTROL})",
     begin_migration=f"{_BEGIN}; {_UNHURRIED}; SELECT pg_advisory_xact_lock({_MIGRATION})",
+    begin_alone=(
+        f"{_BEGIN}; {_UNHURRIED}; SELECT pg_advisory_xact_lock({_CONTROL}); "
+        f"SELECT pg_advisory_xact_lock({_LOG})"
+    ),
     wait_for_no_lock="",
     lock=lambda name: f"SELECT pg_advisory_xact_lock({_lock_of(name)})",
+    others=_OTHERS,
     lock_log=f"SELECT pg_advisory_xact_lock({_LOG})",
     engine=engine,
     say=_say,

@@ -1,92 +1,45 @@
 """A backup is put back by an explicit act that says so in the log for ever, or not at all.
 
-What happened after the backup was taken is lost to the database, though not to the world: so
-nothing that the backup believes to be open stays open, every limit counts as reached until its
-window has gone by, and everything is frozen until an operator has looked. All of that, the entry
-that tells of it and the first head of the new epoch are one transaction on a copy beside the
-database; the copy then takes the database's place, and last the heads outside hear of the epoch.
+What it changes (`store.new_epoch`), the entry that tells of it and the first head of the new epoch
+are one transaction: of a file on a copy beside the database, which then takes the database's place;
+of a database that its own tools have put back, in place. Last the heads outside hear of the epoch.
 Whatever is interrupted before that leaves a database that is refused, and can be restored again.
 """
 
-import secrets
+import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
-import sqlalchemy as sa
-from sqlalchemy import bindparam as bound
-
-from broker.core.audit import EntryDraft, EntryKind
-from broker.core.calls import Invocation
-from broker.core.control_rows import freeze_row
-from broker.core.epochs import Epoch, sign_epoch
-from broker.core.freezes import Freeze, FreezeKind
-from broker.core.hold_endings import RESTORED, unit_of
-from broker.core.lifecycle import InvocationState, step
-from broker.core.merkle import Frontier
-from broker.core.notes import Checkpoint, MalformedNote, origin_of
-from broker.core.restored import RestoredAt
-from broker.core.retention_rows import restored_row
-from broker.core.sign_ins import DropSignIns
-from broker.core.unit import EndSession, MoveInvocation, RevokeMandate, Unit
-from broker.ids import UuidFactory
+from broker.core.errors import StoreUnavailable
 from broker.ports import Clock
 from broker.store import backing_up, schema, sqlite
-from broker.store import tables as t
-from broker.store.apply import apply, control_revision
-from broker.store.checking import LogRefused
-from broker.store.heads import Heads, epochs_of, notes_of
+from broker.store import queries as q
+from broker.store.addresses import dialect_of, shown
+from broker.store.alone import refuse_running
+from broker.store.dialects import Dialect
+from broker.store.heads import Heads
 from broker.store.keys import AuditKeys, sync_directory
-from broker.store.log import Log
-from broker.store.rows import hold_of, invocation_of
-from broker.store.sql import Database, Row, Statement
+from broker.store.new_epoch import Opened, Restored, RestoreOrder, open_epoch
+from broker.store.sql import Database
 
-PAGE: Final = 200
-_EVER: Final = float(2**53)
-_WHY: Final = "The broker was restored from a backup."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreOrder:
-    """What is to be put back, where, and by whom."""
-
-    backup: Path
-    url: str
-    state: Path
-    actor: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
-    """What a restore did.
-
-    Attributes:
-        epoch: the new one, with the heads on both sides of the gap.
-        kept_at: POSIX seconds of the newest entry of the backup; 0 where it has none.
-        replaced: where the database that was there before is now.
-    """
-
-    epoch: Epoch
-    kept_at: float
-    holds_expired: int
-    calls_unknown: int
-    sessions_revoked: int
-    mandates_revoked: int
-    replaced: Path | None
+__all__ = ["RestoreOrder", "Restored", "restore"]
 
 
 def restore(order: RestoreOrder, *, audit_keys: AuditKeys, clock: Clock) -> Restored:
-    """Put a backup in the database's place. No broker may be running on it.
+    """Go on from a backup. No broker may be running on the database.
 
     Raises:
         DatabaseInUse: a broker is running on it.
         BackupRefused, LogRefused, SchemaRefused: the backup is not one of this log, or is damaged.
+        DatabaseRefused: the server may lose what it has committed.
         OSError: a file cannot be written.
-        ValueError: the address is not of a SQLite file, or the heads outside cannot be read.
+        StoreUnavailable: the server cannot be asked.
+        ValueError: the address is of no database, or the heads outside cannot be read.
     """
+    if order.backup is None:
+        return _in_place(order, audit_keys, clock)
     path = sqlite.path_of(order.url)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     release = sqlite.lock(path)
@@ -97,188 +50,73 @@ def restore(order: RestoreOrder, *, audit_keys: AuditKeys, clock: Clock) -> Rest
         backing_up.require_sound(prepared)
         if backing_up.newest_head(prepared) is None:
             raise backing_up.BackupRefused(f"{order.backup} has no signed head: it is no backup.")
-        schema.upgrade(f"sqlite:///{prepared}")
+        url = f"sqlite:///{prepared}"
+        schema.upgrade(url)
         heads = Heads(order.state / "checkpoints")
-        done, note, head = _in_one_transaction(prepared, order, audit_keys, clock, heads)
+        opened = _in_one_transaction(replace(order, url=url), audit_keys, clock, heads)
         replaced = _swap(prepared, path)
-        heads.open_epoch(note, head)
+        heads.open_epoch(opened.note, opened.head)
     finally:
         _remove(prepared)
         release()
-    return replace(done, replaced=replaced)
+    return replace(opened.done, replaced=replaced)
 
 
-def _in_one_transaction(
-    prepared: Path, order: RestoreOrder, keys: AuditKeys, clock: Clock, heads: Heads
-) -> tuple[Restored, str, str]:
-    """All that a restore changes, on the copy; the epoch's note and its first head."""
-    engine = sqlite.engine(f"sqlite:///{prepared}")
-    ids = UuidFactory(clock)
-    database = Database(engine.connect(), sqlite.DIALECT)
+def _in_place(order: RestoreOrder, keys: AuditKeys, clock: Clock) -> Restored:
+    heads = Heads(order.state / "checkpoints")
+    dialect = dialect_of(order.url)
     try:
-        database.say(sqlite.BEGIN_WRITE)
-        restoring = _Restoring(database, order, clock(), ids, f"brokers/{ids()}")
-        log = Log(restoring.instance, keys, ids, secrets.token_bytes)
-        told = restoring.in_new_epoch(log, heads)
+        with _for_oneself(order.url, dialect, heads):
+            opened = _in_one_transaction(order, keys, clock, heads)
+            heads.open_epoch(opened.note, opened.head)
+    except dialect.opening_errors as error:
+        raise StoreUnavailable(
+            f"The database {shown(order.url)} cannot be restored: {schema.reason(error)}"
+        ) from error
+    return opened.done
+
+
+@contextlib.contextmanager
+def _for_oneself(url: str, dialect: Dialect, heads: Heads) -> Iterator[None]:
+    """A database that is there, made ready for this release, with no broker on it."""
+    if not dialect.is_shared and not sqlite.path_of(url).exists():
+        raise backing_up.BackupRefused(f"There is no database {sqlite.path_of(url)}.")
+    # First, for nobody may sign beneath a restore; a file is had as a whole, and by one alone.
+    release = heads.own()
+    try:
+        with dialect.engine(url).connect() as connection:
+            if not schema.is_made(connection):
+                raise backing_up.BackupRefused("The database is empty: put the dump back first.")
+            dialect.refuse(connection)
+        schema.upgrade(url)
+        give_up = dialect.own(url)
+        try:
+            yield
+        finally:
+            give_up()
+    finally:
+        release()
+
+
+def _in_one_transaction(order: RestoreOrder, keys: AuditKeys, clock: Clock, heads: Heads) -> Opened:
+    """All that a restore changes; committed where nobody else was there, before and after."""
+    dialect = dialect_of(order.url)
+    engine = dialect.engine(order.url)
+    database = Database(engine.connect(), dialect)
+    try:
+        refuse_running(database)
+        database.say(dialect.begin_alone)
+        if database.row(q.NEWEST_HEAD, {}) is None:
+            raise backing_up.BackupRefused("There is no signed head in it: it is no backup.")
+        opened = open_epoch(database, order, keys=keys, heads=heads, now=clock())
+        refuse_running(database)
         database.say("COMMIT")
-        database.say("PRAGMA journal_mode = DELETE")
+        if not dialect.is_shared:
+            database.say("PRAGMA journal_mode = DELETE")
     finally:
         database.close()
         engine.dispose()
-    return told
-
-
-@dataclass(slots=True)
-class _Restoring:
-    """One restore, within its transaction."""
-
-    database: Database
-    order: RestoreOrder
-    now: float
-    ids: Callable[[], str]
-    instance: str
-
-    def in_new_epoch(self, log: Log, heads: Heads) -> tuple[Restored, str, str]:
-        """Check what was put back, end what is open, and go on in a new epoch."""
-        keys, newest = log.keys, self.database.row(_NEWEST_HEAD, {})
-        log.load(self.database, newest=newest["note"] if newest else None)
-        epoch = _epoch(keys, newest["note"] if newest else None, heads)
-        note = sign_epoch(epoch, keys.public_key, keys.signing_key.sign)
-        newest_at = self.database.row(_NEWEST_ENTRY, {})
-        addition = log.addition()
-        addition.epoch = epoch.number
-        revision = control_revision(self.database)
-        units, counted = self._units()
-        for unit in (*units, self._said(epoch, note, counted)):
-            revision = apply(self.database, unit.changes, revision=revision)
-            addition.take(addition.link(unit.entries))
-        addition.store(self.database)
-        addition.sign(self.database)
-        done = Restored(epoch=epoch, kept_at=_time_of(newest_at), replaced=None, **counted)
-        return done, note, addition.note
-
-    def _units(self) -> tuple[list[Unit], dict[str, int]]:
-        """What ends each thing that the backup believes to be open; and how many there are."""
-        held = [self._expired(row) for row in self._pages(_OPEN_HOLDS)]
-        running = [self._unknown(invocation_of(row)) for row in self._pages(_RUNNING)]
-        sessions = [self._session_over(row) for row in self._pages(_OPEN_SESSIONS)]
-        mandates = [self._mandate_over(row) for row in self._pages(_OPEN_MANDATES)]
-        counted = {
-            "holds_expired": len(held),
-            "calls_unknown": len(running),
-            "sessions_revoked": len(sessions),
-            "mandates_revoked": len(mandates),
-        }
-        return [*held, *running, *sessions, *mandates], counted
-
-    def _said(self, epoch: Epoch, note: str, counted: dict[str, int]) -> Unit:
-        freeze = Freeze(
-            name=f"freezes/{self.ids()}",
-            kind=FreezeKind.ALL,
-            subject="",
-            reason=_WHY + " Look at what is in force before you lift this.",
-            frozen_by=self.order.actor,
-            created_at=self.now,
-        )
-        entry = EntryDraft(
-            kind=EntryKind.LOG_RESTORED,
-            at=self.now,
-            actor=self.order.actor,
-            body={
-                "epoch": epoch.number,
-                "note": note,
-                "kept": epoch.kept.size,
-                "abandoned": epoch.abandoned.size,
-                "freeze": freeze.name,
-                "reason": self.order.reason,
-                **counted,
-            },
-        )
-        changes = (
-            DropSignIns(expired_at=_EVER),
-            restored_row(RestoredAt(at=self.now, epoch=epoch.number)),
-            freeze_row(freeze),
-        )
-        return Unit(changes=changes, entries=(entry,))
-
-    def _expired(self, row: Row) -> Unit:
-        hold = hold_of(row)
-        held = self.database.row(_INVOCATION, {"name": hold.invocation})
-        if held is None:
-            raise LogRefused(f"The backup has the hold {hold.name} and not its call.")
-        return unit_of(hold, invocation_of(held), RESTORED, actor=self.order.actor, at=self.now)
-
-    def _unknown(self, running: Invocation) -> Unit:
-        after = replace(
-            running,
-            state=step(running.state, InvocationState.UNKNOWN),
-            code=RESTORED.code,
-            message=RESTORED.message,
-            updated_at=self.now,
-            etag=running.etag + 1,
-        )
-        entry = EntryDraft(
-            kind=EntryKind.CALL_ENDED,
-            at=self.now,
-            actor=self.order.actor,
-            invocation=running.name,
-            session=running.session,
-            body={
-                "state": after.state.value,
-                "code": RESTORED.code,
-                "attempt": after.attempt,
-                "why": "the broker was restored from a backup that had it under way",
-            },
-        )
-        return Unit(
-            changes=(MoveInvocation(invocation=after, from_etag=running.etag),), entries=(entry,)
-        )
-
-    def _session_over(self, row: Row) -> Unit:
-        return Unit(
-            changes=(EndSession(name=row["name"], state="REVOKED"),),
-            entries=(self._ended(row["mandate"], session=row["name"]),),
-        )
-
-    def _mandate_over(self, row: Row) -> Unit:
-        revoked = RevokeMandate(name=row["name"])
-        return Unit(changes=(revoked,), entries=(self._ended(row["name"]),))
-
-    def _ended(self, mandate: str, *, session: str = "") -> EntryDraft:
-        return EntryDraft(
-            kind=EntryKind.SESSION_ENDED,
-            at=self.now,
-            actor=self.order.actor,
-            session=session,
-            body={"mandate": mandate, "state": "REVOKED", "reason": _WHY},
-        )
-
-    def _pages(self, statement: Statement) -> Iterator[Row]:
-        after = ""
-        while rows := self.database.rows(statement, {"after": after, "limit": PAGE}):
-            yield from rows
-            after = rows[-1]["name"]
-
-
-def _epoch(keys: AuditKeys, newest: str | None, heads: Heads) -> Epoch:
-    """The epoch to open: from the backup's newest head, over the newest outside."""
-    public = keys.public_key
-    nothing = Checkpoint(origin=origin_of(public), size=0, root=Frontier().root())
-    outside = heads.path.read_bytes() if heads.path.exists() else b""
-    try:
-        known = [keys.line.read(note) for note in notes_of(outside)]
-        before = [keys.line.read_epoch(note) for note in epochs_of(outside)]
-        kept = nothing if newest is None else keys.line.read(newest)
-    except MalformedNote as error:
-        raise LogRefused(
-            "A head of the backup, or outside of the database, is not signed with this key."
-        ) from error
-    twin = [head for head in known if (head.epoch, head.size) == (kept.epoch, kept.size)]
-    if twin and kept not in twin:
-        raise LogRefused("The backup is not of this log: another head was signed in its place.")
-    lost = known[-1] if known else nothing
-    numbers = [kept.epoch, lost.epoch, *(epoch.number for epoch in before)]
-    return Epoch(number=max(numbers) + 1, kept=kept, abandoned=lost)
+    return opened
 
 
 def _swap(prepared: Path, path: Path) -> Path | None:
@@ -319,30 +157,3 @@ def _fold(path: Path) -> None:
 def _remove(prepared: Path) -> None:
     for suffix in ("", "-wal", "-shm", "-journal", ".lock"):
         prepared.with_name(prepared.name + suffix).unlink(missing_ok=True)
-
-
-def _time_of(row: Row | None) -> float:
-    digits = row["id"].replace("-", "")[:12] if row and row["id"] else ""
-    return int(digits, 16) / 1000 if digits else 0.0
-
-
-def _paged(table: sa.Table, condition: str) -> Statement:
-    return Statement(
-        sa.select(table)
-        .where(sa.text(condition), table.c.name > bound("after"))
-        .order_by(table.c.name)
-        .limit(bound("limit")),
-    )
-
-
-_INVOCATION: Final = Statement(
-    sa.select(t.invocations).where(t.invocations.c.name == bound("name")),
-)
-_OPEN_HOLDS: Final = _paged(t.holds, t.OPEN_HOLD)
-_RUNNING: Final = _paged(t.invocations, "state = 'RUNNING'")
-_OPEN_SESSIONS: Final = _paged(t.sessions, "state = 'OPEN'")
-_OPEN_MANDATES: Final = _paged(t.mandates, "state = 'ISSUED'")
-_NEWEST_HEAD: Final = Statement(
-    sa.select(t.audit_checkpoints).order_by(t.audit_checkpoints.c.size.desc()).limit(1),
-)
-_NEWEST_ENTRY: Final = Statement(sa.select(sa.func.max(t.audit_entries.c.id).label("id")))

@@ -60,6 +60,11 @@ def reason(error: BaseException) -> str:
     return said.splitlines()[0] if said else type(error).__name__
 
 
+def is_made(connection: sa.Connection) -> bool:
+    """Whether there are tables of some release of this program."""
+    return bool(_present(connection))
+
+
 def refuse_other(connection: sa.Connection) -> None:
     """Pass only a database with this release's schema, or one that only adds to it.
 
