@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Coroutine
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -54,6 +55,7 @@ from broker.web.opening import Asked, OpenPages, open_pages
 from broker.web.records import records_of
 
 if TYPE_CHECKING:
+    from broker.telemetry.opening import OpenTraces
     from broker.telemetry.serving import Telemetry
 
 _log = structlog.get_logger(__name__)
@@ -75,6 +77,7 @@ class Application:
         self._rpc: RpcServer | None = None
         self._hurry = asyncio.Event()
         self._telemetry: Telemetry | None = None
+        self._traces: OpenTraces | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -125,8 +128,10 @@ class Application:
         self._hurry.set()
 
     async def _start(self) -> None:
-        parts = await self._open()
+        parts = self._traced(await self._open())
         mediating = mediation(parts.mediation)
+        if self._traces is not None:
+            self._traces.queues(mediating)
         notifying = self._notifying(parts)
         administration = administration_of(
             self.settings, parts, mediating, notifying, clock=self._clock, ids=self._ids
@@ -263,6 +268,7 @@ class Application:
             streams_max=self.settings.fairness.credential_streams_max,
             reflects=self.settings.reflection,
             takes_certificates=self.settings.tls_client_ca_file is not None,
+            within=self._traces.within if self._traces is not None else (),
         )
         if self.settings.web.listen:
             await self._serve_pages(parts, mediating, administration)
@@ -309,6 +315,19 @@ class Application:
         groups = self.settings.review.reviewers
         self.pages = await open_pages(self.settings.web, asked, groups=groups)
         self._closing.push_async_callback(self.pages.listener.stop)
+
+    def _traced(self, parts: Opened) -> Opened:
+        """The same, told of where the settings name somebody to tell."""
+        if not self.settings.traces.url:
+            return parts
+        from broker.telemetry.opening import OpenTraces  # noqa: PLC0415 - only where it is on
+
+        self._traces = OpenTraces(self.settings.traces, parts.mediation, parts.store)
+        self._closing.push_async_callback(self._traces.close)
+        self._begin(self._traces.run())
+        if self._telemetry is not None:
+            self._telemetry.count_spans(self._traces.tally)
+        return replace(parts, mediation=self._traces.parts(parts.mediation))
 
     def _watched(self, policies: Policies) -> Policies:
         return policies if self._telemetry is None else self._telemetry.policies(policies)

@@ -25,7 +25,7 @@ from broker.core.limits import EXCLUSIVE_WAIT_S, HOLD_DECIDE_WITHIN_S, HOLD_RUN_
 from broker.fairness_settings import Fair
 from broker.jwt_settings import Jwt, require_one_each
 from broker.notify_settings import Notify, require_distinct
-from broker.telemetry_settings import Metrics
+from broker.telemetry_settings import Metrics, Traces
 from broker.web_settings import Oidc, Web
 
 CONFIG_NAME = "callbroker.toml"
@@ -212,6 +212,9 @@ class Settings(BaseSettings):
         description="What one agent, principal, session or credential may have.",
     )
     metrics: Metrics = Field(default_factory=Metrics, description="Figures for Prometheus.")
+    traces: Traces = Field(
+        default_factory=Traces, description="Where the time of calls goes, for OpenTelemetry."
+    )
     exclusive_wait_s: float = Field(
         default=EXCLUSIVE_WAIT_S,
         ge=0,
@@ -342,6 +345,7 @@ def _anchored(settings: Settings, directory: Path) -> Settings:
                 },
             ),
             "metrics": settings.metrics.anchored(at),
+            "traces": settings.traces.anchored(at),
             "notify": tuple(channel.anchored(at) for channel in settings.notify),
             "sandboxes": settings.sandboxes.model_copy(
                 update={

@@ -3,6 +3,7 @@
 Names no adapter: a test gives fakes, the composition root the real ones, and both get one pipeline.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ from broker.enforcer.reattempting import Reattempting
 from broker.enforcer.reconciling import Reconciling
 from broker.enforcer.recovery import Recovery
 from broker.enforcer.repeats import Repeats
-from broker.enforcer.resuming import Resuming
+from broker.enforcer.resuming import Again, Resuming
 from broker.enforcer.shadowing import Shadowing
 from broker.enforcer.turns import Turns
 from broker.events import Events
@@ -53,6 +54,7 @@ class Parts:
         exclusive_wait_s: how long a call waits for an exclusive key, seconds.
         store_retry_s: pauses between attempts to record how a call ended, seconds.
         callers: who has calls carried out by agents' own processes, as `runner` has it too.
+        again: around what goes on with a call that was recorded before.
     """
 
     store: Store
@@ -72,6 +74,7 @@ class Parts:
     exclusive_wait_s: float = limits.EXCLUSIVE_WAIT_S
     store_retry_s: tuple[float, ...] = STORE_RETRY_S
     callers: CallerHub | None = None
+    again: Again = contextlib.nullcontext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +141,7 @@ def mediation(parts: Parts) -> Mediation:
         store=store,
         events=events,
         clock=clock,
+        again=parts.again,
     )
     reattempting = Reattempting(
         carrier=carrier,

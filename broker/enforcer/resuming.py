@@ -7,6 +7,7 @@ while its tool cannot be asked what the call would change: an approval is for th
 
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import structlog
@@ -31,6 +32,9 @@ from broker.own_work import OwnWork
 from broker.ports import Asker, Clock, Store
 from broker.sessions import OPEN
 
+Again = Callable[[Invocation], AbstractContextManager[object]]
+"""Around all that is done about a call that was recorded before; does nothing to it."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -49,7 +53,9 @@ class Resuming:
         store: Store,
         events: Events,
         clock: Clock,
+        again: Again = nullcontext,
     ) -> None:
+        self._again = again
         self._decider = decider
         self._committer = committer
         self._invocations = invocations
@@ -116,11 +122,12 @@ class Resuming:
         if self._clock() < self._not_before.get(hold_name, 0.0):
             return
         caller = Caller(session=session, credential="broker")
-        recorded = await self._recorded(hold, held, caller)
-        if recorded is None:
-            return
-        self._events.publish("hold", hold.name)
-        await self._committer.follow(recorded, caller)
+        with self._again(held):
+            recorded = await self._recorded(hold, held, caller)
+            if recorded is None:
+                return
+            self._events.publish("hold", hold.name)
+            await self._committer.follow(recorded, caller)
 
     async def _recorded(self, hold: Hold, held: Invocation, caller: Caller) -> Recorded | None:
         """Stages 1 to 9, with what the tool says just before. None: as of `_record`."""

@@ -8,7 +8,8 @@ place that was given is never taken back: what is done in one has a deadline of 
 import asyncio
 import contextlib
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -51,6 +52,7 @@ class FairQueue:
 
     def __init__(self, places: Places, *, present_s: float = PRESENT_S) -> None:
         """Make one; all its places are free. Who had one so many seconds ago is there."""
+        self.watch_wait: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
         self._places = places
         self._present_s = present_s
         self._taken = 0
@@ -95,6 +97,10 @@ class FairQueue:
             return
         if len(known.waiting) >= self._places.waiting_max:
             raise NoPlace(name)
+        with self.watch_wait():
+            await self._wait(name, known, within_s)
+
+    async def _wait(self, name: str, known: _Name, within_s: float) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         known.waiting.append(turn)
         try:

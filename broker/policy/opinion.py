@@ -58,6 +58,9 @@ _MESSAGES: Final = {
     "POLICY_WRONG_REVISION": "Another policy answered than the one asked.",
 }
 
+NO_OPINION: Final = frozenset(_MESSAGES)
+"""Codes that say that policy said nothing that counts."""
+
 
 def denied(code: str, *, revision: str) -> Opinion:
     """The opinion that stands in for none: one DENY.

@@ -135,6 +135,7 @@ class RpcServer:
         streams_max: int = STREAMS_OF_CREDENTIAL_MAX,
         reflects: bool = True,
         takes_certificates: bool = False,
+        within: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         """Make one; it listens nowhere yet.
 
@@ -147,6 +148,7 @@ class RpcServer:
             streams_max: that one credential has open at once.
             reflects: whether gRPC reflection is served.
             takes_certificates: whether every client shows one (`Tls.client_ca`).
+            within: stand behind the door, so that they see what was let in alone.
         """
         self._refusals = refusals
         self._repeats = use_cases.enforcer.repeats
@@ -159,7 +161,7 @@ class RpcServer:
             streams_max=streams_max,
             takes_certificates=takes_certificates,
         )
-        self._server = grpc.aio.server(interceptors=[self._door], options=OPTIONS)
+        self._server = grpc.aio.server(interceptors=[self._door, *within], options=OPTIONS)
         self._flushing: asyncio.Task[None] | None = None
         self._add_services(use_cases)
         if reflects:

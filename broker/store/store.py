@@ -69,6 +69,7 @@ class SqlStore(ErasableReads):
         self._public_key = public_key
         self._release = release
         self.watch: Callable[[Unit], AbstractContextManager[None]] = _unwatched
+        self.watch_look_up: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @classmethod
     async def open(
@@ -203,7 +204,8 @@ class SqlStore(ErasableReads):
     ) -> Seen:
         """Counters, history, and what was released to the session after a position."""
         past = reads.Past(session, after, elders, principal, targets, standing)
-        return await self._readers.look(reads.seen, past, counters, now)
+        with self.watch_look_up():
+            return await self._readers.look(reads.seen, past, counters, now)
 
     async def find_hold(self, name: str) -> tuple[Hold, tuple[Review, ...]] | None:
         """A hold with all its reviews, oldest first."""

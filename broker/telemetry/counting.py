@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryKind
@@ -20,7 +22,9 @@ from broker.core.decision import Effect, Opinion
 from broker.core.errors import BrokerError, PolicyUnavailable
 from broker.core.lifecycle import TERMINAL, HoldState, InvocationState
 from broker.core.unit import AddInvocation, MoveHold, MoveInvocation, Unit
+from broker.policy.opinion import NO_OPINION
 from broker.ports import DecisionPoint, Policies
+from broker.telemetry.tally import Tally
 
 OTHER: Final = "other"
 NAMES_MAX: Final = 1_000
@@ -135,7 +139,7 @@ class Counting:
             raise
         self._policy_s.observe(time.perf_counter() - begun)
         for verdict in opinion.verdicts:
-            if verdict.code in _NO_OPINION:
+            if verdict.code in NO_OPINION:
                 self._policy_failures.labels(verdict.code).inc()
         return opinion
 
@@ -187,15 +191,24 @@ class Counting:
         return name
 
 
-_NO_OPINION: Final = frozenset(
-    {
-        "POLICY_LATE",
-        "POLICY_ERROR",
-        "POLICY_UNDEFINED",
-        "POLICY_MALFORMED",
-        "POLICY_WRONG_REVISION",
-    }
-)
+class CountedSpans(Collector):
+    """What became of the spans that were told."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """As they stand."""
+        exported = CounterMetricFamily(
+            "callbroker_spans_exported", "Spans that their receiver took.", self._tally.exported
+        )
+        yield exported
+        dropped = CounterMetricFamily(
+            "callbroker_spans_dropped", "Spans that nobody took.", labels=("reason",)
+        )
+        for reason, count in self._tally.dropped.items():
+            dropped.add_metric((reason,), count)
+        yield dropped
 
 
 class _WatchedPolicies:

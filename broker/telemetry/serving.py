@@ -28,8 +28,9 @@ from broker.control_room import ControlRoom
 from broker.core.errors import BrokerError
 from broker.ports import Policies
 from broker.store import SqlStore
-from broker.telemetry.counting import Counting
+from broker.telemetry.counting import CountedSpans, Counting
 from broker.telemetry.gauges import Gauges, Watched
+from broker.telemetry.tally import Tally
 from broker.telemetry_settings import Metrics
 from broker.web.listener import Listener
 
@@ -61,6 +62,10 @@ class Telemetry:
     def policies(self, policies: Policies) -> Policies:
         """The same, watched."""
         return self._counting.policies(policies)
+
+    def count_spans(self, tally: Tally) -> None:
+        """Tell what became of spans, too."""
+        self._registry.register(CountedSpans(tally))
 
     async def serve(self, watched: Watched) -> None:
         """Tell whoever asks.

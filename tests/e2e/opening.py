@@ -18,7 +18,7 @@ from broker.app import Application
 from broker.log import configure
 from broker.notify_settings import Notify
 from broker.sdk import Worker
-from broker.telemetry_settings import Metrics
+from broker.telemetry_settings import Metrics, Traces
 from examples.support_desk.operating import Operator
 from tests.e2e.guarded_shop import GuardedShop, MovableClock, activate
 from tests.e2e.refusals import DEADLINE_S
@@ -37,7 +37,10 @@ from tests.replay.running import Loop
 
 @contextlib.contextmanager
 def open_shop(
-    *, notify: tuple[Notify, ...] = (), metrics: Metrics | None = None
+    *,
+    notify: tuple[Notify, ...] = (),
+    metrics: Metrics | None = None,
+    traces: Traces | None = None,
 ) -> Iterator[GuardedShop]:
     """A broker with the tools and rules above, and a worker of all of them but `ledger`."""
     with contextlib.ExitStack() as stack:
@@ -46,7 +49,11 @@ def open_shop(
         stack.callback(structlog.configure, **structlog.get_config())
         configure(level="error")
         settings = settings_in(directory).model_copy(
-            update={"notify": notify, "metrics": metrics or Metrics()}
+            update={
+                "notify": notify,
+                "metrics": metrics or Metrics(),
+                "traces": traces or Traces(),
+            }
         )
         token = bootstrap.operator_token(settings)
         loop = stack.enter_context(Loop())
