@@ -3,6 +3,7 @@
 Looking changes nothing, with one exception that is meant: taking the log away is an entry in it.
 """
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -148,9 +149,9 @@ class Overview:
         found = await self._store.list_invocations(query)
         return tuple([await self._view(invocation) for invocation in found])
 
-    def workers_of(self, tool: str) -> int:
-        """How many connected workers implement a tool."""
-        return sum(1 for worker in self._workers() if tool in worker.tools)
+    def workers_of_tools(self) -> Mapping[str, int]:
+        """How many connected workers implement each tool that any does."""
+        return Counter(tool for worker in self._workers() for tool in set(worker.tools))
 
     async def tail(self) -> AsyncGenerator[InvocationView]:
         """Each call as it is decided and at each change after that, from now on, for ever."""

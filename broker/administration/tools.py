@@ -30,7 +30,7 @@ from broker.core.schemas import SchemaRefused
 from broker.core.stores import stores_advice
 from broker.core.unit import AddDocument, Change, DropControl
 
-TOOLS_MAX: Final = 1_000
+TOOLS_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

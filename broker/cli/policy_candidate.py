@@ -10,6 +10,7 @@ from pathlib import Path
 from broker.cli.connection import Line, looking
 from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed, ExitCode
+from broker.cli.in_force import tools_in_force
 from broker.cli.opening import refusing
 from broker.cli.policy_check import checked_policy
 from broker.cli.trees import checked, documents, policy_files
@@ -17,7 +18,6 @@ from broker.core.manifest import ToolManifest, parse
 from broker.policy import opa_binary
 from broker.policy.bundle import PolicyBundle
 from broker.ports import PolicyOrder
-from broker.v1 import admin_pb2
 from broker.v1.admin_pb2_grpc import AdminServiceStub
 
 
@@ -93,5 +93,4 @@ def _in_force() -> list[ToolManifest]:
 
 def manifests_in_force(line: Line[AdminServiceStub]) -> list[ToolManifest]:
     """Those of the broker."""
-    told = line.ask(line.stub.ListManifests, admin_pb2.ListManifestsRequest()).manifests
-    return [parse(json.loads(manifest.document_json)) for manifest in told]
+    return [parse(json.loads(manifest.document_json)) for manifest in tools_in_force(line)]

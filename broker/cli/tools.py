@@ -13,6 +13,7 @@ import typer
 from broker.cli.connection import ACTIVATE_DEADLINE_S, administering, looking
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.hold_picture import digest
+from broker.cli.in_force import tools_in_force
 from broker.cli.json_output import plain, print_json
 from broker.cli.options import AsJson, Reason, group
 from broker.cli.screen import around, list_width, ours, say, table, theirs
@@ -139,7 +140,7 @@ def put(
         return
     say(*(ours("look at ", "yellow") + theirs(warning) for warning in told.warnings))
     would = "would be" if only_check else "are"
-    say(f"{_count(len(told.manifests))} {would} in force.")
+    say(f"{_count(told.tools or len(told.manifests))} {would} in force.")
 
 
 @app.command(epilog='Example: callbroker tools delete refund --reason "Retired."')
@@ -220,7 +221,7 @@ def _importable_from_here() -> Iterator[None]:
 
 def _in_force() -> Sequence[Manifest]:
     with looking() as line:
-        return line.ask(line.stub.ListManifests, admin_pb2.ListManifestsRequest()).manifests
+        return tools_in_force(line)
 
 
 def _count(tools: int) -> str:

@@ -122,7 +122,7 @@ def _put_tools(manifests: list[bytes], line: Line[AdminServiceStub]) -> bool:
         return False
     request = admin_pb2.PutToolsRequest(manifests_json=manifests, replace_all=True, reason=_REASON)
     told = line.ask(line.stub.PutTools, request, deadline_s=ACTIVATE_DEADLINE_S)
-    _log.info("watch_tools", tools=len(told.manifests))
+    _log.info("watch_tools", tools=told.tools)
     return True
 
 

@@ -142,6 +142,10 @@ _LINEAR: Final = jsonschema_rs.RegexOptions(size_limit=PATTERN_PROGRAM_BYTES_MAX
 _META: Final = jsonschema.Draft202012Validator(
     jsonschema.Draft202012Validator.META_SCHEMA, registry=referencing.Registry()
 )
+# Says the same of a good schema in a hundredth of the time, and words nothing.
+_QUICK_META: Final = jsonschema_rs.Draft202012Validator(
+    jsonschema.Draft202012Validator.META_SCHEMA, offline=True
+)
 
 
 def _shape_findings(schema: object) -> list[str]:
@@ -190,6 +194,11 @@ def _canonical_findings(schema: dict[str, JsonValue]) -> list[str]:
 
 
 def _dialect_findings(schema: object) -> list[str]:
+    try:
+        if _QUICK_META.is_valid(schema):
+            return []
+    except ValueError:
+        pass  # an integer that no JSON number holds: the other one finds words for it
     try:
         errors = list(itertools.islice(_META.iter_errors(schema), VIOLATIONS_MAX))
     except RecursionError:

@@ -278,7 +278,7 @@ def _compile(
     tools: Mapping[str, ToolSchemas],
 ) -> bytes:
     tree, schemas, capabilities = scratch / "tree", scratch / "schemas", scratch / "capabilities"
-    write_schemas(schemas, tools)
+    write_schemas(schemas, tools, named_in=_texts(files))
     capabilities.write_bytes(files[_CAPABILITIES])
     _lay_out(tree, files, revision)
     try:
@@ -302,6 +302,10 @@ def _compile(
             f"parameters/{family}: these mean nothing to the family" for family in misread
         )
     return bundle
+
+
+def _texts(files: Mapping[str, bytes]) -> bytes:
+    return b"\n".join(data for name, data in files.items() if name.endswith(".rego"))
 
 
 def _lay_out(tree: Path, files: Mapping[str, bytes], revision: str) -> None:

@@ -48,16 +48,26 @@ def tool_schemas(manifest: ToolManifest) -> ToolSchemas:
     )
 
 
-def write_schemas(directory: Path, tools: Mapping[str, ToolSchemas]) -> None:
+def write_schemas(
+    directory: Path, tools: Mapping[str, ToolSchemas], *, named_in: bytes | None = None
+) -> None:
     """Write `input.json` and `tools/<tool>/…` for `opa check --schema directory`.
 
     In a rule's metadata they are `schema.input`, `schema.tools.<tool>.arguments` and
     `schema.tools.<tool>.facts.<fact>`.
+
+    Args:
+        directory: where.
+        tools: all in force.
+        named_in: what the rules say. A tool that is not named there gets no file of its own: of ten
+            thousand, that is nearly all, and OPA reads each file at each check.
     """
     facts = {name for tool in tools.values() for name in tool.facts}
     counters = {name for tool in tools.values() for name in tool.counters}
     _write(directory / "input.json", question_schema(facts=facts, counters=counters))
     for tool, schemas in tools.items():
+        if named_in is not None and tool.encode() not in named_in:
+            continue
         _write(directory / "tools" / tool / "arguments.json", checkable(schemas.arguments))
         for fact, schema in schemas.facts.items():
             _write(directory / "tools" / tool / "facts" / f"{fact}.json", checkable(schema))

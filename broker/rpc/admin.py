@@ -8,7 +8,6 @@ import grpc
 
 from broker.administration import Administration
 from broker.core.limits import NAME_CHARACTERS_MAX
-from broker.core.manifest import ToolManifest
 from broker.enforcer.recovery import Recovery
 from broker.rpc.admin_credentials import CredentialMethods
 from broker.rpc.admin_directory import DirectoryMethods
@@ -24,13 +23,13 @@ from broker.rpc.convert_admin import (
     grant_out,
     invocation_query,
     library_out,
-    manifest_out,
     policy_out,
     replay_in,
     status_out,
     view_out,
 )
 from broker.rpc.convert_invocation import invocation_out
+from broker.rpc.convert_manifests import MANIFESTS, manifests_page, warnings_out
 from broker.rpc.door import authenticated
 from broker.rpc.paging import cursor_of, page_of, page_size_of
 from broker.v1 import admin_pb2, admin_pb2_grpc
@@ -83,9 +82,11 @@ class AdminServicer(
             replace_all=request.replace_all,
             reason=request.reason,
         )
+        page = manifests_page(put.manifests, self._overview.workers_of_tools())
         return admin_pb2.PutToolsResponse(
-            manifests=[self._manifest(manifest) for manifest in put.manifests],
-            warnings=put.warnings,
+            manifests=page.items,
+            warnings=warnings_out(put.warnings),
+            tools=len(put.manifests),
         )
 
     async def DeleteTool(
@@ -99,10 +100,12 @@ class AdminServicer(
     async def ListManifests(
         self, request: admin_pb2.ListManifestsRequest, context: _Context
     ) -> admin_pb2.ListManifestsResponse:
-        """The tools in force."""
-        tools = self._tools.in_force()
+        """A page of the tools in force."""
+        after = cursor_of(request.page_token, listing=MANIFESTS)
+        found = [t.manifest for t in self._tools.in_force() if t.manifest.name > after]
+        page = manifests_page(found, self._overview.workers_of_tools())
         return admin_pb2.ListManifestsResponse(
-            manifests=[self._manifest(tool.manifest) for tool in tools]
+            manifests=page.items, next_page_token=page.next_page_token
         )
 
     async def ActivatePolicy(
@@ -263,6 +266,3 @@ class AdminServicer(
         async with contextlib.aclosing(lines) as parts:
             async for part in parts:
                 yield admin_pb2.ExportAuditResponse(lines=part)
-
-    def _manifest(self, manifest: ToolManifest) -> admin_pb2.Manifest:
-        return manifest_out(manifest, workers=self._overview.workers_of(manifest.name))

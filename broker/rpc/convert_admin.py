@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from broker.administration.access import Access, AccessLine
 from broker.administration.overview import InvocationView, Status
 from broker.administration.policies import KeptPolicy, ReplayTold
-from broker.core.canonical import canonical_bytes
 from broker.core.freezes import Freeze, FreezeKind
 from broker.core.limits import NAME_CHARACTERS_MAX
-from broker.core.manifest import ToolManifest
 from broker.core.scopes import Grant
 from broker.ports import InvocationQuery, Library
 from broker.ports.notifying import ChannelView
@@ -109,16 +107,6 @@ def replay_in(request: admin_pb2.ActivatePolicyRequest) -> ReplayTold | None:
         return None
     told = request.replay
     return ReplayTold(decisions=told.decisions, changed=told.changed, loosened=told.loosened)
-
-
-def manifest_out(manifest: ToolManifest, *, workers: int) -> admin_pb2.Manifest:
-    """A tool in force, or as it would be."""
-    return admin_pb2.Manifest(
-        name=manifest.name,
-        revision=manifest.revision,
-        document_json=canonical_bytes(dict(manifest.document)),
-        workers=workers,
-    )
 
 
 def policy_out(policy: KeptPolicy) -> admin_pb2.Policy:

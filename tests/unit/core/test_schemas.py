@@ -261,3 +261,25 @@ def test_a_schema_that_cannot_be_compiled_names_its_findings():
         Validator({"type": "strin"})
     assert refused.value.findings == tuple(str(refused.value).split("; "))
     assert refused.value.findings[0].startswith("#/type: ")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"maxLength": -1},
+        {"properties": {"a": {"minimum": "1"}}},
+        {"required": ["a", "a"]},
+        {"$ref": 5},
+        {"$anchor": "1"},
+        {"definitions": {"a": {"type": "objec"}}},
+        {"dependencies": {"a": 5}},
+        {"$defs": {"a": 3}},
+        {"multipleOf": 0},
+        {"type": []},
+        {"$vocabulary": {"x": 1}},
+        {"minItems": 1.5},
+    ],
+)
+def test_what_the_dialect_does_not_have_is_found_and_said(wrong):
+    errors, _ = lint({**CLOSED, **wrong}, arguments=True)
+    assert errors

@@ -96,3 +96,15 @@ def test_each_tool_has_a_place(tmp_path):
     assert written == ["input.json", "tools/refund/arguments.json", "tools/refund/facts/order.json"]
     facts = json.loads((tmp_path / "input.json").read_text())["properties"]["facts"]
     assert list(facts["properties"]) == ["order"]
+
+
+def test_a_tool_that_no_rule_names_has_no_file_and_its_facts_are_known_all_the_same(tmp_path):
+    tools = {
+        "refund": ToolSchemas(arguments={"type": "object"}),
+        "other": ToolSchemas(arguments={"type": "object"}, facts={"order": {}}, counters=("day",)),
+    }
+    write_schemas(tmp_path, tools, named_in=b"# - input.call: schema.tools.refund.arguments")
+    written = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.json"))
+    assert written == ["input.json", "tools/refund/arguments.json"]
+    facts = json.loads((tmp_path / "input.json").read_text())["properties"]["facts"]
+    assert list(facts["properties"]) == ["order"]
