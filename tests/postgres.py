@@ -115,6 +115,13 @@ class Server:
             self._process = None
             (self.directory / "data" / "postmaster.pid").unlink(missing_ok=True)
 
+    def children(self) -> list[int]:
+        """Its processes but the first: one for each connection, and its own."""
+        if self._process is None:
+            return []
+        pid = self._process.pid
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def stop(self) -> None:
         """End it, and remove what it kept."""
         if self._process is not None:

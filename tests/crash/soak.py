@@ -2,6 +2,7 @@
 
     python -m tests.crash.soak --runs 10000
     python -m tests.crash.soak --points --database postgres
+    python -m tests.crash.soak --stack --runs 300
 
 Exits with 1 at the first broken book, and says which trial it was: the same seed chooses the same.
 Several are carried out at once, each in a directory and a database of its own, in memory.
@@ -25,6 +26,7 @@ from shutil import copytree, rmtree
 
 from tests.crash import scenario
 from tests.crash.forking import Forker, Told, Trial, forker
+from tests.crash.stack_soak import soak_stack
 from tests.postgres import Server
 
 NEVER = 1_000_000
@@ -79,8 +81,11 @@ def main() -> int:
     reading.add_argument("--seed", type=int, default=1)
     reading.add_argument("--points", action="store_true", help="every point of the day, once")
     reading.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    reading.add_argument("--stack", action="store_true", help="kill any process of the full stack")
     reading.add_argument("--at-once", type=int, default=os.cpu_count() or 1)
     given = reading.parse_args()
+    if given.stack:
+        return soak_stack(kind=given.database, runs=given.runs, seed=given.seed)
     with contextlib.ExitStack() as stack:
         server = Server(beside=MEMORY) if given.database == "postgres" else None
         if server is not None:
