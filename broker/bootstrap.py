@@ -21,7 +21,8 @@ from broker.identity import LOCAL_ISSUER
 from broker.ids import UuidFactory
 from broker.ports import Clock
 from broker.store import SqlStore, load_or_create, upgrade
-from broker.store.backing_up import BackupRefused, file_of
+from broker.store.addresses import is_file
+from broker.store.backing_up import BackupRefused
 from broker.store.keys import PUBLIC_FILE, KeysRefused
 from broker.store.restoring import Restored, RestoreOrder, restore
 from broker.token_files import save_token, token_path
@@ -54,17 +55,27 @@ def prepare(settings: Settings) -> None:
 
 
 def restore_backup(
-    settings: Settings, backup: Path, *, reason: str, clock: Clock = _real_clock
+    settings: Settings, backup: Path | None, *, reason: str, clock: Clock = _real_clock
 ) -> Restored:
-    """Put a backup in the database's place, as `store.restoring` does.
+    """Go on from a backup, as `store.restoring` does.
+
+    Args:
+        settings: of the broker, which must not be running, nor any other on the same database.
+        backup: the file to put in the database's place; None where that was put back already.
+        reason: for the log.
+        clock: POSIX seconds.
 
     Raises:
         DatabaseInUse: a broker is running on it.
-        BackupRefused: the database is on a server, there is no reason, or the file is no backup.
+        BackupRefused: a file for a database on a server, no reason, or no backup.
         KeysRefused: the log's keys are not there: they are put back first.
         LogRefused, SchemaRefused: the backup is not of this log, or of a newer release.
     """
-    file_of(settings.database)
+    if backup is not None and not is_file(settings.database):
+        raise BackupRefused(
+            "The database is on a server: put the dump back with pg_restore, and then say "
+            "`callbroker restore --in-place`."
+        )
     if not reason.strip():
         raise BackupRefused("A restore needs a reason.")
     if not (settings.state / PUBLIC_FILE).exists():

@@ -19,15 +19,25 @@ app = group("")
 
 @app.command(epilog='Example: callbroker restore monday.db --reason "The disk died." --yes')
 def restore(
-    backup: Annotated[Path, typer.Argument(metavar="FILE", help="What `backup` wrote.")],
+    backup: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="What `backup` wrote.")
+    ] = None,
     *,
     reason: Reason,
+    in_place: Annotated[
+        bool,
+        typer.Option(
+            "--in-place",
+            help="Instead of a file: the database's own tools, such as pg_restore, have put a "
+            "backup back already.",
+        ),
+    ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="What the backup does not have is abandoned.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup in the database's place; while no broker runs.
+    """Put a backup in the database's place, and go on from it; while no broker runs.
 
     What happened since it was taken is lost to the broker, though not to the world. So holds
     expire, what was under way is UNKNOWN, sessions and sign-ins end, every limit counts as reached
@@ -37,6 +47,11 @@ def restore(
     from broker.bootstrap import restore_backup  # noqa: PLC0415 - the database, for this alone
     from broker.cli.opening import refusing  # noqa: PLC0415
 
+    if in_place is (backup is not None):
+        raise CommandFailed(
+            "Name the backup's file, or say --in-place where it was put back already.",
+            exit_code=ExitCode.USAGE,
+        )
     if not yes:
         raise CommandFailed(
             "What happened since the backup was taken is abandoned: say --yes.",
