@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Final
 
@@ -102,6 +103,7 @@ class Exporter:
                 "accept-encoding": "identity",
                 **({"authorization": f"Bearer {token}"} if token else {}),
             },
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
             trust_env=False,
             timeout=self._pace.deadline_s,
@@ -130,11 +132,7 @@ class Exporter:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pace.every_s):
                     await self._filled.wait()
-            try:
-                await self._send()
-            except Exception:  # noqa: BLE001 - whatever it was, the next spans have nothing to do with it
-                _log.exception("traces_not_sent")
-                self._drop()
+            await self._send()
 
     async def close(self, *, within_s: float = CLOSE_WITHIN_S) -> None:
         """Send what is left, once, as far as there is time for it. `run` has ended."""
@@ -146,11 +144,9 @@ class Exporter:
         self.tally.dropped[STOPPED] += self.waiting
         self._waiting.clear()
         self._sending = ()
-        await self._client.aclose()
-
-    def _drop(self) -> None:
-        self.tally.dropped[NOT_DELIVERED] += len(self._sending)
-        self._sending = ()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._client.aclose()
 
     async def _send(self, *, attempts_max: int | None = None) -> None:
         if not self._sending:  # else it was cancelled in the middle of them
@@ -160,20 +156,27 @@ class Exporter:
             self._some.clear()
         if len(self._waiting) < self._pace.batch_max:
             self._filled.clear()
-        spans = self._sending
-        body = await encoded(self._resource, spans)
-        pause_s, left = self._pace.pause_s, attempts_max or self._pace.attempts_max
-        while True:
-            left -= 1
-            again_after_s = await self._attempt(body, len(spans))
-            if again_after_s is None:
-                break
-            if not left:
-                self._drop()
-                return
-            await asyncio.sleep(min(max(pause_s, again_after_s), PAUSE_S_MAX))
-            pause_s *= 2
+        try:
+            is_settled = await self._sent(attempts_max or self._pace.attempts_max)
+        except Exception:  # noqa: BLE001 - whatever it was, the next spans are not to blame
+            _log.exception("traces_not_sent")
+            is_settled = False
+        if not is_settled:
+            self.tally.dropped[NOT_DELIVERED] += len(self._sending)
         self._sending = ()
+
+    async def _sent(self, attempts_max: int) -> bool:
+        """Whether they said what became of it, one way or the other."""
+        body = await encoded(self._resource, self._sending)
+        pause_s = self._pace.pause_s
+        for attempt in range(1, attempts_max + 1):
+            again_after_s = await self._attempt(body, len(self._sending))
+            if again_after_s is None:
+                return True
+            if attempt < attempts_max:
+                await asyncio.sleep(min(max(pause_s, again_after_s), PAUSE_S_MAX))
+                pause_s *= 2
+        return False
 
     async def _attempt(self, body: bytes, count: int) -> float | None:
         """POST once. None where that is settled; else how long they ask to be left alone, s."""

@@ -9,32 +9,26 @@ import contextlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from contextvars import ContextVar
 from typing import Final
 
-from broker.core.arguments import JsonValue
-from broker.core.calls import Fact, Invocation, Principal, Session
+from broker.core.calls import Invocation
 from broker.core.control import Control
-from broker.core.decision import Opinion
-from broker.core.manifest import ToolManifest
 from broker.core.unit import AddInvocation, MoveInvocation, Unit
-from broker.policy.opinion import NO_OPINION
 from broker.ports import (
-    Asker,
     Clock,
-    DecisionPoint,
     Facts,
-    Failed,
-    FrozenCall,
-    Lost,
-    NeverStarted,
-    Outcome,
     Policies,
     Runner,
-    Slot,
-    Succeeded,
 )
 from broker.telemetry.spans import Attribute, Draw, Kind, Span, Trace
+from broker.telemetry.told import (
+    current,
+    facts_told,
+    policies_told,
+    runner_told,
+    stage,
+    under_way,
+)
 
 Watch = Callable[[Unit], AbstractContextManager[None]]
 Answered = Callable[[str, str], None]
@@ -44,8 +38,6 @@ Link = tuple[int, int]
 CODES_MAX: Final = 8
 """Of one decision."""
 
-TOOL_ERROR: Final = "tool_error"
-
 # `gen_ai.*` are names of the GenAI conventions, which are still in development.
 _RPC: Final[Mapping[str, Attribute]] = {
     "rpc.system": "grpc",
@@ -53,7 +45,6 @@ _RPC: Final[Mapping[str, Attribute]] = {
     "rpc.method": "Invoke",
     "gen_ai.operation.name": "execute_tool",
 }
-_trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 
 class Tracing:
@@ -103,7 +94,7 @@ class Tracing:
                 trace.about["callbroker.repeated"] = True
 
         name = f"invoke {registered}" if registered else "invoke"
-        with _current(trace), trace.first(name, Kind.SERVER) as span:
+        with current(trace), trace.first(name, Kind.SERVER) as span:
             span.link = link
             yield answered
 
@@ -112,12 +103,12 @@ class Tracing:
         """Around what goes on with a call that was recorded before, such as an approved one."""
         trace = self._new()
         trace.about.update(self._of(invocation))
-        with _current(trace), trace.first("resume", Kind.INTERNAL, under=invocation.name):
+        with current(trace), trace.first("resume", Kind.INTERNAL, under=invocation.name):
             yield
 
     def stage(self, name: str) -> AbstractContextManager[object]:
         """Around a part of the call that is under way; nothing where none is."""
-        return _stage(name)
+        return stage(name)
 
     def watching(self, inner: Watch) -> Watch:
         """Around the commit of a unit, beside what watches it already."""
@@ -130,7 +121,7 @@ class Tracing:
                     yield
                 return
             moved = change.invocation
-            with _stage("record", instead=lambda: self._of_name(moved.name)) as span:
+            with stage("record", instead=lambda: self._of_name(moved.name)) as span:
                 with inner(unit):
                     yield
                 span.attributes["callbroker.state"] = moved.state.value
@@ -140,15 +131,15 @@ class Tracing:
 
     def policies(self, policies: Policies) -> Policies:
         """The same, told of."""
-        return _ToldPolicies(policies)
+        return policies_told(policies)
 
     def facts(self, facts: Facts) -> Facts:
         """The same, told of."""
-        return _ToldFacts(facts)
+        return facts_told(facts)
 
     def runner(self, runner: Runner) -> Runner:
         """The same, told of."""
-        return _ToldRunner(runner, self._of_name)
+        return runner_told(runner, self._of_name)
 
     def _new(self) -> Trace:
         return Trace(ratio=self._ratio, now=self._clock(), draw=self._draw, give=self._give)
@@ -160,7 +151,7 @@ class Tracing:
         return trace
 
     def _recorded(self, invocation: Invocation, *, is_new: bool) -> None:
-        trace = _trace.get()
+        trace = under_way()
         if trace is None or invocation.is_preview:
             return
         if is_new and not trace.invocation:
@@ -195,135 +186,9 @@ class Tracing:
         return about | {key: name for key, name in named.items() if name}
 
 
-@contextlib.contextmanager
-def _current(trace: Trace) -> Iterator[None]:
-    token = _trace.set(trace)
-    try:
-        yield
-    finally:
-        _trace.reset(token)
-
-
-def _stage(
-    name: str, kind: Kind = Kind.INTERNAL, *, instead: Callable[[], Trace] | None = None
-) -> AbstractContextManager[Span]:
-    """Of the call that is under way in this task, else of the trace that is given instead."""
-    trace = _trace.get()
-    if trace is None and instead is not None:
-        trace = instead()
-    if trace is None:
-        return contextlib.nullcontext(Span(name=name, begun_ns=0))
-    return trace.stage(name, kind)
-
-
 def _change(unit: Unit) -> AddInvocation | MoveInvocation | None:
     """The first by which a call comes to a state."""
     for change in unit.changes:
         if isinstance(change, AddInvocation | MoveInvocation):
             return change
     return None
-
-
-class _ToldPolicies:
-    def __init__(self, inner: Policies) -> None:
-        self._inner = inner
-
-    def at(self, revision: str) -> DecisionPoint:
-        return _ToldPoint(self._inner.at(revision))
-
-
-class _ToldPoint:
-    def __init__(self, inner: DecisionPoint) -> None:
-        self._inner = inner
-
-    @property
-    def revision(self) -> str:
-        return self._inner.revision
-
-    async def evaluate(self, question: Mapping[str, JsonValue], *, deadline_s: float) -> Opinion:
-        with _stage("evaluate", Kind.CLIENT) as span:
-            opinion = await self._inner.evaluate(question, deadline_s=deadline_s)
-            span.attributes["callbroker.policy.revision"] = opinion.policy_revision
-            for verdict in opinion.verdicts:
-                if verdict.code in NO_OPINION:
-                    span.error, span.is_failure = verdict.code, True
-        return opinion
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-class _ToldFacts:
-    def __init__(self, inner: Facts) -> None:
-        self._inner = inner
-
-    async def gather(
-        self,
-        manifest: ToolManifest,
-        *,
-        arguments: Mapping[str, JsonValue],
-        principal: Principal,
-        session: Session,
-    ) -> Mapping[str, Fact]:
-        with _stage("facts", Kind.CLIENT) as span:
-            facts = await self._inner.gather(
-                manifest, arguments=arguments, principal=principal, session=session
-            )
-            span.attributes["callbroker.facts"] = len(facts)
-            span.attributes["callbroker.facts.failed"] = sum(bool(f.error) for f in facts.values())
-        return facts
-
-
-class _ToldRunner:
-    def __init__(self, inner: Runner, of_name: Callable[[str], Trace]) -> None:
-        self._inner = inner
-        self._of_name = of_name
-
-    async def reserve(
-        self,
-        manifest: ToolManifest,
-        *,
-        profile: str,
-        wait_s: float,
-        asker: Asker | None = None,
-    ) -> Slot:
-        with _stage("reserve") as span:
-            span.attributes["callbroker.runner"] = manifest.runner
-            slot = await self._inner.reserve(manifest, profile=profile, wait_s=wait_s, asker=asker)
-        return _ToldSlot(slot, self._of_name)
-
-
-class _ToldSlot:
-    def __init__(self, inner: Slot, of_name: Callable[[str], Trace]) -> None:
-        self._inner = inner
-        self._of_name = of_name
-
-    async def run(self, call: FrozenCall) -> Outcome:
-        name = call.invocation.name
-        with _stage("execute", Kind.CLIENT, instead=lambda: self._of_name(name)) as span:
-            span.attributes["callbroker.runner"] = call.manifest.runner
-            span.attributes["callbroker.attempt"] = call.invocation.attempt
-            if call.invocation.is_preview:
-                span.attributes["callbroker.preview"] = True
-            outcome = await self._inner.run(call)
-            span.error, span.is_failure = _ended(outcome)
-        return outcome
-
-    def release(self) -> None:
-        self._inner.release()
-
-    def acknowledge(self) -> None:
-        self._inner.acknowledge()
-
-
-def _ended(outcome: Outcome) -> tuple[str, bool]:
-    """`error.type` of how a tool ended, and whether nobody knows what it did."""
-    match outcome:
-        case Succeeded():
-            return "", False
-        case Failed():
-            return TOOL_ERROR, False  # its own code and words stay where they are
-        case Lost():
-            return "lost", True
-        case NeverStarted():
-            return "never_started", False

@@ -2,54 +2,20 @@
 
 import contextlib
 import http.client
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
-from broker.telemetry_settings import Metrics, Traces
-from broker.v1 import broker_pb2, types_pb2
-from tests.e2e.guarded_shop import GuardedShop, Session
-from tests.e2e.opening import open_shop
+from broker.telemetry_settings import Metrics
+from broker.v1 import types_pb2
+from tests.e2e.guarded_shop import Session
 from tests.e2e.shop_tools import AGENT
-from tests.notice_receiver import Receiver, answering, receiving
-from tests.replay.running import Loop
-from tests.span_receiver import PATH, Told, told, until
+from tests.e2e.traced_shop import Traced, invoked, traced
+from tests.span_receiver import told
 
 CANARY = "canary-7b31"
 THEIRS = "0af7651916cd43dd8448eb211c80319c"
 THEIR_SPAN = "b7ad6b7169203331"
-
-
-@dataclass(frozen=True)
-class Traced:
-    shop: GuardedShop
-    receiver: Receiver
-    loop: Loop
-
-    def of(self, invocation: str, *names: str) -> list[Told]:
-        """The spans of a call, once all with these names are there."""
-        wanted = set(names)
-        trace = invocation.rpartition("/")[2].replace("-", "")
-
-        def found() -> list[Told]:
-            return [span for span in told(self.receiver.received) if span.trace == trace]
-
-        self.loop.run(until(lambda: wanted <= {span.name for span in found()}))
-        return found()
-
-
-@contextlib.contextmanager
-def traced(ratio: float = 1.0, metrics: Metrics | None = None) -> Iterator[Traced]:
-    """A shop whose broker tells a receiver, which is in a thread of its own."""
-    with Loop() as loop, contextlib.ExitStack() as stack:
-        opened = receiving(answering(200))
-        receiver = loop.run(opened.__aenter__())
-        stack.callback(lambda: loop.run(opened.__aexit__(None, None, None)))
-        url = f"http://127.0.0.1:{receiver.port}{PATH}"
-        shop = stack.enter_context(open_shop(metrics=metrics, traces=Traces(url=url, ratio=ratio)))
-        yield Traced(shop, receiver, loop)
 
 
 @pytest.fixture(scope="module")
@@ -179,18 +145,3 @@ def test_what_was_told_last_is_sent_before_the_broker_ends():
         office.shop.loop.run(office.shop.application.stop())
         trace = done.name.rpartition("/")[2].replace("-", "")
         assert trace in {span.trace for span in told(office.receiver.received)}
-
-
-def invoked(shop: GuardedShop, session: Session, **metadata: str) -> types_pb2.Invocation:
-    """One refund, asked for with this metadata besides."""
-    how = shop.by("agent", session.agent)
-    how["metadata"] = (*how["metadata"], *metadata.items())
-    shop._requests += 1
-    request = broker_pb2.InvokeRequest(
-        session=session.name,
-        session_secret=session.secret,
-        request_id=f"m-{shop._requests}",
-        tool="refund",
-        arguments_json=json.dumps({"order_id": "O-9", "amount_minor": 1}).encode(),
-    )
-    return shop.broker.Invoke(request, **how).invocation
