@@ -20,6 +20,7 @@ from broker.core.errors import (
     NotFound,
     StaleEtag,
 )
+from broker.core.retention import RequireUnerased
 from broker.core.scopes import Scope
 from broker.core.unit import AddMandate, AppendWords, Conflict, Mandate, RevokeMandate, Unit
 from broker.ports import Clock, IdFactory, Store
@@ -142,7 +143,8 @@ class Mandates:
             )
             change = AppendWords(mandate=name, words=tuple(words), after=len(before))
             try:
-                await self._store.commit(Unit(changes=(change,), entries=(entry,)))
+                unerased = RequireUnerased(mandate=name)
+                await self._store.commit(Unit(changes=(unerased, change), entries=(entry,)))
             except Conflict:
                 continue
             return len(before) + len(words)

@@ -91,7 +91,22 @@ class EraseSession:
     by: str
 
 
-Erasing = EraseCalls | EraseSession
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequireUnerased:
+    """What is kept with it will be erased with the rest, which is not erased yet. Else: Conflict.
+
+    Nothing that is erased is erased again: what is added to it afterwards would stay for ever.
+
+    Attributes:
+        invocation: the call that it is of; empty for none.
+        mandate: the one whose session's words it adds to, redeemed or not; empty for none.
+    """
+
+    invocation: str = ""
+    mandate: str = ""
+
+
+Erasing = EraseCalls | EraseSession | RequireUnerased
 
 
 def is_held(

@@ -26,6 +26,7 @@ from broker.core.holds import (
 )
 from broker.core.inspection import plain
 from broker.core.lifecycle import HoldState, step_hold
+from broker.core.retention import RequireUnerased
 from broker.core.sign_ins import SpendStepUp
 from broker.core.standing import remembered
 from broker.core.unit import AddReview, Change, MoveHold, UncountReviews
@@ -236,12 +237,19 @@ class Reviews:
             self._docket.check_pending(hold, at=review.at)
         except IllegalTransition:
             if not theirs:
-                # Of an erased call nothing is erased again: a reason would stay for ever.
-                reason = "" if hold.erased else review.reason
-                late = replace(review, counted=False, reason=reason)
-                await self._commit(hold, (AddReview(review=late),), late, hold)
+                await self._keep_late(replace(review, counted=False), hold)
             raise
         self._docket.check_shown(hold, etag=etag)
+
+    async def _keep_late(self, review: Review, hold: Hold) -> None:
+        """Keep a review that counts nothing, without its reason where the call is erased."""
+        unerased = RequireUnerased(invocation=hold.invocation)
+        try:
+            await self._commit(hold, (unerased, AddReview(review=review)), review, hold)
+        except StaleEtag:
+            # Nothing that is erased is erased again: a reason would stay for ever.
+            blank = replace(review, reason="")
+            await self._commit(hold, (AddReview(review=blank),), blank, hold)
 
     async def _run_by(self, hold: Hold, now: float) -> float:
         """Until when the approval is good: never beyond the absolute end of the session."""

@@ -17,7 +17,7 @@ from sqlalchemy import bindparam as bound
 
 from broker.core.canonical import call_digest
 from broker.core.erased import Erased
-from broker.core.retention import EraseCalls, EraseSession
+from broker.core.retention import EraseCalls, EraseSession, RequireUnerased
 from broker.core.unit import Conflict, ConflictOn
 from broker.store import tables as t
 from broker.store.marks import mark as marked
@@ -70,6 +70,18 @@ def erase_session(database: Database, change: EraseSession) -> None:
     database.run(_BLANK_WORDS, {"of_mandate": change.mandate, "blank": _NO_TEXT})
     about = {"session": change.session or change.mandate, "mandate": change.mandate}
     database.run(_DROP_CONTENTS, about)
+
+
+def require_unerased(database: Database, change: RequireUnerased) -> None:
+    """Check that nothing of it is erased, and have nothing of it erased until the commit."""
+    if change.invocation:
+        row = database.row(_CALL_FOR_KEEPING, {"name": change.invocation})
+        if row is None or row["erased"] is not None:
+            raise Conflict(ConflictOn.INVOCATION)
+    if change.mandate:
+        row = database.row(_SESSION_FOR_KEEPING, {"mandate": change.mandate})
+        if row is not None and row["erased"] is not None:
+            raise Conflict(ConflictOn.MANDATE)
 
 
 def scrub(database: Database) -> None:
@@ -136,6 +148,12 @@ _CALL: Final = Statement(
     sa.select(_I.state, _I.tool, _I.asked, _I.decision, _I.erased).where(
         _I.name == bound("name"), _I.session == bound("session")
     ),
+)
+_CALL_FOR_KEEPING: Final = Statement(
+    sa.select(_I.erased).where(_I.name == bound("name")).with_for_update(read=True),
+)
+_SESSION_FOR_KEEPING: Final = Statement(
+    sa.select(_S.erased).where(_S.mandate == bound("mandate")).with_for_update(read=True),
 )
 _UNERASED_CALL: Final = Statement(
     sa.select(_I.name).where(_I.session == bound("session"), _I.erased.is_(None)).limit(1),
@@ -214,4 +232,5 @@ _DROP_CONTENTS: Final = Statement(
 ERASING: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     EraseCalls: erase_calls,
     EraseSession: erase_session,
+    RequireUnerased: require_unerased,
 }

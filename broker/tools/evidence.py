@@ -5,6 +5,7 @@ can a stranger write into the story of a call, nor a broken worker fill the log.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -17,7 +18,8 @@ from broker.core.canonical import content_digest
 from broker.core.credentials import Credential
 from broker.core.inspection import plain
 from broker.core.previews import previewed
-from broker.core.unit import Unit
+from broker.core.retention import RequireUnerased
+from broker.core.unit import Conflict, Unit
 from broker.ports import Clock, Failed, Lost, NeverStarted, Outcome, Store, Succeeded
 from broker.tools.worker_messages import Answer
 
@@ -100,10 +102,14 @@ async def keep_late(
         invocation=invocation.name,
         session=invocation.session,
         body={**body, "outcome": type(outcome).__name__},
-        # Of an erased call nothing is erased again: what comes now would stay for ever.
-        contents=None if invocation.erased else _evidence(outcome),
+        contents=_evidence(outcome),
     )
-    await store.commit(Unit(changes=(), entries=(entry,)))
+    unerased = RequireUnerased(invocation=invocation.name)
+    try:
+        await store.commit(Unit(changes=(unerased,), entries=(entry,)))
+    except Conflict:
+        # Of an erased call nothing is erased again: what comes now would stay for ever.
+        await store.commit(Unit(changes=(), entries=(replace(entry, contents=None),)))
     _log.warning("answer_kept_as_evidence", invocation=invocation.name)
     return True
 
