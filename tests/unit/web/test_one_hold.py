@@ -6,6 +6,9 @@ import re
 import pytest
 
 from broker.core.lifecycle import HoldState
+from broker.core.retention import EraseCalls
+from broker.core.unit import EndSession
+from tests import store_values as v
 from tests.fakes.decision_point import TERMS, hold, opinion
 from tests.pages import fields, site
 from tests.world import REFUND, reviewer
@@ -232,3 +235,36 @@ async def test_what_the_agent_did_before_is_told_with_what_was_untrusted_in_it(t
             page = (await browser.get(f"/{held.hold}")).text
         assert "HOLD" in page
         assert "Nothing: this is" not in page
+
+
+async def test_a_hold_that_is_erased_says_since_when_and_by_whom(tmp_path):
+    async with site(tmp_path) as s:
+        one = await refund(s, reason="Something private.")
+        async with await s.signed_in() as browser:
+            waits = (await browser.get(f"/{one.name}")).text
+            assert "Something private." in waits
+            assert "erased" not in waits
+            await s.world.reviews.reject(OTHER, one.name, etag=one.etag, reason="N")
+            session = await s.world.store.find_session(one.session)
+            await s.world.store.commit(
+                v.unit(
+                    EndSession(name=session.name, state="CLOSED"),
+                    EraseCalls(
+                        session=session.name,
+                        invocations=(one.invocation,),
+                        at=1_800_086_400.0,
+                        by="operator-7",
+                    ),
+                )
+            )
+            page = (await browser.get(f"/{one.name}")).text
+            history = (await browser.get("/history")).text
+        told = " ".join(re.sub(r"<[^>]*>", "", history).split())
+        assert "Erased 2027-01-16 08:00Z by operator-7" in told
+        assert "Something private." not in page
+        shown = " ".join(re.sub(r"<[^>]*>", "", page).split())
+        assert "was erased on 2027-01-16 08:00Z by operator-7." in shown
+        assert "What was asked is erased." in shown
+        assert "None were told." not in shown
+        assert "It takes no arguments." not in shown
+        assert "<title>refund" in page
