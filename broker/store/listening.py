@@ -2,7 +2,9 @@
 
 One connection listens and another tells, each its own and made again for ever. While nobody listens
 here, or something may have been lost on the way, all who follow something read it again: at once
-when listening begins, and every second until then. Who could write to the channel can wake readers,
+when listening begins, and every second until then. It has begun once this broker has heard its own
+word, and is over once that is not heard any more: what stands between may answer, and pass on
+nothing, as a pooler of transactions does. Who could write to the channel can wake readers,
 and that is all: what is heard is a topic and a name, checked for their form, and looked up.
 """
 
@@ -22,9 +24,14 @@ from broker.store import postgres
 CHANNEL: Final = "callbroker_events"
 POLL_S: Final = 1.0
 ALIVE_S: Final = 5.0
-"""Seconds without a word after which the server is asked whether it is there."""
+"""Seconds in which it has to hear a word, its own at least, that it has told by the other one."""
 NAMES_MAX: Final = 10_000
 PAYLOAD_BYTES_MAX: Final = 7_500  # PostgreSQL takes 8000
+
+
+class _NothingHeard(Exception):
+    """Not even one's own word."""
+
 
 _log: Final = structlog.get_logger(__name__)
 _Said = tuple[str, str]
@@ -65,6 +72,7 @@ class Listening:
         self._is_on = is_on
         self._names: dict[_Said, None] = {}
         self._waiting = asyncio.Event()
+        self._is_asked = False  # for its own word
 
     def tell(self, topic: Topic, name: str) -> None:
         """Have the others told."""
@@ -103,13 +111,18 @@ class Listening:
         async with asyncio.timeout(STORE_DEADLINE_S):
             await connection.execute(f"LISTEN {CHANNEL}")
         try:
-            self.is_listening = True
-            self._resync()
             while True:
+                self._is_asked = True
+                self._waiting.set()
+                is_heard = False
                 async for told in connection.notifies(timeout=ALIVE_S):
+                    is_heard = True
+                    if not self.is_listening:
+                        self.is_listening = True
+                        self._resync()
                     self._heard(told.payload)
-                async with asyncio.timeout(STORE_DEADLINE_S):
-                    await connection.execute("SELECT 1")
+                if not is_heard:
+                    raise _NothingHeard("Nothing is heard, not even its own word.")
         finally:
             self.is_listening = False
 
@@ -119,13 +132,19 @@ class Listening:
             names, self._names = tuple(self._names), {}
             self._waiting.clear()
             try:
-                for payload in _payloads(self._broker, names):
+                for payload in _payloads(self._broker, names) if names else self._own_word():
                     async with asyncio.timeout(STORE_DEADLINE_S):
                         await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
+                self._is_asked = False
             except BaseException:
                 self._names = {_LOST: None}
                 self._waiting.set()
                 raise
+
+    def _own_word(self) -> Iterator[str]:
+        """One that says nothing, where it is asked for."""
+        if self._is_asked:
+            yield json.dumps([self._broker])
 
     def _heard(self, payload: str) -> None:
         for topic, name in _said(payload, but=self._broker):

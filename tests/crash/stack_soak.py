@@ -40,6 +40,7 @@ SERVED_S = 90.0
 SETTLED_S = 90.0
 TWICE = 0.25
 SANDBOXES = frozenset({"sandboxd", "container", "engine"})
+SERVERS = frozenset({"postgres", "backend"})
 _ROWS = "SELECT name, tool, request_id, state, attempt, hold FROM invocations"
 
 
@@ -94,7 +95,7 @@ class StackSoak:
         time.sleep(self.choose.random() * AWAY_S)
         while mending:
             mending.pop(self.choose.randrange(len(mending)))()
-        self._comes_back(needs_sandbox=not SANDBOXES.isdisjoint(named))
+        self._comes_back(named)
         decide(self.stack, self._holds(), self.choose)
         self.wrong += at_any_time(self.lines(), [*self.told.answers])
 
@@ -149,13 +150,16 @@ class StackSoak:
     def _holds(self) -> list[str]:
         return [row.hold for row in self.rows().values() if row.state == "HELD"]
 
-    def _comes_back(self, *, needs_sandbox: bool) -> None:
+    def _comes_back(self, named: Sequence[str]) -> None:
         until_s = time.monotonic() + SERVED_S
         while not self.stack.is_served():
             assert time.monotonic() < until_s, self.stack.log("broker")
+            if self.stack.has_ended():
+                assert not SERVERS.isdisjoint(named), self.stack.log("broker")
+                self.stack.start_broker()  # it does not start without its database, and says so
             time.sleep(0.05)
         with _patiently_opened(self.stack, until_s) as session:
-            tools = ("pay", SANDBOXED) if needs_sandbox else ("pay",)
+            tools = ("pay",) if SANDBOXES.isdisjoint(named) else ("pay", SANDBOXED)
             for tool in tools:
                 request_id = f"probe-{self.runs}-{tool}"
                 self.told.answers.append(
@@ -199,7 +203,7 @@ def _patiently_opened(stack: Stack, until_s: float) -> Iterator[SyncSession]:
 def at_random(stack: Stack, runs: int, choose: random.Random) -> list[Sequence[str]]:
     """What is killed in each run: one thing, or two."""
     names = sorted(stack.blows)
-    return [choose.choices(names, k=2 if choose.random() < TWICE else 1) for _ in range(runs)]
+    return [choose.sample(names, k=2 if choose.random() < TWICE else 1) for _ in range(runs)]
 
 
 def soak_stack(*, kind: str, runs: int, seed: int) -> int:

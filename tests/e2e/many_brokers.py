@@ -27,6 +27,7 @@ from broker.log import configure
 from broker.sdk import SyncBroker, Worker, connect_sync
 from broker.v1 import admin_pb2_grpc, review_pb2, review_pb2_grpc
 from examples.support_desk.operating import Operator
+from tests.between import Between
 from tests.e2e.guarded_shop import MovableClock
 from tests.fakes.policy_trees import family, opa, write_tree
 from tests.postgres import server
@@ -191,18 +192,23 @@ class Brokers:
 
 
 @contextlib.contextmanager
-def open_brokers(*, count: int = 3, listen_to_brokers: bool = True) -> Iterator[Brokers]:
-    """Start them, with tools, a policy and tokens."""
+def open_brokers(
+    *, count: int = 3, listen_to_brokers: bool = True, by_way_of: Between | None = None
+) -> Iterator[Brokers]:
+    """Start them, with tools, a policy and tokens; the last reaches its database by a way."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="brokers-")))
         stack.callback(structlog.configure, **structlog.get_config())
         configure(level="error")
-        database = server().url(stack.enter_context(server().database()))
+        name = stack.enter_context(server().database())
+        addresses = [server().url(name)] * count
+        if by_way_of is not None:
+            addresses[-1] = by_way_of.url(name)
         settings = [
             config.Settings(
                 listen="127.0.0.1:0",
                 state=directory / f"state-{number}",
-                database=database,
+                database=addresses[number],
                 opa=opa(),
                 listen_to_brokers=listen_to_brokers,
                 log_level="error",

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from broker.events import RESYNC, Events
-from broker.store.listening import CHANNEL, Listening
+from broker.store.listening import ALIVE_S, CHANNEL, Listening
+from tests.between import Between, between
 from tests.postgres import server
 
 
@@ -18,11 +19,13 @@ def database() -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def heard_by(database: str, broker: str, *, is_on: bool = True) -> AsyncIterator[Events]:
+async def heard_by(
+    database: str, broker: str, *, is_on: bool = True, by_way_of: Between | None = None
+) -> AsyncIterator[Events]:
     """The events of a broker that listens."""
     events = Events()
     listening = Listening(
-        server().url(database),
+        (by_way_of or server()).url(database),
         broker=broker,
         hear=events.deliver,
         resync=events.resync,
@@ -32,7 +35,7 @@ async def heard_by(database: str, broker: str, *, is_on: bool = True) -> AsyncIt
     running = asyncio.create_task(listening.run())
     try:
         async with asyncio.timeout(20):
-            while is_on and not listening.is_listening:
+            while is_on and not listening.is_listening and by_way_of is None:
                 await asyncio.sleep(0.01)
         yield events
     finally:
@@ -87,6 +90,49 @@ async def test_without_listening_everything_is_read_again_each_second(database: 
         with one.subscribe("key", "x") as changes:
             assert await changes.next(5) == RESYNC
             assert await changes.next(5) == RESYNC
+
+
+@pytest.mark.parametrize("how", ["keeps_notices", "cuts_listeners"])
+async def test_whoever_hears_not_even_itself_reads_everything_again_each_second(
+    database: str, how: str
+) -> None:
+    """Stand between broker and database, answer whatever it asks, and pass on no word."""
+    with between(server()) as way:
+        setattr(way, how, True)
+        async with (
+            heard_by(database, "brokers/1", by_way_of=way) as one,
+            heard_by(database, "brokers/2") as two,
+        ):
+            with one.subscribe("hold", "holds/1") as changes:
+                two.publish("hold", "holds/1")
+                for _ in range(8):  # longer than it takes to find out
+                    assert await changes.next(3) == RESYNC
+                assert not one.relay.is_listening  # type: ignore[union-attr]
+                assert way.kept or way.cut
+                setattr(way, how, False)
+                async with asyncio.timeout(20):
+                    while not one.relay.is_listening:  # type: ignore[union-attr]
+                        await asyncio.sleep(0.05)
+                while await changes.next(0.2) is not None:
+                    pass
+                two.publish("hold", "holds/1")
+                assert await changes.next(10) == "holds/1"
+
+
+async def test_whoever_hears_no_more_finds_that_out(database: str) -> None:
+    """Let a broker listen, and then keep from it what others tell."""
+    with between(server()) as way:
+        async with (
+            heard_by(database, "brokers/1", by_way_of=way) as one,
+            heard_by(database, "brokers/2") as two,
+        ):
+            async with asyncio.timeout(20):
+                while not one.relay.is_listening:  # type: ignore[union-attr]
+                    await asyncio.sleep(0.05)
+            way.keeps_notices = True
+            with one.subscribe("hold", "holds/1") as changes:
+                two.publish("hold", "holds/1")
+                assert await changes.next(3 * ALIVE_S) == RESYNC
 
 
 async def test_whoever_writes_to_the_channel_can_do_no_more_than_wake_readers(
