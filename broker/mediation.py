@@ -18,6 +18,7 @@ from broker.enforcer.carrying import Carrier
 from broker.enforcer.committing import Committer
 from broker.enforcer.deciding import Decider
 from broker.enforcer.ending import STORE_RETRY_S, Endings
+from broker.enforcer.keys import Keys
 from broker.enforcer.narrowing import Narrowing
 from broker.enforcer.previewing import Previewing
 from broker.enforcer.reattempting import Reattempting
@@ -110,11 +111,10 @@ def mediation(parts: Parts) -> Mediation:
         policies=parts.policies,
         facts=parts.facts,
         store=store,
-        events=events,
         clock=clock,
         terms=parts.terms,
         offered=parts.offered,
-        exclusive_wait_s=parts.exclusive_wait_s,
+        keys=Keys(store=store, events=events, wait_s=parts.exclusive_wait_s),
         fairness=parts.fairness,
     )
     endings = Endings(store=store, events=events, clock=clock, retry_s=parts.store_retry_s)

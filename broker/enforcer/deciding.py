@@ -13,17 +13,15 @@ An approved hold goes through the same stages; `settle` alone sees what its revi
 only where call, tool and facts are still what they were shown.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from broker.core import limits, reaching, restored, standing
+from broker.core import reaching, restored, standing
 from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
 from broker.core.calls import Caller, Fact, ToolCall, Usage
 from broker.core.control import Control, RegisteredTool
 from broker.core.decision import (
-    STAGE_FLOOR,
     Effect,
     HoldTerms,
     Obligation,
@@ -33,7 +31,6 @@ from broker.core.decision import (
 from broker.core.fairness import FAIR, Fairness
 from broker.core.floor import CounterKey, counter_keys, exclusive_keys, floor
 from broker.core.holds import Hold, lifted
-from broker.core.lifecycle import InvocationState
 from broker.core.manifest import ToolManifest
 from broker.core.observing import observed
 from broker.core.plan import Plan, make_plan
@@ -46,24 +43,11 @@ from broker.core.standing import RequireRoomForHold, RequireStanding, StandingAs
 from broker.core.summary import summarise
 from broker.enforcer import files
 from broker.enforcer.asking import Asking
+from broker.enforcer.keys import BUSY, Keys
 from broker.enforcer.looked_up import NO_FACTS, digest_of, sound
 from broker.enforcer.memories import Recalled
 from broker.enforcer.tracing import Traced, Tracer
-from broker.events import Events
 from broker.ports import Clock, CounterAsked, Facts, Policies, Seen, Store
-
-_UNSETTLED = Verdict(
-    effect=Effect.DENY,
-    stage=STAGE_FLOOR,
-    code="EXCLUSIVE_UNSETTLED",
-    message="An earlier call on the same thing has an unknown outcome; a person must settle it.",
-)
-_BUSY = Verdict(
-    effect=Effect.DENY,
-    stage=STAGE_FLOOR,
-    code="EXCLUSIVE_BUSY",
-    message="Another call on the same thing is under way.",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,14 +100,19 @@ class Decider:
     policies: Policies
     facts: Facts
     store: Store
-    events: Events
     clock: Clock
     terms: HoldTerms
+    keys: Keys
     offered: Callable[[], Sequence[OfferedProfile]] = tuple
-    exclusive_wait_s: float = limits.EXCLUSIVE_WAIT_S
     fairness: Fairness = FAIR
     asking: Asking = field(default_factory=Asking)
     tracer: Tracer = field(default_factory=Tracer)
+
+    async def freed(self, call: ToolCall, *, within_s: float) -> None:
+        """Return once no key of a call is busy any more, or that time is over."""
+        tool = self.control().tools.get(call.tool)
+        if tool is not None:
+            await self.keys.freed(exclusive_keys(tool.manifest, call), within_s=within_s)
 
     def contended(self, call: ToolCall, caller: Caller) -> Sequence[str]:
         """Names of keys and counters for which this call may lose to another.
@@ -150,6 +139,7 @@ class Decider:
         also: Sequence[Verdict] = (),
         is_preview: bool = False,
         is_asked: bool = False,
+        waits: bool = True,
     ) -> Considered:
         """One pass through the stages.
 
@@ -161,6 +151,7 @@ class Decider:
             also: verdicts that count besides those of the stages.
             is_preview: the broker itself asks a tool beforehand; nobody else finds that one.
             is_asked: an agent asks it now, so that what its session was refused counts.
+            waits: for keys that are taken; whoever does not finds the call busy.
 
         Raises:
             DependencyError: a part cannot be asked; nothing was decided.
@@ -186,7 +177,7 @@ class Decider:
             return Considered(control=control, tool=tool, plan=make_plan(settle(screened)))
         verdicts = (*screened, *also)
         return await self._look(
-            call, caller, control, tool, scopes, verdicts, hold, is_asked=is_asked
+            call, caller, control, tool, scopes, verdicts, hold, is_asked=is_asked, waits=waits
         )
 
     async def _look(
@@ -200,6 +191,7 @@ class Decider:
         hold: Hold | None,
         *,
         is_asked: bool,
+        waits: bool,
     ) -> Considered:
         manifest = tool.manifest
         named = await files.find(
@@ -210,10 +202,11 @@ class Decider:
             plan = make_plan(settle((*screened, refused)))
             return Considered(control=control, tool=tool, plan=plan)
         artefacts = {at: one for at, one in named.items() if one is not None}
-        keys, stuck = await self._keys(exclusive_keys(manifest, call))
+        wanted = exclusive_keys(manifest, call)
+        keys, stuck = await (self.keys.freed(wanted) if waits else self.keys.now(wanted))
         if stuck is not None:
             plan = make_plan(settle((*screened, stuck)))
-            is_busy = stuck is _BUSY
+            is_busy = stuck is BUSY
             return Considered(control=control, tool=tool, plan=plan, keys=keys, is_busy=is_busy)
         counters = counter_keys(manifest, call, caller)
         recalled = self.tracer.memories.recall(caller.session)
@@ -311,26 +304,6 @@ class Decider:
             room=fair.room_for(caller) if is_asked else None,
             lifted=bool(discharged),
         )
-
-    async def _keys(self, names: Sequence[str]) -> tuple[Mapping[str, int], Verdict | None]:
-        """Versions of keys once all are free; or why they do not become free."""
-        if not names:
-            return {}, None
-        with self.events.subscribe("key") as changes:
-            try:
-                async with asyncio.timeout(self.exclusive_wait_s):
-                    while True:
-                        seen = await self.store.keys(names)
-                        states = {k.state for k in seen.values() if k.invocation}
-                        versions = {name: k.version for name, k in seen.items()}
-                        if not states:
-                            return versions, None
-                        if InvocationState.UNKNOWN in states:
-                            return versions, _UNSETTLED
-                        # Another broker may free it unheard: look again now and then.
-                        await changes.next(0.25)
-            except TimeoutError:
-                return {}, _BUSY
 
     async def _seen(
         self,

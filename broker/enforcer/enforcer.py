@@ -21,7 +21,7 @@ from broker.core.plan import make_plan
 from broker.core.previews import Preview
 from broker.core.unit import Conflict, ConflictOn
 from broker.enforcer.committing import Committer, Patience, Recorded
-from broker.enforcer.deciding import Decider, effective_scopes
+from broker.enforcer.deciding import Considered, Decider, effective_scopes
 from broker.enforcer.freezing import Frozen, freeze_call
 from broker.enforcer.previewing import Previewing, Wanted, must_be_asked
 from broker.enforcer.recording import record_new
@@ -43,7 +43,11 @@ _CONTENDED = Verdict(
 
 
 CALLS: Final = Places(most=192, alone_max=48, crowd_max=12, each_min=2)
-"""That are decided at once: an agent's, for one principal."""
+"""That are decided at once: an agent's, which its principals share."""
+
+
+class Busy:
+    """Another call on the same thing is under way: nothing was decided yet."""
 
 
 class Enforcer:
@@ -159,7 +163,7 @@ class Enforcer:
         """
         try:
             async with self.places.place(
-                f"{caller.agent.id} {caller.principal.id}", within_s=limits.CALL_PLACE_S
+                caller.agent.id, caller.principal.id, within_s=limits.CALL_PLACE_S
             ):
                 yield
         except NoPlace:
@@ -175,11 +179,8 @@ class Enforcer:
             return await self._same(known, frozen)
         name, preview = f"invocations/{self._ids()}", None
         while True:
-            async with (
-                self._turns.of(self._decider.contended(call, caller)),
-                self._place(caller),
-            ):
-                recorded = await self._decide_and_record(name, frozen, caller, asked_at, preview)
+            async with self._turns.of(self._decider.contended(call, caller)):
+                recorded = await self._in_places(name, frozen, caller, asked_at, preview)
             if not isinstance(recorded, Wanted):
                 break
             # A tool runs now: nobody else's turn waits for that.
@@ -195,7 +196,7 @@ class Enforcer:
             raise Defect("A request id is taken and nobody has it.")
         return await self._same(known, frozen)
 
-    async def _decide_and_record(
+    async def _in_places(
         self,
         name: str,
         frozen: Frozen,
@@ -203,8 +204,32 @@ class Enforcer:
         asked_at: float,
         preview: Preview | None,
     ) -> Recorded | Wanted | Invocation | None:
+        """Stages 1 to 9 in a place, which is somebody else's while a key of the call is busy."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._decider.keys.wait_s
+        while True:
+            left_s = until - loop.time()
+            async with self._place(caller):
+                recorded = await self._decide_and_record(
+                    name, frozen, caller, asked_at, preview, is_patient=left_s > 0.0
+                )
+            if not isinstance(recorded, Busy):
+                return recorded
+            await self._decider.freed(frozen.call, within_s=left_s)
+
+    async def _decide_and_record(
+        self,
+        name: str,
+        frozen: Frozen,
+        caller: Caller,
+        asked_at: float,
+        preview: Preview | None,
+        *,
+        is_patient: bool,
+    ) -> Recorded | Wanted | Busy | Invocation | None:
         """Stages 1 to 9, again while what was read has moved, for as long as patience lasts.
 
+        Busy: it waits for a key, if it is patient; else it is denied for that.
         An invocation: what was recorded of the very same denial before answers this one, too.
         None: another request with this id was recorded first.
         """
@@ -215,12 +240,9 @@ class Enforcer:
         patience = Patience()
         while True:
             is_pinned = patience.is_left  # a refusal at the end needs nothing to stand still
-            considered = patience.eased(
-                await self._decider.consider(call, caller, refusal=frozen.refusal, is_asked=True)
-            )
-            if not is_pinned:
-                decision = settle((*considered.plan.decision.verdicts, _CONTENDED))
-                considered = replace(considered, plan=make_plan(decision))
+            considered = await self._considered(frozen, caller, patience)
+            if considered.is_busy and is_patient:
+                return Busy()
             if must_be_asked(considered):
                 if preview is None:
                     return Wanted()
@@ -243,6 +265,18 @@ class Enforcer:
                     raise Defect("A refusal could not be recorded.") from conflict
                 patience.tried(conflict)
                 await self._committer.look_again(conflict, caller)
+
+    async def _considered(self, frozen: Frozen, caller: Caller, patience: Patience) -> Considered:
+        """Stages 1 to 8; a refusal, where patience is over."""
+        considered = patience.eased(
+            await self._decider.consider(
+                frozen.call, caller, refusal=frozen.refusal, is_asked=True, waits=False
+            )
+        )
+        if patience.is_left:
+            return considered
+        decision = settle((*considered.plan.decision.verdicts, _CONTENDED))
+        return replace(considered, plan=make_plan(decision))
 
     async def _same(self, known: Invocation, frozen: Frozen) -> Invocation:
         # What its handles stood for then, or nothing yet.

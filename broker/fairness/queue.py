@@ -1,8 +1,10 @@
 """Places are given in turn to whoever waits, not to whoever asks most.
 
 Whoever is alone may have nearly all of them; as soon as others have come of late, each has an equal
-part of fewer. So what somebody else has asked for is never more than a part ahead of anybody. A
-place that was given is never taken back: what is done in one has a deadline of its own.
+part of fewer. So what somebody else has asked for is never more than a part ahead of anybody. Those
+who come under one name share what that name has in the same way, so that a name with many of them
+has no more than a name with one. A place that was given is never taken back: what is done in one
+has a deadline of its own.
 """
 
 import asyncio
@@ -30,7 +32,7 @@ class Places:
         alone_max: that one name has while nobody else is there; below `most`, one is kept free.
         crowd_max: that all who are there share, once there are several.
         each_min: that each has however many there are.
-        waiting_max: who may wait under one name.
+        waiting_max: who may wait under one name and member.
     """
 
     most: int
@@ -41,14 +43,30 @@ class Places:
 
 
 @dataclass(slots=True)
-class _Name:
+class _Member:
     taken: int = 0
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
     seen_at: float = 0.0
 
+    def drop_who_left(self) -> None:
+        """Whoever stopped waiting has not been here since."""
+        while self.waiting and self.waiting[0].done():
+            del self.waiting[0]
+
+    def is_gone(self, since: float) -> bool:
+        return not self.taken and not self.waiting and self.seen_at <= since
+
+
+@dataclass(slots=True)
+class _Name:
+    """In the order in which its members have their next turn."""
+
+    taken: int = 0
+    members: OrderedDict[str, _Member] = field(default_factory=OrderedDict)
+
 
 class FairQueue:
-    """Gives places by name. For one event loop."""
+    """Gives places by name, and by member under a name. For one event loop."""
 
     def __init__(self, places: Places, *, present_s: float = PRESENT_S) -> None:
         """Make one; all its places are free. Who had one so many seconds ago is there."""
@@ -71,78 +89,94 @@ class FairQueue:
         return known.taken if known is not None else 0
 
     @contextlib.asynccontextmanager
-    async def place(self, name: str, *, within_s: float) -> AsyncIterator[None]:
+    async def place(self, name: str, member: str = "", *, within_s: float) -> AsyncIterator[None]:
         """Have a place while the block runs.
 
         Args:
             name: who.
+            member: for whom of those that this one comes for.
             within_s: how long to wait for it, seconds.
 
         Raises:
             NoPlace: none came; the block has not begun.
         """
-        await self._enter(name, within_s)
+        await self._enter(name, member, within_s)
         try:
             yield
         finally:
-            self._leave(name)
+            self._leave(name, member)
 
-    async def _enter(self, name: str, within_s: float) -> None:
+    async def _enter(self, name: str, member: str, within_s: float) -> None:
         now = asyncio.get_running_loop().time()
         self._forget(now)
         known = self._names.setdefault(name, _Name())
-        known.seen_at = now
-        if not known.waiting and self._is_free_for(known):
-            self._give(name, known)
+        one = known.members.setdefault(member, _Member())
+        one.seen_at = now
+        if not one.waiting and self._is_free_for(known, one):
+            self._give(name, member)
             return
-        if len(known.waiting) >= self._places.waiting_max:
+        if len(one.waiting) >= self._places.waiting_max:
             raise NoPlace(name)
         with self.watch_wait():
-            await self._wait(name, known, within_s)
+            await self._wait(name, member, within_s)
 
-    async def _wait(self, name: str, known: _Name, within_s: float) -> None:
+    async def _wait(self, name: str, member: str, within_s: float) -> None:
+        one = self._names[name].members[member]
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        known.waiting.append(turn)
+        one.waiting.append(turn)
         try:
             async with asyncio.timeout(within_s):
                 await turn
         except BaseException as ended:
             if turn.done() and not turn.cancelled():
-                self._leave(name)  # it came too late
-            elif turn in known.waiting:
-                known.waiting.remove(turn)
+                self._leave(name, member)  # it came too late
+            elif turn in one.waiting:
+                one.waiting.remove(turn)
             if isinstance(ended, TimeoutError):
                 raise NoPlace(name) from None
             raise
 
-    def _leave(self, name: str) -> None:
+    def _leave(self, name: str, member: str) -> None:
         known = self._names[name]
+        one = known.members[member]
         known.taken -= 1
+        one.taken -= 1
         self._taken -= 1
         now = asyncio.get_running_loop().time()
-        known.seen_at = now
+        one.seen_at = now
         self._forget(now)
         while self._taken < self._places.most and self._give_next():
             pass
 
     def _give_next(self) -> bool:
+        share = self._share()
         for name, known in self._names.items():
-            while known.waiting and known.waiting[0].done():
-                del known.waiting[0]  # it stopped waiting, and has not been here since
-            if known.waiting and self._is_free_for(known):
-                turn = known.waiting.popleft()
-                self._give(name, known)
-                turn.set_result(None)
-                return True
+            if known.taken >= share:
+                continue
+            for member, one in known.members.items():
+                one.drop_who_left()
+                if one.waiting and self._is_free_for(known, one):
+                    turn = one.waiting.popleft()
+                    self._give(name, member)
+                    turn.set_result(None)
+                    return True
         return False
 
-    def _give(self, name: str, known: _Name) -> None:
+    def _give(self, name: str, member: str) -> None:
+        known = self._names[name]
+        known.members[member].taken += 1
         known.taken += 1
         self._taken += 1
+        known.members.move_to_end(member)
         self._names.move_to_end(name)
 
-    def _is_free_for(self, known: _Name) -> bool:
-        return self._taken < self._places.most and known.taken < self._share()
+    def _is_free_for(self, known: _Name, one: _Member) -> bool:
+        share = self._share()
+        return (
+            self._taken < self._places.most
+            and known.taken < share
+            and one.taken < max(1, share // len(known.members))
+        )
 
     def _share(self) -> int:
         there = len(self._names)
@@ -155,10 +189,10 @@ class FairQueue:
         if now - self._looked_at < self._present_s / 4:
             return
         self._looked_at = now
-        gone = [
-            name
-            for name, known in self._names.items()
-            if not known.taken and not known.waiting and now - known.seen_at >= self._present_s
-        ]
-        for name in gone:
-            del self._names[name]
+        since = now - self._present_s
+        for name, known in [*self._names.items()]:
+            gone = [member for member, one in known.members.items() if one.is_gone(since)]
+            for member in gone:
+                del known.members[member]
+            if not known.members:
+                del self._names[name]

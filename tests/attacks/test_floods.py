@@ -161,10 +161,9 @@ async def test_who_may_not_call_a_tool_keeps_nobody_from_its_keys(tmp_path: Path
         w.agent = mine
 
         async def fill() -> None:
-            name = f"{FLOOD} {stranger.principal.id}"
             with contextlib.suppress(NoPlace):
                 while True:
-                    place = w.enforcer.places.place(name, within_s=0.01)
+                    place = w.enforcer.places.place(FLOOD, stranger.principal.id, within_s=0.01)
                     await taken.enter_async_context(place)
 
         store = Filling(w.store, stranger.session.name, fill)

@@ -1,6 +1,7 @@
 """Places go round among those who wait, and nobody is kept out by what somebody else has asked."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -153,3 +154,37 @@ async def test_who_has_gone_leaves_nothing():
     assert queue.taken_of("a") == 3
     assert list(queue._names) == ["a"]
     await crowd.end()
+
+
+async def test_a_name_with_many_members_has_no_more_than_one_with_one():
+    queue = FairQueue(Places(most=8, alone_max=7, crowd_max=4))
+    async with contextlib.AsyncExitStack() as taken:
+        await taken.enter_async_context(queue.place("b", "only", within_s=5.0))
+        for number in range(2):
+            await taken.enter_async_context(queue.place("flood", f"{number}", within_s=5.0))
+        for number in range(2, 20):
+            with pytest.raises(NoPlace):
+                async with queue.place("flood", f"{number}", within_s=0.001):
+                    raise AssertionError("It has no place.")
+        await taken.enter_async_context(queue.place("b", "only", within_s=5.0))
+        assert (queue.taken_of("flood"), queue.taken_of("b")) == (2, 2)
+
+
+async def test_turns_go_round_the_members_of_a_name():
+    queue = FairQueue(Places(most=2, alone_max=1, crowd_max=1))
+    order: list[str] = []
+    first = queue.place("a", "much", within_s=5.0)
+    await first.__aenter__()
+
+    async def come(member: str) -> None:
+        async with queue.place("a", member, within_s=5.0):
+            order.append(member)
+
+    tasks = [asyncio.create_task(come("much")) for _ in range(4)]
+    await turns()
+    tasks += [asyncio.create_task(come("little")) for _ in range(2)]
+    await turns()
+    await first.__aexit__(None, None, None)
+    await asyncio.gather(*tasks)
+    assert order[:4].count("little") == 2
+    assert queue.taken == 0
