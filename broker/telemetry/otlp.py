@@ -1,6 +1,7 @@
 """Spans in the form of the OpenTelemetry protocol (OTLP 1.x, protobuf)."""
 
 import asyncio
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -79,6 +80,7 @@ def _attributes(attributes: Mapping[str, Attribute]) -> list[KeyValue]:
     return [_attribute(key, value) for key, value in attributes.items()]
 
 
+@functools.lru_cache(maxsize=1_024, typed=True)  # most are said of every call, and are copied
 def _attribute(key: str, value: Attribute) -> KeyValue:
     return KeyValue(key=key, value=_value(value))
 

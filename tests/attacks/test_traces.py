@@ -6,15 +6,13 @@ itself matters, one that serves.
 
 import asyncio
 import contextlib
-import json
-import random
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import pytest
 
-from broker.core.calls import Caller, Invocation
+from broker.core.calls import Invocation
 from broker.core.errors import BrokerError
 from broker.core.lifecycle import InvocationState
 from broker.ports import Failed, FrozenCall, Lost, Outcome
@@ -28,7 +26,8 @@ from tests.e2e.traced_shop import invoked, traced
 from tests.fakes.decision_point import FakeDecisionPoint, allow, hold, opinion
 from tests.notice_receiver import Receiver, answering, hanging, receiving
 from tests.span_receiver import PATH, told, until
-from tests.world import TERMS, OnePolicy, World, reviewer, world
+from tests.traced_world import ask, hang_on
+from tests.world import TERMS, OnePolicy, reviewer, world
 
 CANARY = "canary-5d20"
 CANARY_CODE = "CANARY_5D20"
@@ -36,43 +35,6 @@ SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 RESOURCE = Resource(service="callbroker", version="0", instance="brokers/1")
 CALLS = 500
 COST_S_MAX = 0.000_6
-
-
-def hang_on(w: World, give: Callable[[Sequence[Span]], None], *, ratio: float = 1.0) -> Tracing:
-    """Have this broker's calls told of."""
-    tracing = Tracing(
-        give,
-        ratio=ratio,
-        control=w.room.current,
-        clock=w.clock,
-        draw=random.Random(7).getrandbits,
-    )
-    w.store.watch = tracing.watching(w.store.watch)
-    w.store.watch_look_up = lambda: tracing.stage("look_up")
-    w.use(
-        policies=tracing.policies(w.parts.policies),
-        facts=tracing.facts(w.parts.facts),
-        runner=tracing.runner(w.parts.runner),
-        again=tracing.again,
-    )
-    return tracing
-
-
-async def ask(
-    w: World, tracing: Tracing, caller: Caller, tool: str = "refund", request_id: str = "", **given
-) -> Invocation:
-    """A call, as it comes through the door."""
-    arguments = {"order_id": "O-1001", "amount_minor": 1, "currency": "EUR", **given}
-    w.requests += 1
-    with tracing.asked(tool) as answered:
-        invocation = await w.enforcer.invoke(
-            caller,
-            request_id=request_id or f"t{w.requests}",
-            tool=tool,
-            arguments_json=json.dumps(arguments).encode(),
-        )
-        answered(invocation.name, invocation.state.value)
-    return invocation
 
 
 @contextlib.asynccontextmanager

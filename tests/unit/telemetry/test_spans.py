@@ -9,7 +9,6 @@ import pytest
 
 from broker.core.errors import MalformedRequest, StoreUnavailable
 from broker.core.unit import Conflict, ConflictOn
-from broker.fairness.queue import NoPlace
 from broker.ids import UuidFactory
 from broker.telemetry.invoking import link_of
 from broker.telemetry.spans import (
@@ -141,7 +140,6 @@ def test_what_was_never_recorded_has_an_id_that_was_drawn():
         (MalformedRequest("words"), ("MALFORMED_REQUEST", False)),
         (StoreUnavailable("words"), ("STORE_UNAVAILABLE", True)),
         (Conflict(ConflictOn.KEY), ("conflict.key", False)),
-        (NoPlace("agents/a customers/c"), ("no_place", False)),
         (ValueError("words"), ("DEFECT", True)),
         (asyncio.CancelledError("words"), ("cancelled", False)),
     ],
