@@ -8,8 +8,9 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, Counter
 
-from broker.telemetry.counting import Counting
+from broker.telemetry.counting import CountedSpans, Counting
 from broker.telemetry.gauges import Gauges
+from broker.telemetry.tally import Tally
 from tests.docs.pages import ROOT, sections
 
 RULES = ROOT / "examples" / "operate" / "alerts.yaml"
@@ -35,6 +36,8 @@ def _figures() -> dict[str, set[str]]:
     found = {}
     for name, collector in registry._names_to_collectors.items():
         found[name] = set(cast("Any", collector)._labelnames)
+    for family in CountedSpans(Tally()).collect():
+        found[f"{family.name}_total"] = set(cast("Any", family)._labelnames)
     return found
 
 
