@@ -8,7 +8,6 @@ OPA = $$($(BIN)/python -m broker.policy.opa_binary where)
 POLICIES := policies
 PROTOS := $(sort $(wildcard proto/*/v1/*.proto))
 PROTO_OUT ?= .
-PYTEST := $(BIN)/pytest --durations=10
 LOCK := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11
 
 STATIC := check-format check-lint check-types check-imports check-proto check-policies
@@ -26,13 +25,13 @@ help: ## list the targets
 run: set-up-run ## set up, start the broker with the support desk, play the agents; ONCE=1 ends after them
 	@exec $(BIN)/python -m examples.support_desk $(if $(ONCE),--once)
 
-test: set-up-test ## set up, then everything: static checks and every test
-	@$(MAKE) --no-print-directory static
-	@exec $(PYTEST)
+test: set-up-test ## set up, then everything: static checks and every test; PART=units is one part, SEED=7 an order seen before
+	@$(if $(PART),,$(MAKE) --no-print-directory static)
+	@exec $(BIN)/python -m tests.lanes $(if $(SEED),--seed $(SEED)) $(PART)
 
 check: set-up-check ## the part that takes under a minute: static checks, unit tests, tests of the project
 	@$(MAKE) --no-print-directory static
-	@exec $(PYTEST) $(wildcard tests/unit tests/project)
+	@exec $(BIN)/python -m tests.lanes $(if $(SEED),--seed $(SEED)) units
 
 static: set-up-check ## static checks alone; each of the following is one
 	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(STATIC)
