@@ -91,19 +91,16 @@ def rotate_audit_keys(
 async def _have_told(order: _Order, successor: Successor | None) -> None:
     """Have the log tell of what takes over, which is made first where nothing whole is there."""
     state = order.settings.state
-    if successor is None:
-        keys = load(state)
-        store = await _open(order, keys)
-        try:
-            size = (await store.counts()).audit_entries_signed
-        finally:
-            await store.close()
-        newest = Heads(state / "checkpoints").newest()
-        epoch = keys.line.read(newest).epoch if newest else 0
-        successor = prepare(state, keys, size=size, epoch=epoch)
-    store = await _open(order, load(state, successor=successor))
+    keys = load(state, successor=successor)
+    store = await _open(order, keys)
     try:
-        if (await store.counts()).audit_entries == successor.size:
+        counts = await store.counts()
+        if successor is None:
+            newest = Heads(state / "checkpoints").newest()
+            epoch = keys.line.read(newest).epoch if newest else 0
+            successor = prepare(state, keys, size=counts.audit_entries_signed, epoch=epoch)
+            store.sign_with(load(state, successor=successor))
+        if counts.audit_entries == successor.size:
             # Signed at exactly its place or not at all (`Log.sign`).
             await store.commit_signed(Unit(changes=(), entries=(_entry(order, successor),)))
             return

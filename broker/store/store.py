@@ -135,6 +135,10 @@ class SqlStore(ErasableReads):
         nothing = Unit(changes=(), entries=())
         await self._writer.write(nothing, sign=True, deadline_s=limits.STORE_DEADLINE_S)
 
+    def sign_with(self, keys: AuditKeys) -> None:
+        """Link and sign with these from here on; while nothing is being committed."""
+        self._writer.log.keys = keys
+
     async def export(self, *, since: float, include_contents: bool) -> AsyncGenerator[bytes]:
         """Whole JSON lines in order, in chunks. See `ports.AuditLog` and `core.audit_lines`.
 
@@ -249,11 +253,7 @@ class SqlStore(ErasableReads):
         """PENDING and APPROVED holds of a session."""
         return await self._readers.ask(reads.open_holds_of, session)
 
-    async def find_artefacts(
-        self,
-        session: str,
-        names: Sequence[str],
-    ) -> Mapping[str, Artefact]:
+    async def find_artefacts(self, session: str, names: Sequence[str]) -> Mapping[str, Artefact]:
         """Those of these names that the session has; of any others nothing is said."""
         return await self._readers.look(reads.find_artefacts, session, names)
 
