@@ -277,8 +277,11 @@ def _sweep() -> list[str]:
 
 
 def _locked(path: Path) -> BinaryIO | None:
-    """The file, locked for as long as it is open; None where another has it."""
-    handle = path.open("ab")
+    """The file, locked for as long as it is open; None where another has it, or removes it now."""
+    try:
+        handle = path.open("ab")
+    except FileNotFoundError:
+        return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
