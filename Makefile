@@ -60,7 +60,7 @@ fmt: set-up-check ## format Python and Rego, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(OPA) fmt --write $(POLICIES)
 
-bench: set-up-test ## measure whole calls beside the floors under them; BENCH=sandboxes, as root, what containers cost
+bench: set-up-test ## measure whole calls beside the floors under them; BENCH=flat, peers; sandboxes, as root, what containers cost
 	@exec $(BIN)/python -m tests.benchmarks $(BENCH)
 
 soak: set-up-test ## kill containers, node and engine at random under many calls, as root; SOAK="--runs 10000"; CRASH="--runs 10000" kills brokers
@@ -84,6 +84,7 @@ lock: ## compile the locks anew (needs uv on PATH)
 	$(LOCK) pyproject.toml --extra server --extra sandboxes requirements/server.in requirements/build.in requirements/development.in \
 		-c requirements/server.txt -o requirements/development.txt
 	$(LOCK) requirements/go.in --no-annotate -o broker/policy/go.txt
+	$(LOCK) requirements/peers.in --no-annotate -o requirements/peers.txt
 
 clean: ## remove what was set up and built
 	rm -rf .venv .cache build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage

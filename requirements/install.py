@@ -41,6 +41,9 @@ LOCKS = {
 }
 """For each purpose, the locks beside this file; those of `test` hold all that `run` needs."""
 
+PEERS = "peers"
+"""The one purpose that has an environment of its own, `.cache/peers`, and no system package."""
+
 APT_INSTALL = "apt-get install --no-install-recommends"
 INSTALL_DEADLINE_S = 1800
 REMINDER_INTERVAL_S = 15
@@ -52,9 +55,9 @@ class SetUpFailedError(Exception):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Sets up for one of `LOCKS`; returns the exit code."""
-    if len(arguments) != 1 or arguments[0] not in LOCKS:
-        sys.stderr.write(f"usage: python3 requirements/install.py {'|'.join(LOCKS)}\n")
+    """Sets up for one of `LOCKS`, or for `PEERS`; returns the exit code."""
+    if len(arguments) != 1 or arguments[0] not in {*LOCKS, PEERS}:
+        sys.stderr.write(f"usage: python3 requirements/install.py {'|'.join(LOCKS)}|{PEERS}\n")
         return 2
     signal.signal(signal.SIGTERM, _end)
     try:
@@ -92,6 +95,9 @@ def require_python(arguments: Sequence[str]) -> None:
 def set_up(purpose: str) -> None:
     """Makes ready what `purpose` needs; returns within a second where it already is."""
     screen = Screen(lively=sys.stdout.isatty())
+    if purpose == PEERS:
+        make_peers(screen)
+        return
     make_system_programs(purpose, screen)
     if not environment_is_ready(purpose):
         with screen.step("Python environment") as step:
@@ -150,22 +156,34 @@ def make_environment(purpose: str, report: Callable[[str], None]) -> None:
         SetUpFailedError: venv is missing here, or a package could not be had.
     """
     if _stamp().get("root") != str(ROOT):  # never made, half made, or made elsewhere and moved
-        if importlib.util.find_spec("ensurepip") is None:
-            package = f"python3.{sys.version_info[1]}-venv"
-            raise SetUpFailedError(
-                f"Python's venv is missing. Run `{_as_root(f'apt-get install {package}')}` "
-                "and the same command again."
-            )
-        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
         report("making")
-        _run([sys.executable, "-m", "venv", str(ENVIRONMENT)])
+        _make_venv(ENVIRONMENT)
         _write_stamp({})
     report("installing")
-    locks = [f"--requirement={ROOT / 'requirements' / name}" for name in LOCKS[purpose]]
-    # Compiling what is never imported would take a third of the time.
-    _pip("--require-hashes", "--no-deps", "--only-binary=:all:", "--no-compile", *locks)
-    _pip("--no-index", "--no-deps", "--no-build-isolation", f"--editable={ROOT}")
+    _install_locks(ENVIRONMENT, LOCKS[purpose])
+    _pip(ENVIRONMENT, "--no-index", "--no-deps", "--no-build-isolation", f"--editable={ROOT}")
     _write_stamp({**_stamp(), purpose: _digest(purpose)})
+
+
+def make_peers(screen: Screen) -> None:
+    """Installs what benchmarks compare with into `.cache/peers`, unless it is there.
+
+    Raises:
+        SetUpFailedError: venv is missing here, or a package could not be had.
+    """
+    lock = ROOT / "requirements" / "peers.txt"
+    stamp = CACHE / PEERS / "set-up.json"
+    wanted = json.dumps(
+        {"root": str(ROOT), "lock": hashlib.sha256(lock.read_bytes()).hexdigest()}, indent=2
+    )
+    if stamp.exists() and stamp.read_text("utf-8") == wanted:
+        return
+    with screen.step("Peers") as step:
+        step.report("making")
+        _make_venv(CACHE / PEERS)
+        step.report("installing")
+        _install_locks(CACHE / PEERS, [lock.name])
+        stamp.write_text(wanted, "utf-8")
 
 
 def environment_is_ready(purpose: str) -> bool:
@@ -303,8 +321,26 @@ def _digest(purpose: str) -> str:
     return digest.hexdigest()
 
 
-def _pip(*arguments: str) -> None:
-    pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+def _make_venv(environment: Path) -> None:
+    if importlib.util.find_spec("ensurepip") is None:
+        package = f"python3.{sys.version_info[1]}-venv"
+        raise SetUpFailedError(
+            f"Python's venv is missing. Run `{_as_root(f'apt-get install {package}')}` "
+            "and the same command again."
+        )
+    shutil.rmtree(environment, ignore_errors=True)
+    _run([sys.executable, "-m", "venv", str(environment)])
+
+
+def _install_locks(environment: Path, names: Iterable[str]) -> None:
+    locks = [f"--requirement={ROOT / 'requirements' / name}" for name in names]
+    # Compiling what is never imported would take a third of the time.
+    hashed = ("--require-hashes", "--no-deps", "--only-binary=:all:", "--no-compile")
+    _pip(environment, *hashed, *locks)
+
+
+def _pip(environment: Path, *arguments: str) -> None:
+    pip = [str(environment / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
     _run([*pip, "install", "--quiet", "--no-input", *arguments])
 
 

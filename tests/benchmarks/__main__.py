@@ -1,13 +1,18 @@
-"""Measurements by name: `whole`, the default, `fair`, `flat`, `sandboxes`, `pages`, `provenance`.
+"""Measurements by name: `whole`, the default; `fair`, `flat`, `pages`, `peers`, `provenance`.
 
 What follows `whole` or `flat` is theirs; rows of the sandboxes' table may be named too.
 """
 
 import sys
 
-from tests.benchmarks import fair, flat, pages, provenance, sandboxes, whole
+from tests.benchmarks import fair, flat, pages, peers, provenance, sandboxes, whole
 
-ALONE = {"fair": fair.main, "pages": pages.main, "provenance": provenance.main}
+ALONE = {
+    "fair": fair.main,
+    "pages": pages.main,
+    "peers": peers.main,
+    "provenance": provenance.main,
+}
 WITH_ARGUMENTS = {"whole": whole.main, "flat": flat.main}
 
 if __name__ == "__main__":
