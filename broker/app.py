@@ -190,6 +190,7 @@ class Application:
                 ids=ids,
                 owner=instance,
                 is_gone=neighbours.presence.is_gone,
+                claimed=neighbours.claiming(settings.database, self._closing),
                 own=OwnWork(),
                 terms=terms_of(settings),
                 fairness=settings.fairness.bounds(),

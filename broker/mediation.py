@@ -25,7 +25,7 @@ from broker.enforcer.reattempting import Reattempting
 from broker.enforcer.reconciling import Reconciling
 from broker.enforcer.recovery import Recovery
 from broker.enforcer.repeats import Repeats
-from broker.enforcer.resuming import Again, Resuming
+from broker.enforcer.resuming import Again, Claimed, Resuming, alone
 from broker.enforcer.shadowing import Shadowing
 from broker.enforcer.turns import Turns
 from broker.events import Events
@@ -55,6 +55,7 @@ class Parts:
         exclusive_wait_s: how long a call waits for an exclusive key, seconds.
         store_retry_s: pauses between attempts to record how a call ended, seconds.
         callers: who has calls carried out by agents' own processes, as `runner` has it too.
+        claimed: has work of this name for this broker, where several may do it.
         again: around what goes on with a call that was recorded before.
     """
 
@@ -75,6 +76,7 @@ class Parts:
     exclusive_wait_s: float = limits.EXCLUSIVE_WAIT_S
     store_retry_s: tuple[float, ...] = STORE_RETRY_S
     callers: CallerHub | None = None
+    claimed: Claimed = alone
     again: Again = contextlib.nullcontext
 
 
@@ -141,6 +143,7 @@ def mediation(parts: Parts) -> Mediation:
         store=store,
         events=events,
         clock=clock,
+        claimed=parts.claimed,
         again=parts.again,
     )
     reattempting = Reattempting(

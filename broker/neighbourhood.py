@@ -7,6 +7,7 @@ there, and that there is something to be read again.
 """
 
 from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from broker.administration import Administration
 from broker.administration.following import Following
 from broker.control_room import ControlRoom
 from broker.core.brokers import BrokerRow
+from broker.enforcer.resuming import Claimed, alone
 from broker.events import Events
 from broker.policy.patient import PatientPolicies
 from broker.ports import Clock, Policies
@@ -60,6 +62,16 @@ class Neighbourhood:
         self.events.relay = listening
         yield listening.run()
         yield self.presence.run()
+
+    def claiming(self, url: str, closing: AsyncExitStack) -> Claimed:
+        """Have work that any of the brokers may do for one of them; its own where it is alone."""
+        if not self.store.is_shared:
+            return alone
+        from broker.store.claims import Claims  # noqa: PLC0415 - it needs a server's driver
+
+        claims = Claims(url)
+        closing.push_async_callback(claims.close)
+        return claims.claimed
 
     def following(
         self, room: ControlRoom, administration: Administration, *, warm: Policies

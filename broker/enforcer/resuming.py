@@ -2,12 +2,13 @@
 
 Nothing is claimed after the hold's time or in a session that is over. While a part is away, or
 another call on the same thing is under way, the hold stays APPROVED and is tried again. So it is
-while its tool cannot be asked what the call would change: an approval is for that, too.
+while its tool cannot be asked what the call would change: an approval is for that, too. One of
+several brokers at a time is at a hold: that spares looking up and asking twice, and nothing more.
 """
 
 import functools
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import structlog
@@ -32,6 +33,16 @@ from broker.own_work import OwnWork
 from broker.ports import Asker, Clock, Store
 from broker.sessions import OPEN
 
+Claimed = Callable[[str], AbstractAsyncContextManager[bool]]
+"""Whether a broker has this name, while the block runs, and no other has: see `store.claims`."""
+
+
+def alone(name: str) -> AbstractAsyncContextManager[bool]:
+    """All that there is to do is this broker's."""
+    del name
+    return nullcontext(enter_result=True)
+
+
 Again = Callable[[Invocation], AbstractContextManager[object]]
 """Around all that is done about a call that was recorded before; does nothing to it."""
 
@@ -54,7 +65,9 @@ class Resuming:
         events: Events,
         clock: Clock,
         again: Again = nullcontext,
+        claimed: Claimed = alone,
     ) -> None:
+        self._claimed = claimed
         self._again = again
         self._decider = decider
         self._committer = committer
@@ -123,11 +136,21 @@ class Resuming:
             return
         caller = Caller(session=session, credential="broker")
         with self._again(held):
-            recorded = await self._recorded(hold, held, caller)
+            async with self._claimed(hold.name) as is_mine:
+                recorded = (
+                    await self._recorded(hold, held, caller)
+                    if is_mine and await self._is_still(hold)
+                    else None
+                )
             if recorded is None:
-                return
+                return  # or another broker is at it
             self._events.publish("hold", hold.name)
             await self._committer.follow(recorded, caller)
+
+    async def _is_still(self, hold: Hold) -> bool:
+        """Whether nobody was at it before this broker had the claim."""
+        found = await self._store.find_hold(hold.name)
+        return found is not None and found[0].etag == hold.etag
 
     async def _recorded(self, hold: Hold, held: Invocation, caller: Caller) -> Recorded | None:
         """Stages 1 to 9, with what the tool says just before. None: as of `_record`."""

@@ -33,15 +33,15 @@ SERVER_VERSION_MIN: Final = 13
 _ENCODING: Final = "UTF8"
 
 
-def _lock_of(name: str) -> int:
+def lock_of(name: str) -> int:
     """The number of an advisory lock, as PostgreSQL's bigint."""
     digest = hashlib.sha256(f"callbroker {name}".encode()).digest()
     return int.from_bytes(digest[:8], signed=True)
 
 
-_CONTROL: Final = _lock_of("control")
-_LOG: Final = _lock_of("log")
-_MIGRATION: Final = _lock_of("migration")
+_CONTROL: Final = lock_of("control")
+_LOG: Final = lock_of("log")
+_MIGRATION: Final = lock_of("migration")
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
 # An index of a large table takes its time; but nobody waits behind it for a table that is used.
@@ -186,7 +186,7 @@ def _unordered(connection: sa.Connection) -> list[tuple[str, str]]:
 
 
 def _claim(cursor: DBAPICursor, name: str, former: int) -> None:
-    number = _lock_of(name)
+    number = lock_of(name)
     if _is_had(cursor, number):
         return
     # Our own connection of before, which the server has not missed yet; nobody else's.
@@ -268,7 +268,7 @@ DIALECT: Final = Dialect(
         f"SELECT pg_advisory_xact_lock({_LOG})"
     ),
     wait_for_no_lock="",
-    lock=lambda name: f"SELECT pg_advisory_xact_lock({_lock_of(name)})",
+    lock=lambda name: f"SELECT pg_advisory_xact_lock({lock_of(name)})",
     others=_OTHERS,
     lock_log=f"SELECT pg_advisory_xact_lock({_LOG})",
     engine=engine,
