@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from broker.issuers.bounded import ANSWER_BYTES_MAX
 from broker.telemetry.exporting import Exporter, Pace
 from broker.telemetry.otlp import Resource
 from broker.telemetry.spans import Span
@@ -27,7 +28,8 @@ from tests.notice_receiver import (
 from tests.span_receiver import PATH, told, until
 
 RESOURCE = Resource(service="callbroker", version="1.2.3", instance="brokers/1")
-QUICK = Pace(every_s=0.01, deadline_s=0.3, attempts_max=2, pause_s=0.01)
+SOON = Pace(every_s=0.01, deadline_s=20.0, attempts_max=2, pause_s=0.01)
+IMPATIENT = Pace(every_s=0.01, deadline_s=1.0, attempts_max=2, pause_s=0.01)
 
 
 def spans(count: int, *, begin: int = 1) -> list[Span]:
@@ -43,7 +45,7 @@ def url_of(receiver: Receiver) -> str:
 
 @contextlib.asynccontextmanager
 async def exporting(
-    url: str, *, pace: Pace = QUICK, token: str = "", ca_file: Path | None = None
+    url: str, *, pace: Pace = SOON, token: str = "", ca_file: Path | None = None
 ) -> AsyncGenerator[Exporter]:
     """One that sends until the block ends."""
     exporter = Exporter(url, RESOURCE, token=token, ca_file=ca_file, pace=pace)
@@ -150,9 +152,17 @@ async def _compressed(writer: asyncio.StreamWriter) -> None:
     await writer.drain()
 
 
-@pytest.mark.parametrize("answer", [_closing, _nonsense, _compressed, hanging, streaming, dripping])
+_TOO_LONG = answering(200, body=b"x" * 2 * ANSWER_BYTES_MAX)
+
+
+@pytest.mark.parametrize(
+    "answer", [_closing, _nonsense, _compressed, _TOO_LONG, hanging, streaming, dripping]
+)
 async def test_a_receiver_that_is_no_receiver_costs_spans_and_nothing_else(answer: Answer):
-    async with receiving(answer) as receiver, exporting(url_of(receiver)) as exporter:
+    async with (
+        receiving(answer) as receiver,
+        exporting(url_of(receiver), pace=IMPATIENT) as exporter,
+    ):
         exporter.offer(spans(2))
         await until(lambda: exporter.tally.dropped[NOT_DELIVERED] == 2)
         receiver.answer = answering(200)
