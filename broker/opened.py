@@ -13,10 +13,12 @@ from broker.administration.directory import DirectoryAdministration
 from broker.administration.explaining import ExplainingAdministration
 from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
+from broker.administration.kept import Kept
 from broker.administration.observing import ObservingAdministration
 from broker.administration.overview import About, Overview
 from broker.administration.policies import PolicyAdministration
 from broker.administration.recorded import RecordedAdministration
+from broker.administration.reperforming import ReperformingAdministration
 from broker.administration.retention import RetentionAdministration
 from broker.administration.shadow import ShadowAdministration
 from broker.administration.sign_ins import SignInAdministration
@@ -75,7 +77,8 @@ def administration_of(
         seen=mediation.shadowing.tally,
         owner=mediating.owner,
     )
-    recorded = RecordedAdministration(decisions=store)
+    recorded, kept = RecordedAdministration(decisions=store), Kept(changes)
+    explainer = OpaExplainer(opa=opa_of(settings))
     return Administration(
         changes=changes,
         tools=ToolAdministration(
@@ -90,11 +93,8 @@ def administration_of(
         shadow=shadow,
         directory=DirectoryAdministration(changes=changes),
         recorded=recorded,
-        explaining=ExplainingAdministration(
-            changes=changes,
-            recorded=recorded,
-            explainer=OpaExplainer(opa=opa_of(settings)),
-        ),
+        explaining=ExplainingAdministration(kept=kept, recorded=recorded, explainer=explainer),
+        reperforming=ReperformingAdministration(kept=kept, recorded=recorded, explainer=explainer),
         credentials=CredentialAdministration(changes=changes, uses=opened.uses),
         sign_ins=SignInAdministration(sign_ins=SignIns(store=store, clock=clock)),
         retention=RetentionAdministration(changes=changes, keeping=store),

@@ -68,6 +68,7 @@ def decided(
         "session": "sessions/1",
         "body": {
             "tool": tool,
+            "digest": "" if question is None else question["call"]["digest"],
             "tool_revision": "sha256:t",
             "policy_revision": "" if question is None else "sha256:p",
             "effect": min((v.effect for v in told if v.enforced), default=Effect.DENY).name,

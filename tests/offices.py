@@ -7,10 +7,12 @@ from broker.administration.directory import DirectoryAdministration
 from broker.administration.explaining import ExplainingAdministration
 from broker.administration.freezes import FreezeAdministration
 from broker.administration.grants import GrantAdministration
+from broker.administration.kept import Kept
 from broker.administration.observing import ObservingAdministration
 from broker.administration.overview import About, Overview
 from broker.administration.policies import PolicyAdministration
 from broker.administration.recorded import RecordedAdministration
+from broker.administration.reperforming import ReperformingAdministration
 from broker.administration.retention import RetentionAdministration
 from broker.administration.shadow import ShadowAdministration
 from broker.administration.sign_ins import SignInAdministration
@@ -48,7 +50,8 @@ def administration(
         seen=seen,
         owner="brokers/1",
     )
-    recorded = RecordedAdministration(decisions=store)
+    recorded, kept = RecordedAdministration(decisions=store), Kept(changes)
+    explainer = explainer or FakeExplainer()
     return Administration(
         changes=changes,
         tools=ToolAdministration(
@@ -61,9 +64,8 @@ def administration(
         shadow=shadow,
         directory=DirectoryAdministration(changes=changes),
         recorded=recorded,
-        explaining=ExplainingAdministration(
-            changes=changes, recorded=recorded, explainer=explainer or FakeExplainer()
-        ),
+        explaining=ExplainingAdministration(kept=kept, recorded=recorded, explainer=explainer),
+        reperforming=ReperformingAdministration(kept=kept, recorded=recorded, explainer=explainer),
         credentials=CredentialAdministration(changes=changes),
         sign_ins=SignInAdministration(sign_ins=SignIns(store=store, clock=clock)),
         retention=RetentionAdministration(changes=changes, keeping=store),

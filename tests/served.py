@@ -30,6 +30,7 @@ from broker.v1 import (
     worker_pb2_grpc,
 )
 from tests.fakes.decision_point import REVISION
+from tests.fakes.explainer import FakeExplainer
 from tests.fakes.policy_room import FakeBundle, FakePolicyRoom
 from tests.offices import administration
 from tests.world import AGENT, NOW, World, world
@@ -59,6 +60,7 @@ class Served:
     workers: WorkerHub
     channel: grpc.aio.Channel
     port: int
+    explainer: FakeExplainer
     tokens: dict[CredentialClass, str] = field(default_factory=dict)
     credentials: dict[CredentialClass, Credential] = field(default_factory=dict)
 
@@ -160,7 +162,7 @@ async def served(path: Path, **terms: Any) -> AsyncGenerator[Served]:
         workers = WorkerHub(
             control=built.room.current, store=built.store, clock=built.clock, ids=built.ids
         )
-        policies = FakePolicyRoom()
+        policies, explainer = FakePolicyRoom(), FakeExplainer()
         await built.put(kept_policy())
         office = administration(
             built.store,
@@ -172,13 +174,14 @@ async def served(path: Path, **terms: Any) -> AsyncGenerator[Served]:
                 WorkerView(name=c.name, tools=tuple(c.tools), free=c.free, slots=c.slots)
                 for c in workers.connections
             ],
+            explainer=explainer,
         )
         server = server_of(built, workers, office, recheck_s=RECHECK_S, **terms)
         port = server.bind("127.0.0.1:0")
         await server.start()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                found = Served(built, office, workers, channel, port)
+                found = Served(built, office, workers, channel, port, explainer)
                 for credential_class in CredentialClass:
                     made, token = await found.issue(credential_class)
                     found.credentials[credential_class] = made

@@ -15,6 +15,7 @@ from broker.administration.observing import ObservingAdministration
 from broker.administration.overview import Overview
 from broker.administration.policies import PolicyAdministration
 from broker.administration.recorded import RecordedAdministration
+from broker.administration.reperforming import ReperformingAdministration
 from broker.administration.retention import RetentionAdministration
 from broker.administration.shadow import ShadowAdministration
 from broker.administration.sign_ins import SignInAdministration
@@ -39,6 +40,7 @@ class Administration:
     overview: Overview
     recorded: RecordedAdministration
     explaining: ExplainingAdministration
+    reperforming: ReperformingAdministration
 
 
 __all__ = ["Administration"]

@@ -4,16 +4,13 @@ It is asked on the side: nothing is decided, and the log is not changed. A polic
 force here is not asked: its author has it, and `callbroker policy explain` with its directory.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from broker.administration.changes import ControlChanges
+from broker.administration.kept import Kept
 from broker.administration.recorded import RecordedAdministration
 from broker.core.arguments import JsonValue
-from broker.core.control_rows import POLICY
-from broker.core.errors import Defect, IllegalTransition, NotFound
-from broker.core.manifest import ToolManifest, parse
+from broker.core.errors import Defect, IllegalTransition
 from broker.core.passing import money_in, passed
 from broker.core.recorded import RecordedDecision
 from broker.ports import Explainer, PolicyRefused
@@ -31,9 +28,9 @@ class ExplainingAdministration:
     """Reads; nothing here has an effect."""
 
     def __init__(
-        self, *, changes: ControlChanges, recorded: RecordedAdministration, explainer: Explainer
+        self, *, kept: Kept, recorded: RecordedAdministration, explainer: Explainer
     ) -> None:
-        self._changes = changes
+        self._kept = kept
         self._recorded = recorded
         self._explainer = explainer
 
@@ -57,12 +54,8 @@ class ExplainingAdministration:
             why = "is erased" if decision.is_erased else "was nothing: others had decided before"
             raise IllegalTransition(f"What policy was asked about this call {why}.")
         revision = policy_revision or decision.policy_revision
-        if revision not in {kept for kept, _ in await self._changes.store.documents(POLICY)}:
-            raise NotFound("No such policy was ever in force.")
-        kept = await self._changes.store.document(revision)
-        if kept is None:
-            raise Defect(f"The policy {revision} is not kept.")
-        manifest = await self._manifest(decision)
+        kept = await self._kept.policy(revision)
+        manifest = await self._kept.manifest(decision)
         try:
             told = await self._explainer.explain(
                 kept,
@@ -75,11 +68,3 @@ class ExplainingAdministration:
         before = passed(manifest, decision.question, decision.verdicts) if manifest else ()
         stages: list[JsonValue] = [one.to_json() for one in before]
         return Explained(decision=decision, explanation={**told, "passed": stages})
-
-    async def _manifest(self, decision: RecordedDecision) -> ToolManifest | None:
-        """The tool's manifest as it was then; None where this release cannot read it any more."""
-        kept = await self._changes.store.document(decision.tool_revision)
-        try:
-            return None if kept is None else parse(json.loads(kept))
-        except ValueError:
-            return None

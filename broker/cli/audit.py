@@ -12,6 +12,7 @@ import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.text import Text
 
+from broker.cli.audit_reperform import EPILOG, audit_reperform
 from broker.cli.connection import looking
 from broker.cli.environment import settings
 from broker.cli.failures import CommandFailed, ExitCode
@@ -172,6 +173,9 @@ def rotate_keys(*, reason: Reason, as_json: AsJson = False) -> None:
     say(ours("The log's key from now on: ") + theirs(rotated.key))
     say(ours(f"The one before signed the first {rotated.size} entries, and is gone."))
     say(ours("Give the new one to those who check the log, and keep a new copy of the state."))
+
+
+app.command("reperform", epilog=EPILOG)(audit_reperform)
 
 
 def _report_picture(report: Report) -> Iterator[Text]:

@@ -78,9 +78,14 @@ def observed(
     if not families or not is_observable(manifest):
         return tuple(verdicts)
     return tuple(
-        replace(v, enforced=False) if v.family in families and _is_liftable(v, manifest) else v
+        replace(v, enforced=False) if v.family in families and may_be_lifted(v, manifest) else v
         for v in verdicts
     )
+
+
+def may_be_lifted(verdict: Verdict, manifest: ToolManifest) -> bool:
+    """Whether observing a verdict's family may take its force from it, for this tool."""
+    return is_observable(manifest) and _is_liftable(verdict, manifest)
 
 
 def is_observable(manifest: ToolManifest) -> bool:

@@ -65,7 +65,7 @@ def question(
             "digest": call.digest,
             "arguments": dict(call.arguments),
         },
-        "tool": _tool(manifest, call.arguments, output or manifest.output),
+        "tool": described(manifest, call.arguments, output or manifest.output),
         **_caller(caller, labels),
         "scopes": {
             "required": [*sorted(set(scopes_required))],
@@ -84,7 +84,10 @@ def question(
     }
 
 
-def _tool(manifest: ToolManifest, arguments: Mapping[str, JsonValue], output: Output) -> JsonValue:
+def described(
+    manifest: ToolManifest, arguments: Mapping[str, JsonValue], output: Output
+) -> JsonValue:
+    """What policy is told of a tool, for these arguments of a call."""
     behaviour = manifest.behaviour
     sandbox = manifest.sandbox
     return {

@@ -35,7 +35,9 @@ class RecordedDecision:
         verdicts: of every stage, strictest first; a HOLD that an approval lifted is an ALLOW that
             has terms.
         obligations: kind and family alone.
+        digest: of tool and arguments; empty where it is not told.
         question: what policy was asked; None where it was spared, or where contents are erased.
+        arguments: of the call; None where they are not told, or erased.
         is_erased: contents are not there, so nobody knows the question, if there was one.
     """
 
@@ -49,7 +51,9 @@ class RecordedDecision:
     verdicts: tuple[Verdict, ...]
     obligations: tuple[Obligation, ...] = ()
     summary: str = ""
+    digest: str = ""
     question: Mapping[str, JsonValue] | None = None
+    arguments: Mapping[str, JsonValue] | None = None
     is_erased: bool = False
 
 
@@ -92,7 +96,9 @@ def recorded_decision(
             for item in _items(body, "obligations")
         ),
         summary=summary if isinstance(summary, str) else "",
+        digest=_text(body, "digest"),
         question=question,
+        arguments=_arguments(contents or {}, question or {}),
         is_erased=contents is None,
     )
 
@@ -120,6 +126,15 @@ def spoken(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
         )
         for verdict in verdicts
     )
+
+
+def _arguments(
+    contents: Mapping[str, JsonValue], question: Mapping[str, JsonValue]
+) -> Mapping[str, JsonValue] | None:
+    """As policy was told them, or apart where it was spared."""
+    call = question.get("call")
+    told = call.get("arguments") if isinstance(call, Mapping) else contents.get("arguments")
+    return told if isinstance(told, Mapping) else None
 
 
 def _verdict(item: Mapping[str, JsonValue]) -> Verdict:

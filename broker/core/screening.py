@@ -57,7 +57,7 @@ def screen(
     if missing or not manifest.scopes:
         names = ", ".join(missing) or "any scope"
         return (_deny("SCOPE_MISSING", f"Not all of the three hold {names}.", concealed=True),)
-    return (*_frozen(freezes, call, caller, now), *_in_form(call, manifest, validator))
+    return (*_frozen(freezes, call, caller, now), *in_form(call, manifest, validator))
 
 
 def visible_reasons(decision: Decision) -> tuple[tuple[str, str, str], ...]:
@@ -91,7 +91,8 @@ def _frozen(
     return (_deny("FROZEN", "This is stopped for now."),) if freeze else ()
 
 
-def _in_form(call: ToolCall, manifest: ToolManifest, validator: Validator) -> tuple[Verdict, ...]:
+def in_form(call: ToolCall, manifest: ToolManifest, validator: Validator) -> tuple[Verdict, ...]:
+    """What refuses arguments for their shape alone."""
     violations = validator.violations(dict(call.arguments))
     if violations:
         return (_deny(ARGUMENTS_INVALID, _told(violations)),)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from broker.core.arguments import JsonValue
+from broker.core.decision import Opinion
 from broker.core.recorded import RecordedDecision
 
 
@@ -45,7 +46,13 @@ class RecordedDecisions(Protocol):
 
 
 class Explainer(Protocol):
-    """Says why a policy says what it says, beside the way of calls."""
+    """Says what a kept policy says, and why, beside the way of calls."""
+
+    async def answer(
+        self, kept: bytes, question: Mapping[str, JsonValue], *, revision: str
+    ) -> Opinion:
+        """Ask a kept policy about a question; see `explain` for arguments and errors."""
+        ...
 
     async def explain(
         self,

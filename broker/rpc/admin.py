@@ -63,6 +63,7 @@ class AdminServicer(
         self._shadow = administration.shadow
         self._recorded = administration.recorded
         self._explaining = administration.explaining
+        self._reperforming = administration.reperforming
         self._recovery = recovery
 
     async def GetStatus(

@@ -8,7 +8,9 @@ import grpc
 
 from broker.administration.explaining import ExplainingAdministration
 from broker.administration.recorded import RecordedAdministration, cursor_after
+from broker.administration.reperforming import ReperformingAdministration
 from broker.rpc.convert import require_text
+from broker.rpc.convert_invocation import effect_out
 from broker.rpc.convert_recorded import decision_out, decision_query
 from broker.rpc.paging import cursor_of, page_size_of, token_of
 from broker.v1 import admin_pb2, admin_pb2_grpc
@@ -22,6 +24,7 @@ class RecordedMethods(admin_pb2_grpc.AdminServiceServicer):
 
     _recorded: RecordedAdministration
     _explaining: ExplainingAdministration
+    _reperforming: ReperformingAdministration
 
     async def GetRecordedDecision(
         self, request: admin_pb2.GetRecordedDecisionRequest, context: _Context
@@ -59,4 +62,20 @@ class RecordedMethods(admin_pb2_grpc.AdminServiceServicer):
         return admin_pb2.ExplainInvocationResponse(
             decision=decision_out(found.decision),
             explanation_json=json.dumps(found.explanation).encode("utf-8"),
+        )
+
+    async def ReperformInvocation(
+        self, request: admin_pb2.ReperformInvocationRequest, context: _Context
+    ) -> admin_pb2.ReperformInvocationResponse:
+        """Whether a call was decided as the log says."""
+        require_text(request.name, field="name")
+        again = await self._reperforming.reperform(request.name, entry=request.entry)
+        return admin_pb2.ReperformInvocationResponse(
+            decision=decision_out(again.decision),
+            effect=effect_out(again.effect),
+            stages=[
+                admin_pb2.ReperformedStage(stage=c.stage, agrees=c.agrees, told=c.told)
+                for c in again.checks
+            ],
+            agrees=again.agrees,
         )

@@ -45,6 +45,7 @@ _AUDITORS_TOO: Final = frozenset(
         "GetRecordedDecision",
         "ListRecordedDecisions",
         "ExplainInvocation",
+        "ReperformInvocation",
         "ExportAudit",
     )
 )

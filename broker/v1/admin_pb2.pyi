@@ -2485,6 +2485,104 @@ class ExplainInvocationResponse(_message.Message):
 Global___ExplainInvocationResponse: _TypeAlias = ExplainInvocationResponse  # noqa: Y015
 
 @_typing.final
+class ReperformInvocationRequest(_message.Message):
+    """Asks whether it was decided as the log says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"invocations/{uuid}"."""
+    entry: _builtins.str
+    """Id of the audit entry of an earlier decision on it; the latest where left out."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        entry: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReperformInvocationRequest: _TypeAlias = ReperformInvocationRequest  # noqa: Y015
+
+@_typing.final
+class ReperformedStage(_message.Message):
+    """One stage beside the record."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    AGREES_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
+    stage: _builtins.str
+    """What was taken again: "call", "screen", "question", "floor", "policy", "observing", "settle";
+    "moment" is what nobody can take again.
+    """
+    agrees: _builtins.bool
+    """Whether it comes to what is recorded; absent where it was taken from the record."""
+    told: _builtins.str
+    """What was compared, or what is different; one line."""
+    def __init__(
+        self,
+        *,
+        stage: _builtins.str = ...,
+        agrees: _builtins.bool | None = ...,
+        told: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agrees", b"_agrees", "agrees", b"agrees"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agrees", b"_agrees", "agrees", b"agrees", "stage", b"stage", "told", b"told"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agrees: _TypeAlias = _typing.Literal["agrees"]  # noqa: Y015
+    _WhichOneofArgType__agrees: _TypeAlias = _typing.Literal["_agrees", b"_agrees"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agrees) -> _WhichOneofReturnType__agrees | None: ...
+
+Global___ReperformedStage: _TypeAlias = ReperformedStage  # noqa: Y015
+
+@_typing.final
+class ReperformInvocationResponse(_message.Message):
+    """What came of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    EFFECT_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
+    AGREES_FIELD_NUMBER: _builtins.int
+    effect: _types_pb2.Effect.ValueType
+    """What it comes to."""
+    agrees: _builtins.bool
+    """Whether no stage contradicts the record."""
+    @_builtins.property
+    def decision(self) -> Global___RecordedDecision:
+        """As the log has it."""
+
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReperformedStage]:
+        """In the order in which a call goes through them."""
+
+    def __init__(
+        self,
+        *,
+        decision: Global___RecordedDecision | None = ...,
+        effect: _types_pb2.Effect.ValueType = ...,
+        stages: _abc.Iterable[Global___ReperformedStage] | None = ...,
+        agrees: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agrees", b"agrees", "decision", b"decision", "effect", b"effect", "stages", b"stages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReperformInvocationResponse: _TypeAlias = ReperformInvocationResponse  # noqa: Y015
+
+@_typing.final
 class ListRecordedDecisionsRequest(_message.Message):
     """Asks for a page."""
 

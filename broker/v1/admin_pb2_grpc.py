@@ -251,6 +251,11 @@ class AdminServiceStub(object):
                 request_serializer=broker_dot_v1_dot_admin__pb2.ExplainInvocationRequest.SerializeToString,
                 response_deserializer=broker_dot_v1_dot_admin__pb2.ExplainInvocationResponse.FromString,
                 _registered_method=True)
+        self.ReperformInvocation = channel.unary_unary(
+                '/broker.v1.AdminService/ReperformInvocation',
+                request_serializer=broker_dot_v1_dot_admin__pb2.ReperformInvocationRequest.SerializeToString,
+                response_deserializer=broker_dot_v1_dot_admin__pb2.ReperformInvocationResponse.FromString,
+                _registered_method=True)
         self.ReconcileInvocation = channel.unary_unary(
                 '/broker.v1.AdminService/ReconcileInvocation',
                 request_serializer=broker_dot_v1_dot_admin__pb2.ReconcileInvocationRequest.SerializeToString,
@@ -563,6 +568,13 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReperformInvocation(self, request, context):
+        """Decides a past call again, by the manifest and the policy of then, beside its record. Auditors too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReconcileInvocation(self, request, context):
         """Settles an UNKNOWN call with evidence. Never by its principal or its agent's owner.
         """
@@ -789,6 +801,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ExplainInvocation,
                     request_deserializer=broker_dot_v1_dot_admin__pb2.ExplainInvocationRequest.FromString,
                     response_serializer=broker_dot_v1_dot_admin__pb2.ExplainInvocationResponse.SerializeToString,
+            ),
+            'ReperformInvocation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReperformInvocation,
+                    request_deserializer=broker_dot_v1_dot_admin__pb2.ReperformInvocationRequest.FromString,
+                    response_serializer=broker_dot_v1_dot_admin__pb2.ReperformInvocationResponse.SerializeToString,
             ),
             'ReconcileInvocation': grpc.unary_unary_rpc_method_handler(
                     servicer.ReconcileInvocation,
@@ -1938,6 +1955,33 @@ class AdminService(object):
             '/broker.v1.AdminService/ExplainInvocation',
             broker_dot_v1_dot_admin__pb2.ExplainInvocationRequest.SerializeToString,
             broker_dot_v1_dot_admin__pb2.ExplainInvocationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReperformInvocation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/broker.v1.AdminService/ReperformInvocation',
+            broker_dot_v1_dot_admin__pb2.ReperformInvocationRequest.SerializeToString,
+            broker_dot_v1_dot_admin__pb2.ReperformInvocationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -124,6 +124,8 @@ class AdminServiceStub:
     """All decisions, those of the newest calls first, to be taken again elsewhere. Auditors too."""
     ExplainInvocation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExplainInvocationRequest, _admin_pb2.ExplainInvocationResponse]
     """Why policy said what it said of a call, and what would have been allowed. Auditors too."""
+    ReperformInvocation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReperformInvocationRequest, _admin_pb2.ReperformInvocationResponse]
+    """Decides a past call again, by the manifest and the policy of then, beside its record. Auditors too."""
     ReconcileInvocation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReconcileInvocationRequest, _admin_pb2.ReconcileInvocationResponse]
     """Settles an UNKNOWN call with evidence. Never by its principal or its agent's owner."""
     ExportAudit: _grpc.UnaryStreamMultiCallable[_admin_pb2.ExportAuditRequest, _admin_pb2.ExportAuditResponse]
@@ -221,6 +223,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """All decisions, those of the newest calls first, to be taken again elsewhere. Auditors too."""
     ExplainInvocation: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExplainInvocationRequest, _admin_pb2.ExplainInvocationResponse]  # type: ignore[assignment]
     """Why policy said what it said of a call, and what would have been allowed. Auditors too."""
+    ReperformInvocation: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReperformInvocationRequest, _admin_pb2.ReperformInvocationResponse]  # type: ignore[assignment]
+    """Decides a past call again, by the manifest and the policy of then, beside its record. Auditors too."""
     ReconcileInvocation: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReconcileInvocationRequest, _admin_pb2.ReconcileInvocationResponse]  # type: ignore[assignment]
     """Settles an UNKNOWN call with evidence. Never by its principal or its agent's owner."""
     ExportAudit: _aio.UnaryStreamMultiCallable[_admin_pb2.ExportAuditRequest, _admin_pb2.ExportAuditResponse]  # type: ignore[assignment]
@@ -567,6 +571,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ExplainInvocationResponse, _abc.Awaitable[_admin_pb2.ExplainInvocationResponse]]:
         """Why policy said what it said of a call, and what would have been allowed. Auditors too."""
+
+    @_abc_1.abstractmethod
+    def ReperformInvocation(
+        self,
+        request: _admin_pb2.ReperformInvocationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ReperformInvocationResponse, _abc.Awaitable[_admin_pb2.ReperformInvocationResponse]]:
+        """Decides a past call again, by the manifest and the policy of then, beside its record. Auditors too."""
 
     @_abc_1.abstractmethod
     def ReconcileInvocation(

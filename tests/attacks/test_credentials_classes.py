@@ -48,6 +48,7 @@ READ_BY_AUDITORS = {
     "GetRecordedDecision",
     "ListRecordedDecisions",
     "ExplainInvocation",
+    "ReperformInvocation",
     "ExportAudit",
 }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker.core.arguments import JsonValue
+from broker.core.decision import Opinion
 
 
 @dataclass(kw_only=True)
@@ -13,6 +14,15 @@ class FakeExplainer:
 
     asked: list[tuple[bytes, Mapping[str, JsonValue]]] = field(default_factory=list)
     error: Exception | None = None
+    opinion: Opinion | None = None
+
+    async def answer(
+        self, kept: bytes, question: Mapping[str, JsonValue], *, revision: str
+    ) -> Opinion:
+        self.asked.append((kept, question))
+        if self.error is not None:
+            raise self.error
+        return self.opinion or Opinion(verdicts=(), policy_revision=revision)
 
     async def explain(
         self,

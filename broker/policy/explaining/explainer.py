@@ -1,4 +1,4 @@
-"""Explains beside the way of calls: one explanation at a time, none for longer than its deadline.
+"""Asks and explains beside the way of calls: one at a time, none for longer than its deadline.
 
 Following an answer is some tens of runs of OPA, which calls must not feel: whoever asks waits for
 the one before. An explanation that is late is ended between two runs, and a run ends by itself.
@@ -6,15 +6,20 @@ the one before. An explanation that is late is ended between two runs, and a run
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from broker.core import limits
 from broker.core.arguments import JsonValue
+from broker.core.decision import Opinion
 from broker.core.errors import PolicyUnavailable
 from broker.policy.bundle import BundleRefused, PolicyBundle
+from broker.policy.explaining.asking import asking
 from broker.policy.explaining.explain import explain
 from broker.ports import PolicyRefused
+
+_T = TypeVar("_T")
 
 
 class OpaExplainer:
@@ -51,17 +56,43 @@ class OpaExplainer:
             PolicyRefused: what is kept is not a bundle of that revision.
             PolicyUnavailable: OPA cannot be run, or was not done in time.
         """
-        ended = threading.Event()
 
-        def work() -> Mapping[str, JsonValue]:
-            bundle = _read(kept, revision)
+        def work(bundle: PolicyBundle, ended: threading.Event) -> Mapping[str, JsonValue]:
             return explain(bundle, question, opa=self._opa, money=money, ended=ended).to_json()
 
+        return await self._beside(kept, revision, work)
+
+    async def answer(
+        self, kept: bytes, question: Mapping[str, JsonValue], *, revision: str
+    ) -> Opinion:
+        """Ask a kept policy about a question.
+
+        Args:
+            kept: a bundle as it was stored.
+            question: a policy input.
+            revision: that the bundle must be of.
+
+        Raises:
+            PolicyRefused: what is kept is not a bundle of that revision.
+            PolicyUnavailable: OPA cannot be run, or was not done in time.
+        """
+
+        def work(bundle: PolicyBundle, _ended: threading.Event) -> Opinion:
+            with asking(bundle, opa=self._opa) as asked:
+                (opinion,) = asked.opinions([question])
+            return opinion
+
+        return await self._beside(kept, revision, work)
+
+    async def _beside(
+        self, kept: bytes, revision: str, work: Callable[[PolicyBundle, threading.Event], _T]
+    ) -> _T:
+        ended = threading.Event()
         try:
             async with asyncio.timeout(self._deadline_s), self._one:
-                return await asyncio.to_thread(work)
+                return await asyncio.to_thread(lambda: work(_read(kept, revision), ended))
         except TimeoutError as error:
-            raise PolicyUnavailable("The explanation was not done in time.") from error
+            raise PolicyUnavailable("The policy was not asked in time.") from error
         finally:
             ended.set()
 

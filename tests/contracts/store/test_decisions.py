@@ -26,6 +26,7 @@ async def decided(store: SqlStore, *, at: float, tool: str = "refund", **changes
         at=at,
         body={
             "tool": tool,
+            "digest": held.call.digest,
             "tool_revision": "sha256:t",
             "policy_revision": "sha256:p",
             "effect": "HOLD",
@@ -67,7 +68,9 @@ async def test_a_decision_is_read_back_with_its_question_and_every_verdict(store
         ),
         obligations=(dataclasses.replace(DECISION.obligations[0], parameters={}),),
         summary="Refund",
+        digest=call().digest,
         question=QUESTION,
+        arguments=QUESTION["call"]["arguments"],
     )
     [[listed]] = await pages(store, 10)
     assert listed == found
