@@ -18,7 +18,7 @@ REQUEST_ID_CHARACTERS_MAX: Final = 128
 NAME_CHARACTERS_MAX: Final = 200
 WORDS_BYTES_MAX: Final = 64 * 1024
 SCOPES_MAX: Final = 200
-MANDATE_SCOPES_MAX: Final = 1_000  # one for each of as many tools as can be registered
+MANDATE_SCOPES_MAX: Final = 1_000  # one for each of as many tools as one task may be given
 
 # What a tool may say and how long it may take.
 RESULT_BYTES_MAX: Final = 1024 * 1024
