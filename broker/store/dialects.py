@@ -18,7 +18,7 @@ class DatabaseInUse(Exception):
 
 
 class DatabaseRefused(Exception):
-    """The server may lose what it has said to have; the sentence tells the setting that does so."""
+    """It would not keep what is written, or takes nothing; the sentence tells what to change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

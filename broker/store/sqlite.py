@@ -16,7 +16,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.pool import NullPool
 
 from broker.core.limits import STORE_BUSY_S, STORE_READERS
-from broker.store.dialects import DatabaseInUse, Dialect
+from broker.store.dialects import DatabaseInUse, DatabaseRefused, Dialect
 
 BEGIN_READ: Final = "BEGIN DEFERRED"
 BEGIN_WRITE: Final = "BEGIN IMMEDIATE"
@@ -123,9 +123,16 @@ def lock(database: Path) -> Callable[[], None]:
 
     Raises:
         DatabaseInUse: another one has it.
+        DatabaseRefused: its directory takes no file.
     """
     path = database.with_name(database.name + ".lock")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as refused:
+        raise DatabaseRefused(
+            f"The directory of {database} cannot be written: {refused.strerror}. Give the broker a "
+            "disk and a directory that it may write, or name another `database`."
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -155,7 +162,10 @@ def _say(cursor: DBAPICursor, text: str) -> None:
     if text == BEGIN_WRITE:
         connection = getattr(cursor, "connection", None)
         if isinstance(connection, Watching) and connection.is_gone():
-            raise sqlite3.OperationalError("The database file was removed or replaced.")
+            raise sqlite3.OperationalError(
+                "The database file was removed or replaced: put it back, or stop the broker and "
+                "`callbroker restore` a backup."
+            )
     cursor.execute(text)
 
 

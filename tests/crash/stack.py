@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -95,16 +95,22 @@ def _tool(name: str, *, idempotent: bool = False, **changed: Any) -> Mapping[str
 
 @dataclass(kw_only=True)
 class Stack:
-    """What runs, and how each of it is killed."""
+    """What runs, and how each of it is killed.
+
+    Attributes:
+        engine, node: None where nothing runs in sandboxes.
+        around: the command that runs the broker's, where any.
+    """
 
     directory: Path
     address: str
     database: str
     operator_token: str
-    engine: ContainerEngine
+    engine: ContainerEngine | None
     loop: Loop
-    node: NodeProcess
+    node: NodeProcess | None
     server: Server | None
+    around: Sequence[str] = ()
     broker: "subprocess.Popen[bytes] | None" = None
     worker: "subprocess.Popen[bytes] | None" = None
     tokens: dict[str, str] = field(default_factory=dict)
@@ -122,7 +128,8 @@ class Stack:
     def start_broker(self) -> None:
         """Start it; it serves a moment later."""
         named = {"CALLBROKER_CONFIG": str(self.directory / config.CONFIG_NAME)}
-        self.broker = self._started("broker", ["broker.command", "serve"], named)
+        command = [*self.around, *_python("broker.command"), "serve"]
+        self.broker = self._started("broker", command, named)
 
     def start_worker(self) -> None:
         """Start it; it is connected once the broker serves."""
@@ -132,13 +139,19 @@ class Stack:
             "STACK_LEDGER": str(self.ledger),
             "STACK_DATABASE": self.database,
         }
-        self.worker = self._started("worker", ["tests.crash.stack_worker"], named)
+        self.worker = self._started("worker", _python("tests.crash.stack_worker"), named)
 
     def is_served(self) -> bool:
         """Whether the broker answers."""
         with contextlib.suppress(grpc.RpcError):
             self.status()
             return True
+        return False
+
+    def is_worked_for(self) -> bool:
+        """Whether the worker is connected."""
+        with contextlib.suppress(grpc.RpcError):
+            return bool(self.status().workers)
         return False
 
     def has_ended(self) -> bool:
@@ -150,7 +163,7 @@ class Stack:
         with grpc.insecure_channel(self.address) as channel:
             stub = admin_pb2_grpc.AdminServiceStub(channel)
             return stub.GetStatus(
-                admin_pb2.GetStatusRequest(), metadata=self.as_operator, timeout=5
+                admin_pb2.GetStatusRequest(), metadata=self.as_operator, timeout=10
             )
 
     @property
@@ -170,9 +183,9 @@ class Stack:
             "broker": self._kill_broker,
             "opa": self._kill_opa,
             "worker": self._kill_worker,
-            "sandboxd": self._kill_node,
-            "container": self._kill_container,
         }
+        if self.node is not None:
+            whole |= {"sandboxd": self._kill_node, "container": self._kill_container}
         own = {"engine": self._kill_engine} if isinstance(self.engine, OwnEngine) else {}
         shared = {"postgres": self._kill_server, "backend": self._kill_backend}
         return whole | own | (shared if self.server else {})
@@ -191,10 +204,14 @@ class Stack:
         return _kill_one(found, choose)
 
     def _kill_node(self, _: random.Random) -> Callable[[], None]:
-        self.loop.run(self.node.stop(signal.SIGKILL))
-        return lambda: self.loop.run(self.node.start())
+        node = self.node
+        assert node is not None
+        self.loop.run(node.stop(signal.SIGKILL))
+        return lambda: self.loop.run(node.start())
 
     def _kill_container(self, choose: random.Random) -> Callable[[], None] | None:
+        assert self.engine is not None
+        assert self.node is not None
         with contextlib.suppress(EngineTrouble):
             there = self.engine.containers(f"callbroker.sandboxd={self.node.node_id}")
             if there:
@@ -217,11 +234,11 @@ class Stack:
         return _kill_one(self.server.children(), choose)
 
     def _started(
-        self, name: str, module: list[str], named: Mapping[str, str]
+        self, name: str, command: Sequence[str], named: Mapping[str, str]
     ) -> "subprocess.Popen[bytes]":
         with (self.directory / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", *module],
+                command,
                 cwd=ROOT,
                 env={**os.environ, **named},
                 stdin=subprocess.DEVNULL,
@@ -231,10 +248,11 @@ class Stack:
 
 
 @contextlib.contextmanager
-def open_stack(kind: str, engine: ContainerEngine) -> Iterator[Stack]:
+def open_stack(kind: str, engine: ContainerEngine | None) -> Iterator[Stack]:
     """All of it, with tools, a policy and credentials; `kind` is sqlite or postgres.
 
-    An engine that is not our own is not killed.
+    Args:
+        engine: not killed where it is not our own; without one nothing runs in sandboxes.
     """
     with contextlib.ExitStack() as ending:
         directory = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="cb-")))
@@ -244,11 +262,12 @@ def open_stack(kind: str, engine: ContainerEngine) -> Iterator[Stack]:
             ending.callback(server.stop)
             server.run("CREATE DATABASE stack TEMPLATE template0")
             database = server.url("stack")
-        image = tool_image(engine, WORK)
         loop = ending.enter_context(Loop())
-        node = NodeProcess(engine.url, directory / "node", log_level="warning")
-        loop.run(node.start())
-        ending.callback(lambda: loop.run(node.stop()))
+        node = None
+        if engine is not None:
+            node = NodeProcess(engine.url, directory / "node", log_level="warning")
+            loop.run(node.start())
+            ending.callback(lambda: loop.run(node.stop()))
         stack = Stack(
             directory=directory,
             address=_free_address(),
@@ -266,10 +285,14 @@ def open_stack(kind: str, engine: ContainerEngine) -> Iterator[Stack]:
         ending.callback(lambda: _end(stack.worker))
         stack.start_broker()
         until(stack.is_served, lambda: stack.log("broker"), within_s=START_S)
-        _provide(stack, image)
+        _provide(stack)
         stack.start_worker()
-        until(lambda: stack.status().workers, lambda: stack.log("worker"), within_s=START_S)
+        until(stack.is_worked_for, lambda: stack.log("worker"), within_s=START_S)
         yield stack
+
+
+def _python(module: str) -> list[str]:
+    return [sys.executable, "-m", module]
 
 
 def _settings(stack: Stack) -> str:
@@ -282,22 +305,18 @@ def _settings(stack: Stack) -> str:
             'log_level = "warning"',
             "[web]",
             'listen = "127.0.0.1:0"',
-            "[sandboxes]",
-            f'nodes = ["{stack.node.address}"]',
+            *((f'[sandboxes]\nnodes = ["{stack.node.address}"]',) if stack.node else ()),
         )
     )
 
 
-def _provide(stack: Stack, image: str) -> None:
-    sandbox = {"image": image, "profile": "strict"}
+def _provide(stack: Stack) -> None:
+    tools = [_tool("pay", exclusive=["/order"]), _tool("send", idempotent=True)]
+    if stack.engine is not None:
+        sandbox = {"image": tool_image(stack.engine, WORK), "profile": "strict"}
+        tools.append(_tool(SANDBOXED, runner="sandbox", sandbox=sandbox))
     with Operator(stack.address, stack.operator_token) as operator:
-        operator.put_tools(
-            [
-                _tool("pay", exclusive=["/order"]),
-                _tool("send", idempotent=True),
-                _tool(SANDBOXED, runner="sandbox", sandbox=sandbox),
-            ]
-        )
+        operator.put_tools(tools)
         operator.activate_policy(write_tree(stack.directory / "rules", family(RULES, name="pay")))
         for subject in (CUSTOMER, AGENT):
             operator.grant(subject, SCOPE)
