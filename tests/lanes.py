@@ -4,8 +4,8 @@
 
 A part is a process of pytest under `tests.keeper`, which ends when this one does, however that
 ended, with all that it has started. One part alone speaks as it goes; of several each has a line
-when it begins and one when it is done, and what a failed one said is shown whole. The exit code
-judges tests, and what hangs; a budget that was not kept is told, loudly, and judges nobody.
+when it begins, now and then, and when it is done, and what a failed one said is shown whole. The
+exit code judges tests, and what hangs; a budget not kept is told, loudly, and judges nobody.
 """
 
 import argparse
@@ -29,8 +29,10 @@ from tests.parts import LANES_MAX, PARTS, ROOT, Part, longest_first
 
 SEEDS: Final = 2**32
 SLOWEST_SHOWN: Final = 10
+HOW_FAR_INTERVAL_S: Final = 120.0
 _COUNTS: Final = re.compile(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+) in \d", re.MULTILINE)
 _WORKED: Final = re.compile(rf"^{re.escape(keeper.WORKED)}(\d+)$", re.MULTILINE)
+_FAR: Final = re.compile(r"\[ *(\d+%)\]$", re.MULTILINE)
 _SLOW: Final = re.compile(r"^(\d+\.\d+)s (?:call|setup|teardown) +.*$", re.MULTILINE)
 
 
@@ -140,13 +142,18 @@ async def _part(part: Part, seed: int, output: Path | None) -> Done:
             stderr=heard,
             start_new_session=True,  # Ctrl-C is ours to hear
         )  # fmt: skip
+        ending = asyncio.ensure_future(kept.wait())
         try:
-            code = await kept.wait()
+            while not (await asyncio.wait({ending}, timeout=HOW_FAR_INTERVAL_S))[0]:
+                if output is not None:
+                    far = _last(_FAR, _read(output)) or "0%"
+                    _tell(f"{part.name:<11} {far:<8} {time.monotonic() - begun_s:5.0f} s")
         except asyncio.CancelledError:
             assert kept.stdin is not None
             kept.stdin.close()
-            await kept.wait()
+            await ending
             raise
+        code = ending.result()
     said = "" if output is None else _read(output)
     return Done(part=part, code=code, took_s=time.monotonic() - begun_s, said=said)
 

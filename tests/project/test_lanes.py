@@ -17,11 +17,12 @@ import pytest
 from tests.lanes import lanes_here
 from tests.project.checkout import ROOT, outside_make
 
-ENDS_S = 60.0
+ENDS_S = 120.0
 RUN = """
 import sys
 from tests import keeper, lanes
 from tests.parts import Part
+lanes.HOW_FAR_INTERVAL_S = {how_far}
 keeper.QUIET_S, keeper.TIDY_S = {quiet}, 1.0
 sys.exit(lanes.run([{parts}], lanes={lanes}, seed=7))
 """
@@ -65,8 +66,12 @@ class Runner:
         path.write_text(filled, "utf-8")
         self._parts.append(f"Part(name={name!r}, paths=({str(path)!r},), budget_s={budget})")
 
-    def start(self, *, lanes: int = 2, quiet: float = ENDS_S) -> subprocess.Popen[str]:
-        program = RUN.format(parts=", ".join(self._parts), lanes=lanes, quiet=quiet)
+    def start(
+        self, *, lanes: int = 2, quiet: float = ENDS_S, how_far: float = ENDS_S
+    ) -> subprocess.Popen[str]:
+        program = RUN.format(
+            parts=", ".join(self._parts), lanes=lanes, quiet=quiet, how_far=how_far
+        )
         self._process = subprocess.Popen(
             [sys.executable, "-c", program],
             cwd=ROOT,
@@ -163,6 +168,26 @@ def test_one_part_alone_speaks_as_it_goes(runner: Runner) -> None:
     assert "now" in said
 
 
+def test_it_is_told_now_and_then_how_far_a_part_is(runner: Runner, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    waits = f"""
+import pathlib, time
+def test_it():
+    while not pathlib.Path({str(told)!r}).exists():
+        time.sleep(0.01)
+"""
+    runner.part("waits", waits)
+    runner.part("good", PASSING)
+    process = runner.start(how_far=0.2)
+    assert process.stdout is not None
+
+    for line in process.stdout:
+        if line.startswith("waits       0% "):
+            told.touch()
+
+    assert process.wait(ENDS_S) == 0
+
+
 def test_what_a_test_leaves_behind_is_named_and_gone(runner: Runner) -> None:
     runner.part("leaves", LEAVES)
     runner.part("good", PASSING)
@@ -175,17 +200,19 @@ def test_what_a_test_leaves_behind_is_named_and_gone(runner: Runner) -> None:
     assert not _lives(runner.left_by("leaves"))
 
 
-@pytest.mark.parametrize("source", [HANGS, HANGS_DEAF], ids=["hears", "deaf"])
-def test_a_part_that_hangs_is_ended_with_all_that_it_started(runner: Runner, source: str) -> None:
-    runner.part("hangs", source, budget=0.001)
+def test_a_part_that_hangs_is_ended_with_all_that_it_started(runner: Runner) -> None:
+    runner.part("hears", HANGS, budget=0.001)
+    runner.part("deaf", HANGS_DEAF, budget=0.001)
     runner.part("good", PASSING)
 
-    code, said = runner.run(quiet=ENDS_S / 4)
+    code, said = runner.run(lanes=3, quiet=ENDS_S / 8)
 
     assert code == 1
-    assert "hangs       HUNG" in said
+    assert "hears       HUNG" in said
+    assert "deaf        HUNG" in said
     assert "good        ok" in said
-    assert not _lives(runner.left_by("hangs"))
+    assert not _lives(runner.left_by("hears"))
+    assert not _lives(runner.left_by("deaf"))
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
