@@ -1,7 +1,8 @@
 """The full stack as processes, any of which can be killed and started again while the rest goes on.
 
 A broker with its OPA, over SQLite or a PostgreSQL server of its own; a worker; `callbroker
-sandboxd` over a container engine of its own. Nothing is simulated, so only root can.
+sandboxd` over a container engine of its own. Nothing is simulated, so only root can. They end with
+the thread that they are started from.
 """
 
 import contextlib
@@ -238,7 +239,7 @@ class Stack:
     ) -> "subprocess.Popen[bytes]":
         with (self.directory / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                command,
+                ["setpriv", "--pdeathsig=KILL", "--", *command],
                 cwd=ROOT,
                 env={**os.environ, **named},
                 stdin=subprocess.DEVNULL,
