@@ -37,13 +37,15 @@ class Operator(AbstractContextManager["Operator"]):
     ) -> None:
         self._channel.close()
 
-    def put_tools(self, documents: Iterable[Mapping[str, Any]]) -> None:
+    def put_tools(
+        self, documents: Iterable[Mapping[str, Any]], *, deadline_s: float = _DEADLINE_S
+    ) -> None:
         """Put manifests in force, all or none."""
         manifests = [json.dumps(document).encode() for document in documents]
         self._admin.PutTools(
             admin_pb2.PutToolsRequest(manifests_json=manifests, reason="set up"),
             metadata=self._metadata,
-            timeout=_DEADLINE_S,
+            timeout=deadline_s,
         )
 
     def put_directory(self, document: Mapping[str, Any]) -> None:

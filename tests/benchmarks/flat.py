@@ -43,7 +43,8 @@ TURN = 6
 WARM_CALLS = 100
 CHUNK = 20_000
 CALLS_A_SESSION = 100
-TOOLS_A_REQUEST = 2_000
+TOOLS_A_REQUEST = 5_000
+PUT_DEADLINE_S = 900.0
 RATIO_MAX = 1.2
 FAMILY = """\
 # METADATA
@@ -212,7 +213,7 @@ async def _with_tools(desk: Desk, _: Path, size: int) -> None:
     ]
     for begin in range(0, len(made), TOOLS_A_REQUEST):
         batch = made[begin : begin + TOOLS_A_REQUEST]
-        await asyncio.to_thread(desk.operator.put_tools, batch)
+        await asyncio.to_thread(desk.operator.put_tools, batch, deadline_s=PUT_DEADLINE_S)
 
 
 async def _with_data(desk: Desk, directory: Path, size: int) -> None:
