@@ -29,7 +29,7 @@ test: set-up-test ## set up, then everything: static checks and every test; PART
 	@$(if $(PART),,$(MAKE) --no-print-directory static)
 	@exec $(BIN)/python -m tests.lanes $(if $(SEED),--seed $(SEED)) $(PART)
 
-check: set-up-check ## the part that takes under a minute: static checks, unit tests, tests of the project
+check: set-up-check ## the quick ones: static checks, unit tests, tests of the project
 	@$(MAKE) --no-print-directory static
 	@exec $(BIN)/python -m tests.lanes $(if $(SEED),--seed $(SEED)) units
 

@@ -10,7 +10,6 @@ exit code judges tests, and what hangs; a budget not kept is told, loudly, and j
 
 import argparse
 import asyncio
-import contextlib
 import os
 import random
 import re
@@ -21,8 +20,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from tests import keeper
 from tests.parts import LANES_MAX, PARTS, ROOT, Part, longest_first
@@ -109,51 +107,49 @@ class _Run:
         assert told is not None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, told.cancel)
-        with tempfile.TemporaryDirectory(prefix="callbroker-parts-") as directory:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(lanes):
-                    group.create_task(self._lane(Path(directory)))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(lanes):
+                group.create_task(self._lane())
         return self._done
 
-    async def _lane(self, directory: Path) -> None:
+    async def _lane(self) -> None:
         while self._waiting:
             part = self._waiting.popleft()
             if self._alone:
                 done = await _part(part, self._seed, None)
             else:
                 _tell(f"{part.name:<11} begins")
-                done = await _part(part, self._seed, directory / part.name)
+                with tempfile.TemporaryFile() as output:  # nameless: nobody has to remove it
+                    done = await _part(part, self._seed, output)
             self._done.append(done)
             for line in [done.said] if done.code != 0 else done.left():
                 _tell(line)
             _tell(done.line())
 
 
-async def _part(part: Part, seed: int, output: Path | None) -> Done:
+async def _part(part: Part, seed: int, output: BinaryIO | None) -> Done:
     """Runs one; what it says is kept in `output`, or goes where this process' own does."""
     begun_s = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        heard = None if output is None else stack.enter_context(output.open("wb"))
-        kept = await asyncio.create_subprocess_exec(
-            *_kept(part), *_command(part, seed),
-            cwd=ROOT,
-            stdin=asyncio.subprocess.PIPE,  # it ends with this process
-            stdout=heard,
-            stderr=heard,
-            start_new_session=True,  # Ctrl-C is ours to hear
-        )  # fmt: skip
-        ending = asyncio.ensure_future(kept.wait())
-        try:
-            while not (await asyncio.wait({ending}, timeout=HOW_FAR_INTERVAL_S))[0]:
-                if output is not None:
-                    far = _last(_FAR, _read(output)) or "0%"
-                    _tell(f"{part.name:<11} {far:<8} {time.monotonic() - begun_s:5.0f} s")
-        except asyncio.CancelledError:
-            assert kept.stdin is not None
-            kept.stdin.close()
-            await ending
-            raise
-        code = ending.result()
+    kept = await asyncio.create_subprocess_exec(
+        *_kept(part), *_command(part, seed),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,  # it ends with this process
+        stdout=output,
+        stderr=output,
+        start_new_session=True,  # Ctrl-C is ours to hear
+    )  # fmt: skip
+    ending = asyncio.ensure_future(kept.wait())
+    try:
+        while not (await asyncio.wait({ending}, timeout=HOW_FAR_INTERVAL_S))[0]:
+            if output is not None:
+                far = _last(_FAR, _read(output)) or "0%"
+                _tell(f"{part.name:<11} {far:<8} {time.monotonic() - begun_s:5.0f} s")
+    except asyncio.CancelledError:
+        assert kept.stdin is not None
+        kept.stdin.close()
+        await ending
+        raise
+    code = ending.result()
     said = "" if output is None else _read(output)
     return Done(part=part, code=code, took_s=time.monotonic() - begun_s, said=said)
 
@@ -162,8 +158,10 @@ def _last(pattern: re.Pattern[str], said: str) -> str:
     return next(reversed(pattern.findall(said)), "")
 
 
-def _read(output: Path) -> str:
-    return output.read_text("utf-8", "replace")
+def _read(output: BinaryIO) -> str:
+    """All that was said; not by reading on, for whoever writes shares the place in the file."""
+    handle = output.fileno()
+    return os.pread(handle, os.fstat(handle).st_size, 0).decode("utf-8", "replace")
 
 
 def _kept(part: Part) -> list[str]:

@@ -88,11 +88,11 @@ class Runner:
         said, _ = process.communicate(timeout=ENDS_S)
         return process.returncode, said
 
-    def left_by(self, name: str) -> int:
-        """The process that a part left, once it has."""
+    def left_by(self, name: str) -> list[int]:
+        """The process that a part has left, if it came that far before it was ended."""
         path = self._pids(name)
-        _until(lambda: path.exists() and path.read_text("utf-8").endswith("\n"))
-        return int(path.read_text("utf-8"))
+        said = path.read_text("utf-8") if path.exists() else ""
+        return [int(said)] if said.endswith("\n") else []
 
     def end(self) -> None:
         if self._process is not None:
@@ -197,7 +197,8 @@ def test_what_a_test_leaves_behind_is_named_and_gone(runner: Runner) -> None:
     assert code == 0, said
     [line] = [line for line in said.splitlines() if line.startswith("left behind")]
     assert line.endswith("leaves")
-    assert not _lives(runner.left_by("leaves"))
+    [left] = runner.left_by("leaves")
+    assert not _lives(left)
 
 
 def test_a_part_that_hangs_is_ended_with_all_that_it_started(runner: Runner) -> None:
@@ -211,8 +212,7 @@ def test_a_part_that_hangs_is_ended_with_all_that_it_started(runner: Runner) -> 
     assert "hears       HUNG" in said
     assert "deaf        HUNG" in said
     assert "good        ok" in said
-    assert not _lives(runner.left_by("hears"))
-    assert not _lives(runner.left_by("deaf"))
+    assert not any(_lives(pid) for name in ("hears", "deaf") for pid in runner.left_by(name))
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -224,7 +224,8 @@ def test_however_the_runner_ends_nothing_of_its_parts_lives_on(
     for name in ("one", "two"):
         runner.part(name, source)
     process = runner.start()
-    left = [runner.left_by(name) for name in ("one", "two")]
+    _until(lambda: runner.left_by("one") and runner.left_by("two"))
+    left = [*runner.left_by("one"), *runner.left_by("two")]
     kept = _descendants(process.pid)
     assert set(left) <= set(kept)
 
@@ -255,7 +256,7 @@ def _lives(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "XZ"
 
 
-def _until(holds: Callable[[], bool]) -> None:
+def _until(holds: Callable[[], object]) -> None:
     end = time.monotonic() + ENDS_S
     while not holds():
         assert time.monotonic() < end
