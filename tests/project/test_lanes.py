@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine_api import EXISTING
 from tests.lanes import lanes_here
 from tests.project.checkout import ROOT, outside_make
 
@@ -235,8 +236,18 @@ def test_however_the_runner_ends_nothing_of_its_parts_lives_on(
     _until(lambda: not any(_lives(pid) for pid in kept))
 
 
-def test_there_are_as_many_lanes_as_processors_and_two_at_most() -> None:
+def test_there_are_as_many_lanes_as_processors_and_two_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(EXISTING, raising=False)
+
     assert lanes_here() == min(2, len(os.sched_getaffinity(0)))
+
+
+def test_parts_that_share_a_container_engine_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EXISTING, "unix:///var/run/docker.sock")
+
+    assert lanes_here() == 1
 
 
 def _descendants(pid: int) -> list[int]:
