@@ -18,8 +18,8 @@ from tests.crash.stack_soak import StackSoak
 from tests.engine_api import ContainerEngine
 
 RUNS = {
-    "sqlite": (("worker",), ("broker",), ("opa", "sandboxd"), ("broker", "worker")),
-    "postgres": (("backend",), ("postgres",), ("postgres", "broker"), ("container",)),
+    "sqlite": (("broker",), ("opa", "sandboxd"), ("broker", "worker")),
+    "postgres": (("backend",), ("postgres", "broker"), ("container",)),
 }
 NAME = "invocations/1"
 
