@@ -135,7 +135,9 @@ async def test_an_answer_that_rejects_more_than_there_was_is_not_believed(reject
         exporting(url_of(receiver)) as exporter,
     ):
         exporter.offer(spans(5))
-        await until(lambda: exporter.tally.exported + exporter.tally.dropped[REJECTED] == 5)
+        await until(lambda: exporter.waiting == 0)
+    assert exporter.tally.exported == max(0, 5 - max(0, rejected))
+    assert exporter.tally.dropped[REJECTED] == 5 - exporter.tally.exported
 
 
 async def _closing(writer: asyncio.StreamWriter) -> None:
