@@ -45,7 +45,7 @@ from broker.own_work import OwnWork
 from broker.policy.room import OpaRoom
 from broker.ports import Clock, Policies
 from broker.refusals import Refusals
-from broker.rpc.server import RpcServer, UseCases
+from broker.rpc.server import STOP_S, RpcServer, UseCases
 from broker.sandbox_nodes.runner import SandboxRunner
 from broker.store import SqlStore, load_or_create
 from broker.tools.caller import CallerHub
@@ -276,7 +276,7 @@ class Application:
         await self._serve_figures(parts, administration)
         self.port = self._rpc.bind(self.settings.listen, tls_of(self.settings))
         await self._rpc.start()
-        self._closing.push_async_callback(self._rpc.stop, grace_s=1.0)
+        self._closing.push_async_callback(self._rpc.stop, grace_s=STOP_S)
         drain = mediating.own.drain
         self._closing.push_async_callback(drain, within_s=self.settings.drain_s, hurry=self._hurry)
         self._closing.callback(mediating.invocations.answer_waiters)

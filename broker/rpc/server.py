@@ -55,6 +55,13 @@ from broker.v1 import (
     worker_pb2_grpc,
 )
 
+HANDSHAKE_S: Final = 5.0
+"""For a connection to say that it is one."""
+
+STOP_S: Final = HANDSHAKE_S + 2.0
+"""For whoever is connected to end. Whoever has not said enough to be a connection has ended before:
+gRPC 1.78 reads memory that it has given back where it stops while such a one is there."""
+
 OPTIONS: Final[Sequence[tuple[str, Any]]] = (
     ("grpc.so_reuseport", 0),
     # Above what is taken (`limits.MESSAGE_BYTES_MAX`), so that the refusal is ours and is written
@@ -63,6 +70,7 @@ OPTIONS: Final[Sequence[tuple[str, Any]]] = (
     ("grpc.max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.max_concurrent_streams", 100),
+    ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_S * 1_000)),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -6,13 +6,15 @@ They speak HTTP/2 by hand (RFC 9113): no client library would.
 import asyncio
 import contextlib
 import struct
+from collections import Counter
 from typing import Any
 
+import grpc
 import pytest
 
 from broker.core.credentials import CredentialClass
 from broker.rpc.server import OPTIONS
-from broker.v1 import broker_pb2
+from broker.v1 import broker_pb2, broker_pb2_grpc
 from tests.served import Served
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -195,3 +197,30 @@ async def test_frames_that_mean_nothing_end_their_connection_alone(broker: Serve
         await served_calls(broker)
     finally:
         await hung_up(broker, *peers)
+
+
+async def test_a_connection_that_is_refused_too_fast_is_the_only_one_that_suffers(broker: Served):
+    """Send calls that are refused, on one connection, faster than what is left of them is cleared
+    away: gRPC refuses streams of it before anything of ours looks at them."""
+    alone = [("grpc.use_local_subchannel_pool", 1)]
+    found: Counter[str] = Counter()
+
+    async def refused(invoke: Any, times: int) -> None:
+        for _ in range(times):
+            try:
+                await invoke(broker_pb2.InvokeRequest(), metadata=by, timeout=WITHIN_S)
+            except grpc.aio.AioRpcError as error:
+                found[error.code().name] += 1
+
+    by = broker.by(CredentialClass.AGENT)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{broker.port}", alone) as channel:
+        flood = broker_pb2_grpc.BrokerServiceStub(channel).Invoke
+        flooding = [asyncio.create_task(refused(flood, 10)) for _ in range(64)]
+        await served_calls(broker, 10)  # each of them is answered, at its first try
+        await asyncio.gather(*flooding)
+        assert set(found) <= {"INVALID_ARGUMENT", "UNAVAILABLE"}
+        # And it is over with the flood.
+        found.clear()
+        async with asyncio.timeout(WITHIN_S):
+            while not found["INVALID_ARGUMENT"]:
+                await refused(flood, 1)
