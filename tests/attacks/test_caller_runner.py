@@ -202,6 +202,26 @@ async def test_a_permit_dies_with_the_broker_that_gave_it(tmp_path: Path):
         assert kept["body"]["permit"] == "unknown"
 
 
+async def test_another_broker_neither_gives_the_permit_nor_ends_the_call(tmp_path: Path):
+    """Take the permit once more at another broker, or say there that it failed, while the first
+    one waits for my word."""
+    async with called(tmp_path) as c:
+        invocation, permit = await c.ask(request_id="once")
+        other = await build(c.world.store, c.world.clock, owner="brokers/2")
+        seen, its = await other.permits.taken(await c.find(invocation), OTHER_TAKER)
+        assert (seen.state, its) == (State.RUNNING, None)
+        no = Failed(code="NO", message="No.")
+        for said in (no, PAID):
+            with pytest.raises(RunnerUnavailable):
+                await other.permits.report(
+                    c.agent, invocation.name, permit.call.fencing_token, said
+                )
+        assert (await c.find(invocation)).state is State.RUNNING
+        assert (await c.report(invocation, permit, PAID)).counted
+        later, again = await other.permits.taken(await c.find(invocation), TAKER)
+        assert (later.state, again) == (State.SUCCEEDED, None)
+
+
 async def test_late_words_do_not_fill_the_log(tmp_path: Path):
     """Send another late word a thousand times."""
     async with called(tmp_path, deadline_s=0.1) as c:
