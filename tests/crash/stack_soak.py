@@ -97,7 +97,8 @@ class StackSoak:
             mending.pop(self.choose.randrange(len(mending)))()
         self._comes_back(named)
         decide(self.stack, self._holds(), self.choose)
-        self.wrong += at_any_time(self.lines(), [*self.told.answers])
+        told = [*self.told.answers]  # before the lines: an effect precedes its answer
+        self.wrong += at_any_time(self.lines(), told)
 
     def settle(self) -> None:
         """Nothing more is asked: all comes to an end, and every book is compared."""
