@@ -11,6 +11,7 @@ from typing import Final
 
 from rich.text import Text
 
+from broker.cli.erased_line import erased_line
 from broker.cli.files import named_file
 from broker.cli.hold_changes import narrowed_lines, preview_lines, take_back_line, taken_line
 from broker.cli.json_output import enum_word
@@ -44,10 +45,12 @@ _SUSPECT: Final = frozenset({"untrusted_result", "lookalike", "unseen"})
 def hold_picture(hold: Hold, shown: Around) -> list[Text]:
     """The lines of `holds show`."""
     width = min(shown.width, _PICTURE_WIDTH_MAX)
-    lines = beside(shown_before(hold.summary, "bold"), headline(hold, shown), width=width)
+    title = hold.tool if hold.HasField("erase_time") else hold.summary
+    lines = beside(shown_before(title, "bold"), headline(hold, shown), width=width)
     through = ours(", through ") + theirs(hold.agent)
     for_whom = theirs(hold.principal) + through + ours(", ") + ours(short(hold.session))
     lines += labelled("For", for_whom, indent=_INDENT, width=width)
+    lines += _many("Erased", erased_line(hold, shown), width)
     lines += _many("Words", [quoted(words) for words in hold.words], width)
     lines += _stopped(hold.requirements, width)
     lines += _many("Observed", observed_lines(hold.observed), width)

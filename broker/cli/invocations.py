@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from broker.cli.connection import Line, administering, looking
+from broker.cli.erased_line import erased_line
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.files import file_line
 from broker.cli.json_output import enum_word, plain, print_json, print_json_line
@@ -208,9 +209,7 @@ def call_picture(call: InvocationSummary, shown: Around) -> list[Text]:
     if invocation.reported_by:
         said = ours(_REPORTED.get(invocation.reported_by, f"by {invocation.reported_by}"), "yellow")
         lines += labelled("Reported", said, indent=_INDENT, width=width)
-    if invocation.HasField("erase_time"):
-        at = clock(epoch(invocation.erase_time), now=shown.now, zone=shown.zone)
-        said = ours(f"what was said in it, {at}, by ", "yellow") + theirs(invocation.erased_by)
+    for said in erased_line(invocation, shown):
         lines += labelled("Erased", said, indent=_INDENT, width=width)
     for number, left in enumerate(invocation.artefacts):
         lines += labelled("" if number else "Files", file_line(left), indent=_INDENT, width=width)

@@ -48,6 +48,8 @@ def hold_out(view: HoldView) -> review_pb2.Hold:
         asked_arguments_json=view.invocation.asked.canonical if view.invocation.asked else b"",
         alike=hold.alike,
         narrowing=view.narrowing,
+        erase_time=timestamp(hold.erased.at) if hold.erased else None,
+        erased_by=hold.erased.by if hold.erased else "",
     )
 
 

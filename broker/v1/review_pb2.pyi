@@ -425,6 +425,8 @@ class Hold(_message.Message):
     ASKED_ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
     ALIKE_FIELD_NUMBER: _builtins.int
     NARROWING_FIELD_NUMBER: _builtins.int
+    ERASE_TIME_FIELD_NUMBER: _builtins.int
+    ERASED_BY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"holds/{uuid}"."""
     invocation: _builtins.str
@@ -467,6 +469,8 @@ class Hold(_message.Message):
     """Canonical JSON of what the agent asked for, where a reviewer narrowed it; else empty."""
     alike: _builtins.str
     """Holds with the same of these can be decided together; empty where this one is decided alone."""
+    erased_by: _builtins.str
+    """By whom: an operator, or "retention"; else empty."""
     @_builtins.property
     def words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The user's words."""
@@ -525,6 +529,10 @@ class Hold(_message.Message):
         as well, which are no leaves.
         """
 
+    @_builtins.property
+    def erase_time(self) -> _timestamp_pb2.Timestamp:
+        """When what was said in it, and shown to reviewers, was erased; absent where it was not."""
+
     def __init__(
         self,
         *,
@@ -563,10 +571,12 @@ class Hold(_message.Message):
         asked_arguments_json: _builtins.bytes = ...,
         alike: _builtins.str = ...,
         narrowing: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        erase_time: _timestamp_pb2.Timestamp | None = ...,
+        erased_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decide_by_time", b"decide_by_time", "preview", b"preview", "run_by_time", b"run_by_time", "run_from_time", b"run_from_time", "taken_until_time", b"taken_until_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decide_by_time", b"decide_by_time", "erase_time", b"erase_time", "preview", b"preview", "run_by_time", b"run_by_time", "run_from_time", b"run_from_time", "taken_until_time", b"taken_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "alike", b"alike", "arguments", b"arguments", "arguments_json", b"arguments_json", "asked_arguments_json", b"asked_arguments_json", "call_digest", b"call_digest", "create_time", b"create_time", "decide_by_time", b"decide_by_time", "earlier", b"earlier", "eligible", b"eligible", "etag", b"etag", "facts_digest", b"facts_digest", "files", b"files", "ineligible_reason", b"ineligible_reason", "invocation", b"invocation", "invocation_state", b"invocation_state", "name", b"name", "narrowing", b"narrowing", "narrows", b"narrows", "observed", b"observed", "policy_revision", b"policy_revision", "preview", b"preview", "principal", b"principal", "requirements", b"requirements", "reviews", b"reviews", "run_by_time", b"run_by_time", "run_from_time", b"run_from_time", "session", b"session", "state", b"state", "summary", b"summary", "taken_by", b"taken_by", "taken_until_time", b"taken_until_time", "tool", b"tool", "tool_revision", b"tool_revision", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "alike", b"alike", "arguments", b"arguments", "arguments_json", b"arguments_json", "asked_arguments_json", b"asked_arguments_json", "call_digest", b"call_digest", "create_time", b"create_time", "decide_by_time", b"decide_by_time", "earlier", b"earlier", "eligible", b"eligible", "erase_time", b"erase_time", "erased_by", b"erased_by", "etag", b"etag", "facts_digest", b"facts_digest", "files", b"files", "ineligible_reason", b"ineligible_reason", "invocation", b"invocation", "invocation_state", b"invocation_state", "name", b"name", "narrowing", b"narrowing", "narrows", b"narrows", "observed", b"observed", "policy_revision", b"policy_revision", "preview", b"preview", "principal", b"principal", "requirements", b"requirements", "reviews", b"reviews", "run_by_time", b"run_by_time", "run_from_time", b"run_from_time", "session", b"session", "state", b"state", "summary", b"summary", "taken_by", b"taken_by", "taken_until_time", b"taken_until_time", "tool", b"tool", "tool_revision", b"tool_revision", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

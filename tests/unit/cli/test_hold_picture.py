@@ -41,6 +41,21 @@ def test_a_hold_is_shown_with_all_that_its_reviewer_must_know() -> None:
     ]
 
 
+def test_an_erased_hold_says_when_and_by_whom_and_has_its_tool_for_a_title() -> None:
+    erased = the_hold(
+        state=Hold.STATE_REJECTED,
+        summary="",
+        words=[],
+        arguments=[],
+        erase_time=at(14, 5),
+        erased_by="retention",
+    )
+    drawn = _drawn(erased)
+    assert drawn[0].startswith("refund ")
+    assert "Erased   what was said in it, 14:05, by retention" in drawn
+    assert not any(line.startswith("Words") for line in drawn)
+
+
 def test_who_may_not_review_is_told_why_and_given_no_line_to_paste() -> None:
     drawn = _drawn(the_hold(eligible=False, ineligible_reason="It is your own agent's request."))
     review = " ".join(line.strip() for line in drawn[-3:-1])

@@ -10,6 +10,7 @@ from hypothesis import strategies as some
 
 from broker.core.calls import Invocation, ToolCall
 from broker.core.decision import Decision, Effect, Verdict
+from broker.core.erased import Erased
 from broker.core.errors import MalformedRequest
 from broker.core.lifecycle import InvocationState
 from broker.core.scopes import Scope
@@ -23,8 +24,10 @@ from broker.rpc.convert import (
     timestamp,
     words_in,
 )
+from broker.rpc.convert_hold import hold_out
 from broker.rpc.convert_invocation import effect_named, invocation_out, state_in, state_out
 from broker.v1 import types_pb2
+from tests.hold_views import view
 
 NOW = 1_800_000_000.0
 
@@ -168,3 +171,10 @@ def test_a_hold_is_named_while_the_call_is_held_alone():
     held = invocation(InvocationState.HELD, verdict(Effect.HOLD, "WAIT"))
     assert invocation_out(held).hold == "holds/1"
     assert invocation_out(replace(held, state=InvocationState.RUNNING)).hold == ""
+
+
+def test_a_hold_says_when_it_was_erased_and_by_whom():
+    erased = hold_out(view({}, erased=Erased(at=1_800_000_000.0, by="retention")))
+    assert (erased.erase_time.seconds, erased.erased_by) == (1_800_000_000, "retention")
+    whole = hold_out(view({}))
+    assert (whole.HasField("erase_time"), whole.erased_by) == (False, "")
