@@ -25,8 +25,9 @@ class UuidFactory:
     def __call__(self) -> str:
         """A new UUIDv7 in its usual text form; greater than every one before."""
         now_ms = int(self._clock() * 1000)
+        drawn = secrets.randbits(_COUNTER_BITS - 1 + _RANDOM_BITS)  # at once: it lets others run
         # The upper half of the counter starts at zero, so that a millisecond holds 2048 or more.
-        fresh = (now_ms << _COUNTER_BITS) | secrets.randbits(_COUNTER_BITS - 1)
+        fresh = (now_ms << _COUNTER_BITS) | drawn >> _RANDOM_BITS
         with self._lock:
             self._last = max(fresh, self._last + 1)
             tick = self._last
@@ -36,6 +37,6 @@ class UuidFactory:
             | 0x7 << 76
             | counter << 64
             | 0b10 << 62
-            | secrets.randbits(_RANDOM_BITS)
+            | drawn & ((1 << _RANDOM_BITS) - 1)
         )
         return str(uuid.UUID(int=value))

@@ -206,7 +206,7 @@ def _past(entry: History | Reached) -> JsonValue:
 def _instant(epoch_s: float) -> str:
     """RFC 3339, UTC, milliseconds always: instants compare as text just as they do in time."""
     moment = dt.datetime.fromtimestamp(epoch_s, tz=dt.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _weekday(epoch_s: float) -> str:

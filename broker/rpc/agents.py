@@ -94,7 +94,7 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
         size = page_size_of(request.page_size)
         after = cursor_of(request.page_token, listing=_TOOLS)
         caller = await self._caller(request)
-        usable = sorted(self._enforcer.list_tools(caller), key=lambda tool: tool.manifest.name)
+        usable = self._enforcer.list_tools(caller)
         page = page_of(
             [tool for tool in usable if tool.manifest.name > after],
             size=size,
