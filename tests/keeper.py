@@ -45,6 +45,7 @@ LEFT_S: Final = 5.0
 
 _KILLED_S: Final = 20.0
 _POLL_S: Final = 0.05
+_REAP_S: Final = 0.5
 # A shell's background jobs are deaf to Ctrl-C, and Python to a pipe that nobody reads.
 _AS_AT_A_TERMINAL: Final = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 _PR_SET_PDEATHSIG: Final = 1
@@ -89,17 +90,30 @@ def _await(pid: int, limit_s: float, quiet_s: float) -> tuple[int, bool] | None:
     heard = -1
     handle = os.pidfd_open(pid)
     try:
-        while (left_s := until - time.monotonic()) > 0:
-            ready, _, _ = select.select([handle, 0], [], [], left_s)
+        while True:
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                if heard == (heard := _heard()):
+                    return None
+                left_s = quiet_s  # slow, and alive
+                until = time.monotonic() + quiet_s
+            ready, _, _ = select.select([handle, 0], [], [], min(left_s, _REAP_S))
             if handle in ready:
                 return _reaped(pid), False
             if ready and not os.read(0, 4096):
                 return None
-            if not ready and heard != (heard := _heard()):  # slow, and alive
-                until = time.monotonic() + quiet_s
+            _reap_orphans(pid)
     finally:
         os.close(handle)
-    return None
+
+
+def _reap_orphans(pid: int) -> None:
+    """Take in those who ended and have nobody else: until then they seem to be there yet."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if ended.si_pid == pid:
+                return
+            os.waitpid(ended.si_pid, 0)
 
 
 def _heard() -> int:

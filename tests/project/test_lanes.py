@@ -104,6 +104,20 @@ class Runner:
         return self._directory / f"{name}.pids"
 
 
+ORPHANS = """
+import os, subprocess, time
+
+def test_it():
+    made = subprocess.run(
+        ["sh", "-c", "sleep 0.1 > /dev/null & echo $!"], capture_output=True, text=True
+    )
+    until = time.monotonic() + 20.0
+    while os.path.exists(f"/proc/{int(made.stdout)}"):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+"""
+
+
 @pytest.fixture
 def runner(tmp_path: Path) -> Iterator[Runner]:
     made = Runner(tmp_path)
@@ -200,6 +214,14 @@ def test_what_a_test_leaves_behind_is_named_and_gone(runner: Runner) -> None:
     assert line.endswith("leaves")
     [left] = runner.left_by("leaves")
     assert not _lives(left)
+
+
+def test_what_has_ended_is_gone_though_its_parent_went_before(runner: Runner) -> None:
+    runner.part("orphans", ORPHANS)
+
+    code, said = runner.run()
+
+    assert code == 0, said
 
 
 def test_a_part_that_hangs_is_ended_with_all_that_it_started(runner: Runner) -> None:
