@@ -19,6 +19,7 @@ from broker.config import Settings
 from broker.core.audit import EntryKind
 from broker.core.audit_lines import EntryLine, read_line
 from broker.core.audit_verification import Report, verify
+from broker.core.canonical import canonical_bytes
 from broker.core.epochs import Epoch, sign_epoch
 from broker.core.key_line import rotations_in
 from broker.core.notes import MalformedNote, origin_of, parse_verifier_key, read, sign
@@ -273,7 +274,7 @@ def edited(lines: list[bytes], change: Callable[[dict[str, Any]], None]) -> list
         if b'"kind":"log.restored"' in line:
             said = json.loads(line)
             change(said["entry"]["body"])
-            line = json.dumps(said, separators=(",", ":"), sort_keys=True).encode()  # noqa: PLW2901
+            line = canonical_bytes(said)  # noqa: PLW2901
         made.append(line)
     return made
 
