@@ -116,7 +116,9 @@ async def _lived(path: Path, trial: Trial, number: int, *, kill: int) -> None:
     owner = f"brokers/{number + 1}"
     async with scenario.day(path, points, owner=owner, now=now, change=change) as one:
         await (scenario.settle(one) if number else scenario.live(one))
-        (path / PASSED).write_text(json.dumps(points.passed))
+        written = path / f"{PASSED}.new"  # whole or not at all: the kill may come just now
+        written.write_text(json.dumps(points.passed))
+        written.replace(path / PASSED)
 
 
 async def _counted(path: Path, trial: Trial) -> None:
