@@ -7,13 +7,13 @@ force here is not asked: its author has it, and `callbroker policy explain` with
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from broker.administration.kept import Kept
+from broker.administration.kept import Kept, asking
 from broker.administration.recorded import RecordedAdministration
 from broker.core.arguments import JsonValue
-from broker.core.errors import Defect, IllegalTransition
+from broker.core.errors import IllegalTransition
 from broker.core.passing import money_in, passed
 from broker.core.recorded import RecordedDecision
-from broker.ports import Explainer, PolicyRefused
+from broker.ports import Explainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +56,13 @@ class ExplainingAdministration:
         revision = policy_revision or decision.policy_revision
         kept = await self._kept.policy(revision)
         manifest = await self._kept.manifest(decision)
-        try:
+        with asking(revision):
             told = await self._explainer.explain(
                 kept,
                 decision.question,
                 revision=revision,
                 money=money_in(manifest, decision.question) if manifest else {},
             )
-        except PolicyRefused as wrong:
-            raise Defect(f"The policy {revision} is not kept as it was: {wrong}") from wrong
         before = passed(manifest, decision.question, decision.verdicts) if manifest else ()
         stages: list[JsonValue] = [one.to_json() for one in before]
         return Explained(decision=decision, explanation={**told, "passed": stages})

@@ -1,6 +1,8 @@
 """What was in force when a past call was decided: policies and manifests are kept for ever."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 
 from broker.administration.changes import ControlChanges
 from broker.core.control_rows import POLICY
@@ -10,6 +12,16 @@ from broker.core.preview_tools import preview_tool
 from broker.core.previews import PREVIEW_SUFFIX
 from broker.core.recorded import RecordedDecision
 from broker.core.schemas import Validator
+from broker.ports import PolicyRefused
+
+
+@contextlib.contextmanager
+def asking(revision: str) -> Iterator[None]:
+    """While a kept policy is asked: one that is not what was kept is our own fault."""
+    try:
+        yield
+    except PolicyRefused as wrong:
+        raise Defect(f"The policy {revision} is not kept as it was: {wrong}") from wrong
 
 
 class Kept:

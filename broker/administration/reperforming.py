@@ -4,14 +4,14 @@ Nothing of what is in force now counts, nothing is changed, and what comes of it
 record, stage by stage.
 """
 
-from broker.administration.kept import Kept
+from broker.administration.kept import Kept, asking
 from broker.administration.recorded import RecordedAdministration
 from broker.core.decision import Opinion
-from broker.core.errors import Defect, IllegalTransition
+from broker.core.errors import IllegalTransition
 from broker.core.question_schema import QUESTION_VERSION
 from broker.core.recorded import RecordedDecision
 from broker.core.reperforming import Reperformed, reperformed
-from broker.ports import Explainer, PolicyRefused
+from broker.ports import Explainer
 
 
 class ReperformingAdministration:
@@ -53,7 +53,5 @@ class ReperformingAdministration:
             return None
         revision = decision.policy_revision
         kept = await self._kept.policy(revision)
-        try:
+        with asking(revision):
             return await self._explainer.answer(kept, decision.question, revision=revision)
-        except PolicyRefused as wrong:
-            raise Defect(f"The policy {revision} is not kept as it was: {wrong}") from wrong
