@@ -10,11 +10,10 @@ import pytest
 from broker.core.decision import Effect, Obligation, Opinion
 from broker.core.lifecycle import InvocationState
 from broker.core.manifest import ToolManifest, parse
-from broker.core.observing_rows import observation_row
 from broker.core.recorded import RecordedDecision
 from broker.core.reperforming import Reperformed, reperformed
 from broker.ports import Succeeded
-from tests.attacks.test_observing import Observation
+from tests.attacks.test_observing import observe
 from tests.fakes.decision_point import allow, deny, hold, opinion
 from tests.unit.core.trials import note
 from tests.world import REFUND, World, reviewer, world
@@ -175,20 +174,7 @@ async def test_observing_is_taken_again_where_it_was_lawful(tmp_path: Path):
         w.runner.effect = lambda _call: Succeeded(result_json=b"{}")
         careful = dataclasses.replace(hold("ODD"), family="careful")
         w.policy.answer = opinion(allow(), careful)
-        now = w.clock()
-        await w.put(
-            observation_row(
-                Observation(
-                    name="observations/1",
-                    family="careful",
-                    agent="",
-                    reason="to see",
-                    observed_by="operator-1",
-                    created_at=now,
-                    expires_at=now + 60,
-                )
-            )
-        )
+        await observe(w)
         asked = await w.enforcer.invoke(
             await w.caller(),
             request_id="r1",
