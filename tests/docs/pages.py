@@ -48,3 +48,9 @@ def sections(page: Path) -> dict[str, str]:
     """The text under each heading of the second level."""
     _, *parts = _HEADING.split(page.read_text(encoding="utf-8"))
     return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def shell_steps(page: Path, heading: str) -> str:
+    """The commands under a heading of the second level: its one `sh` block."""
+    (block,) = (m["text"] for m in _FENCE.finditer(sections(page)[heading]) if m["kind"] == "sh")
+    return block

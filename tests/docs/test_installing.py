@@ -10,11 +10,10 @@ import pytest
 
 from broker.policy import opa_binary
 from tests.benchmarks.guarded_echo import free_port
-from tests.docs.pages import ROOT, sections
+from tests.docs.pages import ROOT, shell_steps
 
-OPERATE = sections(ROOT / "docs" / "operate.md")
+OPERATE = ROOT / "docs" / "operate.md"
 STEPS_S = 900
-_SHELL = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 # Starts, and stops, what the unit would: no service manager is asked.
 SYSTEMCTL = """#!/bin/sh -eu
 case $1 in
@@ -88,19 +87,14 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-def steps_of(heading: str) -> str:
-    (block,) = _SHELL.findall(OPERATE[heading])
-    return block
-
-
 def test_what_is_installed_serves_and_is_upgraded_in_place(place: Place):
     """In one go, since packages are the better part of both."""
-    assert "callbroker 0.1.0" in place.run(steps_of("Installing"))
+    assert "callbroker 0.1.0" in place.run(shell_steps(OPERATE, "Installing"))
     place.run("callbroker token create operator first-operator --first --save")
     place.run("systemctl start callbroker")
     try:
         place.run("mkdir rules && callbroker policy activate rules")
-        said = place.run(steps_of("Upgrading"))
+        said = place.run(shell_steps(OPERATE, "Upgrading"))
     finally:
         place.run("systemctl stop callbroker")
     assert (place.path / "before-upgrade.db").is_file()

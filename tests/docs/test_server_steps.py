@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,20 +10,13 @@ from pathlib import Path
 import pytest
 
 from broker.store import LogRefused, upgrade
-from tests.docs.pages import ROOT, sections
+from tests.docs.pages import ROOT, shell_steps
 from tests.postgres import programs, server
 from tests.postgres_stores import mark, open_at
 
-OPERATE = sections(ROOT / "docs" / "operate.md")
+OPERATE = ROOT / "docs" / "operate.md"
 DATABASES = ("callbroker", "callbroker_before")
 COMMAND_S = 60
-_SHELL = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-
-
-def steps(section: str) -> str:
-    """The commands under a heading."""
-    (block,) = _SHELL.findall(OPERATE[section])
-    return block
 
 
 @pytest.fixture
@@ -80,12 +72,12 @@ def test_a_servers_dump_is_taken_put_back_and_gone_on_with(url: str, tmp_path: P
     async def taken() -> None:
         store = await open_at(url, tmp_path)
         await store.commit_signed(mark(1))
-        await asyncio.to_thread(run, steps("Backing up"), url, tmp_path)
+        await asyncio.to_thread(run, shell_steps(OPERATE, "Backing up"), url, tmp_path)
         await store.commit(mark(2))
         await store.close()
 
     asyncio.run(taken())
-    *put_back, restored = steps("Restoring").strip().splitlines()
+    *put_back, restored = shell_steps(OPERATE, "Restoring").strip().splitlines()
     run("\n".join(put_back), url, tmp_path)
     with pytest.raises(LogRefused, match="older"):
         asyncio.run(marked(url, tmp_path))
