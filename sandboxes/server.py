@@ -75,7 +75,7 @@ class SandboxServicer(sandboxes_pb2_grpc.SandboxServiceServicer):
                 ran = await self._node.run(reservation, _call_order(call.call))
                 await context.write(pb.RunResponse(result=_result(ran)))
         except Refused as refused:
-            await _abort(context, refused)
+            _refuse(context, refused)
         finally:
             if reservation is not None:
                 self._node.release(reservation)
@@ -85,7 +85,7 @@ class SandboxServicer(sandboxes_pb2_grpc.SandboxServiceServicer):
         try:
             self._node.cancel(request.run)
         except Refused as refused:
-            await _abort(context, refused)
+            _refuse(context, refused)
         return pb.CancelResponse()
 
     async def ListImages(
@@ -96,8 +96,8 @@ class SandboxServicer(sandboxes_pb2_grpc.SandboxServiceServicer):
         try:
             found = await self._node.images()
         except Refused as refused:
-            await _abort(context, refused)
-            raise
+            _refuse(context, refused)
+            return pb.ListImagesResponse()
         return pb.ListImagesResponse(
             images=[
                 pb.Image(
@@ -248,14 +248,17 @@ async def _next(requests: AsyncIterator[pb.RunRequest], kind: str) -> pb.RunRequ
     return message
 
 
-async def _abort(context: Any, refused: Refused) -> None:
+def _refuse(context: Any, refused: Refused) -> None:
+    """Have the call end with a status. Not by `abort`: that leaves the call to the collector."""
     code = grpc.StatusCode[CODES[refused.reason]]
     message = str(refused)[:_SENTENCE_CHARACTERS_MAX]
     detail = any_pb2.Any()
     detail.Pack(error_details_pb2.ErrorInfo(reason=refused.reason.value, domain=DOMAIN))
     status = status_pb2.Status(code=code.value[0], message=message, details=[detail])
     trailing = ((REASON_KEY, refused.reason.value), (DETAILS_KEY, status.SerializeToString()))
-    await context.abort(code, message, trailing)
+    context.set_code(code)
+    context.set_details(message)
+    context.set_trailing_metadata(trailing)
 
 
 def _ready(reservation: Reservation) -> pb.Ready:

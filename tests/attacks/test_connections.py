@@ -5,6 +5,7 @@ They speak HTTP/2 by hand (RFC 9113): no client library would.
 
 import asyncio
 import contextlib
+import gc
 import struct
 from collections import Counter
 from typing import Any
@@ -197,6 +198,34 @@ async def test_frames_that_mean_nothing_end_their_connection_alone(broker: Serve
         await served_calls(broker)
     finally:
         await hung_up(broker, *peers)
+
+
+@pytest.mark.parametrize("token", ["agent's", "nobody's"])
+async def test_what_was_refused_is_not_left_over_of_its_connection(broker: Served, token: str):
+    """Have a hundred calls refused on a connection that I share, a gateway's: each is left over
+    until the collector comes by, which it never does, as nothing more is taken of the connection.
+    """
+    alone = [("grpc.use_local_subchannel_pool", 1)]
+    known = broker.by(CredentialClass.AGENT)
+    by = known if token == "agent's" else (("authorization", "Bearer nobody"),)
+    found: Counter[str] = Counter()
+    gc.disable()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{broker.port}", alone) as channel:
+            stub = broker_pb2_grpc.BrokerServiceStub(channel)
+            for _ in range(150):
+                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                    await stub.Invoke(broker_pb2.InvokeRequest(), metadata=by, timeout=WITHIN_S)
+                found[refused.value.code().name] += 1
+                watch = stub.WatchInvocation(
+                    broker_pb2.WatchInvocationRequest(), metadata=by, timeout=WITHIN_S
+                )
+                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                    await watch.read()
+                found[refused.value.code().name] += 1
+    finally:
+        gc.enable()
+    assert found == {"INVALID_ARGUMENT" if by is known else "UNAUTHENTICATED": 300}
 
 
 async def test_a_connection_that_is_refused_too_fast_is_the_only_one_that_suffers(broker: Served):
