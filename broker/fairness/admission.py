@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from broker.core.calls import Caller
-from broker.core.errors import LimitExceeded
+from broker.core.errors import RETRY_SOON_S, LimitExceeded, retry_after
 from broker.core.fairness import Fairness, Share
 from broker.core.limits import SAVED_UP_S
 from broker.ports import Clock
-
-RETRY_SOON_S: Final = 1.0
-"""When places are taken: nobody knows when one comes free."""
 
 _BUCKETS_MAX: Final = 4_096
 _FULL: Final = "Nothing was decided: {who} has as many calls under way as it may."
@@ -63,10 +60,11 @@ class Admission:
         Raises:
             LimitExceeded: there is none; the block has not begun.
         """
-        names = [name for name, _, _ in self._of(caller)]
-        for name, who, share in self._of(caller):
+        shares = self._of(caller)
+        for name, who, share in shares:
             if self._under_way[name] >= share.calls_max:
                 raise _later(_FULL.format(who=who), RETRY_SOON_S)
+        names = [name for name, _, _ in shares]
         self._under_way.update(names)
         try:
             yield
@@ -130,4 +128,4 @@ class Admission:
 
 
 def _later(message: str, wait_s: float) -> LimitExceeded:
-    return LimitExceeded(message, metadata={"retry_after_s": f"{wait_s:.3f}"})
+    return LimitExceeded(message, metadata=retry_after(wait_s))

@@ -1,19 +1,23 @@
 """Places are given in turn to whoever waits, not to whoever asks most.
 
-Whoever is alone may have nearly all of them; as soon as others have come of late, each has an equal
-part of fewer. So what somebody else has asked for is never more than a part ahead of anybody. Those
-who come under one name share what that name has in the same way, so that a name with many of them
-has no more than a name with one. A place that was given is never taken back: what is done in one
-has a deadline of its own.
+Whoever is alone may have as many as keep what they are for busy; as soon as others have come of
+late, each has an equal part of fewer. So what somebody else has asked for is never more than a part
+ahead of anybody. Those who come under one name share what that name has in the same way, so that a
+name with many of them has no more than a name with one. A place that was given is never taken back:
+what is done in one has a deadline of its own.
+
+What is over quickly makes turns come quickly: whoever asks nothing but nonsense would have the loop
+for it most of the time, however few its places. So a place may rest before anybody has it again.
 """
 
 import asyncio
 import contextlib
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 PRESENT_S: Final = 1.0
 """Whoever has had a place so lately is there: they would only have to wait for the next one."""
@@ -64,6 +68,10 @@ class _Name:
     taken: int = 0
     members: OrderedDict[str, _Member] = field(default_factory=OrderedDict)
 
+    @property
+    def is_waiting(self) -> bool:
+        return any(not turn.done() for one in self.members.values() for turn in one.waiting)
+
 
 class FairQueue:
     """Gives places by name, and by member under a name. For one event loop."""
@@ -88,25 +96,18 @@ class FairQueue:
         known = self._names.get(name)
         return known.taken if known is not None else 0
 
-    @contextlib.asynccontextmanager
-    async def place(self, name: str, member: str = "", *, within_s: float) -> AsyncIterator[None]:
-        """Have a place while the block runs.
+    def place(self, name: str, member: str = "", *, within_s: float) -> "Place":
+        """A place to have while a block runs.
 
         Args:
             name: who.
             member: for whom of those that this one comes for.
             within_s: how long to wait for it, seconds.
-
-        Raises:
-            NoPlace: none came; the block has not begun.
         """
-        await self._enter(name, member, within_s)
-        try:
-            yield
-        finally:
-            self._leave(name, member)
+        return Place(self, name, member, within_s)
 
-    async def _enter(self, name: str, member: str, within_s: float) -> None:
+    async def enter(self, name: str, member: str, within_s: float) -> None:
+        """Take a place, or wait for one; what `Place` does. Raises as it."""
         now = asyncio.get_running_loop().time()
         self._forget(now)
         known = self._names.setdefault(name, _Name())
@@ -135,6 +136,13 @@ class FairQueue:
             if isinstance(ended, TimeoutError):
                 raise NoPlace(name) from None
             raise
+
+    def leave(self, name: str, member: str, *, rest_s: float = 0.0) -> None:
+        """Give a place back; where more wait of this name, it rests before."""
+        if rest_s > 0.0 and self._names[name].is_waiting:
+            asyncio.get_running_loop().call_later(rest_s, self._leave, name, member)
+        else:
+            self._leave(name, member)
 
     def _leave(self, name: str, member: str) -> None:
         known = self._names[name]
@@ -196,3 +204,37 @@ class FairQueue:
                 del known.members[member]
             if not known.members:
                 del self._names[name]
+
+
+@dataclass(slots=True)
+class Place:
+    """A place in a queue, while a block runs.
+
+    Attributes:
+        rest_s: how long nobody has it afterwards, seconds, where more wait under the same name; for
+            the block to say.
+    """
+
+    _queue: FairQueue
+    _name: str
+    _member: str
+    _within_s: float
+    rest_s: float = 0.0
+
+    async def __aenter__(self) -> Self:
+        """Have it.
+
+        Raises:
+            NoPlace: none came; the block has not begun.
+        """
+        await self._queue.enter(self._name, self._member, self._within_s)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give it back."""
+        self._queue.leave(self._name, self._member, rest_s=self.rest_s)

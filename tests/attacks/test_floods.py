@@ -1,7 +1,7 @@
 """Attacks by quantity: what one agent asks, slowly, wrongly or at once, is to keep the others out.
 
-No test looks at a clock: a flood is held back until the others have been served, which only comes
-to an end where no place of theirs depends on it.
+No test asks how fast the others are served: a flood is held back until they have been, which only
+comes to an end where no place of theirs depends on it.
 """
 
 import asyncio
@@ -14,15 +14,17 @@ from typing import Any
 
 import pytest
 
+from broker.core import limits
 from broker.core.calls import Caller, Invocation
 from broker.core.control_rows import credential_row
 from broker.core.credentials import CredentialClass
 from broker.core.decision import Opinion
-from broker.core.errors import LimitExceeded, PolicyUnavailable
+from broker.core.errors import LimitExceeded, MalformedRequest, PolicyUnavailable
 from broker.core.fairness import FAIR, Share
 from broker.core.lifecycle import InvocationState
 from broker.core.manifest import parse
 from broker.enforcer.asking import QUESTIONS, Asking
+from broker.enforcer.enforcer import CALLS
 from broker.facts.gatherer import LOOK_UPS, Gatherer
 from broker.fairness.queue import NoPlace, Places
 from tests.fakes.decision_point import REVISION, allow, hold, opinion
@@ -131,6 +133,38 @@ async def test_calls_that_fill_every_place_leave_places_for_others(tmp_path: Pat
         assert w.enforcer.places.taken < MANY
         stuck.set()
         await asyncio.gather(*calls)
+
+
+async def test_nonsense_is_not_answered_as_fast_as_it_can_be_asked(tmp_path: Path):
+    """Have the broker's loop for myself with what is refused at once, 64 at a time.
+
+    Each takes less than a call does and makes room for the next: with as many places as anybody,
+    I have most of the processor.
+    """
+    async with two_agents(tmp_path) as (w, flood, honest):
+        loop = asyncio.get_running_loop()
+
+        async def nonsense(number: int) -> None:
+            if number % 2:
+                with pytest.raises(MalformedRequest):
+                    await call(w, flood, body=b'{"order_id":')
+            else:
+                refused = await call(w, flood, body=b'{"order_id":1}')
+                assert refused.state is InvocationState.DENIED
+
+        async def others() -> None:
+            while True:
+                assert (await call(w, honest)).state is InvocationState.SUCCEEDED
+
+        others_call = asyncio.create_task(others())
+        await call(w, honest)
+        began = loop.time()
+        async with asyncio.timeout(WITHIN_S):
+            await asyncio.gather(*(nonsense(number) for number in range(MANY)))
+        took_s = loop.time() - began
+        others_call.cancel()
+        at_once = CALLS.crowd_max // 2
+        assert took_s >= (MANY // at_once - 1) * limits.REFUSED_PAUSE_S
 
 
 class Filling:

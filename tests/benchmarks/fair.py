@@ -8,11 +8,13 @@ rounds are measured in turns, so that whatever else the machine does falls on bo
 """
 
 import asyncio
+import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
+from tests.benchmarks import processors
 from tests.benchmarks.guarded_echo import UNSANDBOXED, process
 from tests.benchmarks.plain_desk import CALL_DEADLINE_S, Desk, plain_desk
 from tests.benchmarks.reckoning import Row, p99, show
@@ -93,5 +95,6 @@ def _row(what: str, seconds: float) -> Row:
 
 def main() -> None:
     """Measure and show."""
+    processors.pin(os.getpid(), processors.OTHERS)  # and whoever floods: the broker has its own
     with tempfile.TemporaryDirectory() as directory:
         show(asyncio.run(measure(Path(directory))))

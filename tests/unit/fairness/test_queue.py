@@ -188,3 +188,33 @@ async def test_turns_go_round_the_members_of_a_name():
     await asyncio.gather(*tasks)
     assert order[:4].count("little") == 2
     assert queue.taken == 0
+
+
+async def rested(queue: FairQueue, *, waiting: int) -> list[bool]:
+    """Whether the next in each turn of the loop has come, after a place that is to rest."""
+    order: list[str] = []
+
+    async def come() -> None:
+        async with queue.place("a", within_s=5.0):
+            order.append("a")
+
+    async with queue.place("a", within_s=5.0) as place:
+        place.rest_s = 0.02
+        tasks = [asyncio.create_task(come()) for _ in range(waiting)]
+        await turns()
+    await turns()
+    came = [bool(order)]
+    async with asyncio.timeout(5.0):
+        await asyncio.gather(*tasks)
+    return [*came, bool(order)]
+
+
+async def test_a_place_rests_before_more_of_the_same_name_have_it():
+    queue = FairQueue(Places(most=4, alone_max=1, crowd_max=2))
+    assert await rested(queue, waiting=1) == [False, True]
+
+
+async def test_a_place_for_which_nobody_waits_is_free_at_once():
+    queue = FairQueue(Places(most=4, alone_max=1, crowd_max=2))
+    assert await rested(queue, waiting=0) == [False, False]
+    assert queue.taken == 0
