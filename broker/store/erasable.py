@@ -3,7 +3,6 @@
 A page is found by its key and by what is not erased yet, so that a long past costs little to pass.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -13,12 +12,12 @@ from sqlalchemy import bindparam as bound
 from broker.core.retention import Erasable
 from broker.store import tables as t
 from broker.store.erasing import scrub
+from broker.store.json_text import decode
 from broker.store.names import name_at
 from broker.store.readers import Readers
 from broker.store.sql import Database, Row, Statement
 
 _NEWEST: Final = "~"  # sorts behind every name
-_decode: Final = json.JSONDecoder().decode
 
 
 class ErasableReads:
@@ -74,7 +73,7 @@ def mandates(
         Erasable(
             mandate=row["name"],
             session="",
-            principal=str(_decode(row["session"])["body"]["principal"]["id"]),
+            principal=str(decode(row["session"])["body"]["principal"]["id"]),
             is_over=True,
             changed_at=float(row["redeem_by"]),
         )
@@ -98,7 +97,7 @@ def _session(row: Row, now: float) -> Erasable:
     return Erasable(
         mandate=row["mandate"],
         session=row["name"],
-        principal=str(_decode(row["body"])["principal"]["id"]),
+        principal=str(decode(row["body"])["principal"]["id"]),
         is_over=not is_open and not row["unsettled"],
         changed_at=max(float(ended_at), float(row["changed_at"] or 0.0)),
     )

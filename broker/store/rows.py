@@ -4,7 +4,6 @@ Nothing is checked here that was checked when the value was made; a row that say
 say is damage, and raises.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -19,12 +18,10 @@ from broker.core.sign_ins import SignIn, StepUp
 from broker.core.standing import marks_of
 from broker.core.unit import Mandate
 from broker.store import parts as p
+from broker.store.json_text import decode, encode
 from broker.store.marks import mark, mark_of
 from broker.store.sql import Row
 
-# ASCII, so that any string survives any database: NUL and lone surrogates stay escapes.
-_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
-_decode: Final = json.JSONDecoder().decode
 _SHOWN: Final = ("amount_minor", "currency", "alike", "narrows", "taken_until", "run_from")
 
 
@@ -41,7 +38,7 @@ def invocation_row(value: Invocation) -> Row:
         "canonical": value.call.canonical,
         "asked": None if value.asked is None else value.asked.canonical,
         "state": value.state.value,
-        "decision": None if value.decision is None else _encode(p.decision_part(value.decision)),
+        "decision": None if value.decision is None else encode(p.decision_part(value.decision)),
         "tool_revision": value.tool_revision,
         "policy_revision": value.policy_revision,
         "control_revision": value.control_revision,
@@ -66,7 +63,7 @@ def invocation_of(row: Row) -> Invocation:
     """The value of a row of `invocations`."""
     call = ToolCall(
         tool=row["tool"],
-        arguments=_decode(row["canonical"].decode()),
+        arguments=decode(row["canonical"].decode()),
         canonical=row["canonical"],
         digest=row["digest"],
         request_id=row["request_id"],
@@ -83,7 +80,7 @@ def invocation_of(row: Row) -> Invocation:
         call=call,
         asked=None if asked is None else _asked(call, asked),
         state=InvocationState(row["state"]),
-        decision=None if decision is None else p.decision_part_of(_decode(decision)),
+        decision=None if decision is None else p.decision_part_of(decode(decision)),
         tool_revision=row["tool_revision"],
         policy_revision=row["policy_revision"],
         control_revision=row["control_revision"],
@@ -100,7 +97,7 @@ def invocation_of(row: Row) -> Invocation:
         updated_at=row["updated_at"],
         etag=row["etag"],
         erased=mark_of(row["erased"]),
-        artefacts=() if files is None else tuple(artefact_of(file) for file in _decode(files)),
+        artefacts=() if files is None else tuple(artefact_of(file) for file in decode(files)),
     )
 
 
@@ -156,7 +153,7 @@ def hold_row(value: Hold) -> Row:
         "principal": value.principal.id,
         "agent": value.agent.id,
         "state": value.state.value,
-        "body": _encode(body),
+        "body": encode(body),
         "created_at": value.created_at,
         "decide_by": value.decide_by,
         "run_by": value.run_by,
@@ -166,7 +163,7 @@ def hold_row(value: Hold) -> Row:
 
 def hold_of(row: Row) -> Hold:
     """The value of a row of `holds`."""
-    body = _decode(row["body"])
+    body = decode(row["body"])
     return Hold(
         name=row["name"],
         invocation=row["invocation"],
@@ -199,9 +196,9 @@ def review_row(value: Review) -> Row:
         "issuer": value.reviewer.person.issuer,
         "subject": value.reviewer.person.subject,
         "reviewer": value.reviewer.name,
-        "groups": _encode(list(value.reviewer.groups)),
+        "groups": encode(list(value.reviewer.groups)),
         "effect": value.effect.value,
-        "reason": _encode(value.reason),
+        "reason": encode(value.reason),
         "etag": value.etag,
         "at": value.at,
         "counted": int(value.counted),
@@ -215,10 +212,10 @@ def review_of(row: Row) -> Review:
         reviewer=Reviewer(
             name=row["reviewer"],
             person=Person(issuer=row["issuer"], subject=row["subject"]),
-            groups=tuple(_decode(row["groups"])),
+            groups=tuple(decode(row["groups"])),
         ),
         effect=ReviewEffect(row["effect"]),
-        reason=_decode(row["reason"]),
+        reason=decode(row["reason"]),
         etag=row["etag"],
         at=row["at"],
         counted=bool(row["counted"]),
@@ -230,7 +227,7 @@ def session_row(value: Session) -> Row:
     return {
         "name": value.name,
         "mandate": value.mandate,
-        "body": _encode(p.session_part(value)),
+        "body": encode(p.session_part(value)),
         "opened_at": value.opened_at,
         "expires_at": value.expires_at,
         "idle_expires_at": value.idle_expires_at,
@@ -243,7 +240,7 @@ def session_row(value: Session) -> Row:
 def session_of(row: Row, words: tuple[str, ...]) -> Session:
     """The value of a row of `sessions` and its mandate's words."""
     row["erased"] = mark_of(row["erased"])
-    return Session(**p.session_part_of(_decode(row.pop("body"))), words=words, **row)
+    return Session(**p.session_part_of(decode(row.pop("body"))), words=words, **row)
 
 
 def mandate_row(value: Mandate) -> Row:
@@ -262,7 +259,7 @@ def mandate_row(value: Mandate) -> Row:
         "name": value.name,
         "secret_digest": value.secret_digest,
         "host": value.host,
-        "session": _encode({"row": order, "body": p.session_part(session)}),
+        "session": encode({"row": order, "body": p.session_part(session)}),
         "redeem_by": value.redeem_by,
         "state": "ISSUED",
     }
@@ -270,7 +267,7 @@ def mandate_row(value: Mandate) -> Row:
 
 def mandate_of(row: Row, words: tuple[str, ...]) -> Mandate:
     """The value of a row of `mandates` and its words."""
-    order = _decode(row["session"])
+    order = decode(row["session"])
     session = order["row"]
     session["secret_digest"] = bytes.fromhex(session["secret_digest"])
     return Mandate(
@@ -285,14 +282,14 @@ def mandate_of(row: Row, words: tuple[str, ...]) -> Mandate:
 def words_rows(mandate: str, words: Iterable[str], *, first: int) -> list[Row]:
     """Rows of `mandate_words`, the first at this position."""
     return [
-        {"mandate": mandate, "position": position, "words": _encode(text)}
+        {"mandate": mandate, "position": position, "words": encode(text)}
         for position, text in enumerate(words, start=first)
     ]
 
 
 def words_of(rows: Sequence[Row]) -> tuple[str, ...]:
     """The words of rows of `mandate_words`."""
-    return tuple(_decode(row["words"]) for row in rows)
+    return tuple(decode(row["words"]) for row in rows)
 
 
 def sign_in_row(value: SignIn) -> Row:
@@ -302,7 +299,7 @@ def sign_in_row(value: SignIn) -> Row:
         "issuer": value.reviewer.person.issuer,
         "subject": value.reviewer.person.subject,
         "reviewer": value.reviewer.name,
-        "groups": _encode(list(value.reviewer.groups)),
+        "groups": encode(list(value.reviewer.groups)),
         "how": value.how,
         "created_at": value.created_at,
         "expires_at": value.expires_at,
@@ -315,7 +312,7 @@ def sign_in_of(row: Row) -> SignIn:
     return SignIn(
         digest=row["digest"],
         reviewer=p.reviewer_part_of(
-            {**row, "name": row["reviewer"], "groups": _decode(row["groups"])}
+            {**row, "name": row["reviewer"], "groups": decode(row["groups"])}
         ),
         how=row["how"],
         created_at=row["created_at"],
@@ -351,7 +348,7 @@ def step_up_of(row: Row) -> StepUp:
 def _asked(call: ToolCall, canonical: bytes) -> ToolCall:
     if not canonical.startswith(b"{"):  # erased: its digest alone is left
         return replace(call, arguments={}, canonical=b"{}", digest=canonical.decode())
-    arguments = _decode(canonical.decode())
+    arguments = decode(canonical.decode())
     return replace(
         call,
         arguments=arguments,
@@ -391,4 +388,4 @@ def _shown_of(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _released(artefacts: tuple[Artefact, ...]) -> str | None:
-    return _encode([artefact_row(one) for one in artefacts]) if artefacts else None
+    return encode([artefact_row(one) for one in artefacts]) if artefacts else None
