@@ -10,8 +10,6 @@ has a deadline and a largest size.
 import asyncio
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -25,7 +23,6 @@ from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
 from broker.core.addresses import is_https_or_here
-from broker.core.calls import Person
 from broker.core.errors import MalformedRequest
 from broker.core.inspection import plain
 from broker.core.limits import NAME_CHARACTERS_MAX
@@ -35,6 +32,7 @@ from broker.issuers.groups import groups_in
 from broker.issuers.signing_keys import usable_in
 from broker.ports import Clock
 from broker.web.journeys import Journey
+from broker.web.providers import Identified, NotShown, ProviderAway, Terms
 
 DEADLINE_S: Final = 5.0
 METADATA_LIFE_S: Final = 3600.0
@@ -55,55 +53,8 @@ _NONSENSE: Final = (
 _ENDPOINTS: Final = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
-class ProviderAway(Exception):
-    """The provider cannot be asked, or answers what no provider does; `str()` is for the log."""
-
-
-class NotShown(Exception):
-    """The provider's answer does not show who somebody is; `str()` is for the log."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What the settings say of the provider.
-
-    Attributes:
-        issuer: exactly as its ID tokens say it.
-        client_id: who the broker is to it.
-        client_secret: empty for a public client.
-        scopes: asked for; `openid` among them.
-        groups_claim, name_claim: where an ID token says the groups and the name.
-        groups: ours, by what the claim says.
-        ca_file: PEM of who signs the provider's certificate; None for those of the system.
-    """
-
-    issuer: str
-    client_id: str
-    client_secret: str = field(default="", repr=False)
-    scopes: tuple[str, ...] = ("openid", "profile")
-    groups_claim: str = "groups"
-    name_claim: str = "preferred_username"
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    ca_file: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identified:
-    """Who somebody is.
-
-    Attributes:
-        groups: ours; without any, they are no reviewer.
-        auth_time: when they last showed it to the provider, POSIX seconds; None if it does not say.
-    """
-
-    person: Person
-    name: str
-    groups: tuple[str, ...]
-    auth_time: float | None
-
-
 class Provider:
-    """Asks one provider."""
+    """Asks one provider (`web.providers.Provider`)."""
 
     def __init__(
         self,
@@ -137,16 +88,7 @@ class Provider:
         return urlsplit(self.terms.issuer).hostname or self.terms.issuer
 
     async def door(self, journey: Journey, state: str, *, back: str) -> str:
-        """Where a browser goes to sign in.
-
-        Args:
-            journey: the visit.
-            state: of it.
-            back: our address that it returns to.
-
-        Raises:
-            ProviderAway: it does not say.
-        """
+        """Where a browser goes to sign in; see the port."""
         metadata = await self._described()
         anew = {"prompt": "login", "max_age": "0"} if journey.fresh else {}
         async with self._client() as client:
@@ -161,18 +103,7 @@ class Provider:
         return str(url)
 
     async def identify(self, journey: Journey, *, code: str, issuer: str, back: str) -> Identified:
-        """Who has come back.
-
-        Args:
-            journey: the visit.
-            code: what the provider sent along.
-            issuer: who it says that it is (RFC 9207); may be empty.
-            back: as for `door`.
-
-        Raises:
-            NotShown: the answer shows nothing.
-            ProviderAway: it cannot be asked.
-        """
+        """Who has come back; see the port."""
         metadata = await self._described()
         says = bool(metadata.get("authorization_response_iss_parameter_supported"))
         if (issuer or says) and issuer != self.terms.issuer:

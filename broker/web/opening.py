@@ -16,8 +16,8 @@ from broker.reviews import Handling, HoldViews, Reviews, Together
 from broker.sign_ins import SignIns
 from broker.web.application import application
 from broker.web.listener import Listener
-from broker.web.oidc import Provider, Terms
 from broker.web.parts import Address, LocalLink, WebParts
+from broker.web.providers import Provider, Terms
 from broker.web.records import Records
 from broker.web.security import origin_of
 from broker.web_settings import Oidc, Web
@@ -116,6 +116,9 @@ def _local(web: Web, groups: tuple[str, ...], *, now: float) -> tuple[LocalLink 
 
 
 def _provider(oidc: Oidc, clock: Clock) -> Provider:
+    # By whoever has set one alone: `web.providers` says why.
+    from broker.web.oidc import Provider as OpenIdProvider  # noqa: PLC0415
+
     secret = ""
     try:
         if oidc.client_secret_file is not None:
@@ -134,7 +137,7 @@ def _provider(oidc: Oidc, clock: Clock) -> Provider:
         groups=oidc.groups,
         ca_file=oidc.ca_file,
     )
-    return Provider(terms, clock=clock)
+    return OpenIdProvider(terms, clock=clock)
 
 
 def _address(web: Web, *, port: int) -> Address:

@@ -9,7 +9,7 @@ from broker.ports import Clock
 from broker.reviews import Handling, HoldViews, Reviews, Together
 from broker.sign_ins import SignIns
 from broker.web.journeys import Journeys
-from broker.web.oidc import Provider
+from broker.web.providers import Provider
 from broker.web.rates import Rates
 from broker.web.records import Records
 from broker.web.streams import Streams

@@ -19,9 +19,9 @@ from broker.core.credentials import secret_digest
 from broker.core.errors import BrokerError, NotPermitted, StaleEtag, Unauthenticated
 from broker.core.holds import Reviewer
 from broker.web.journeys import Fresh, Journey
-from broker.web.oidc import Identified, NotShown, ProviderAway
 from broker.web.pages import Pages
 from broker.web.parts import WebParts
+from broker.web.providers import Identified, NotShown, ProviderAway
 from broker.web.requests import STATUSES, cookie, cookie_name, own_path, signed_in
 
 _log = structlog.get_logger(__name__)

@@ -15,7 +15,8 @@ import pytest
 from broker.app import system_clock
 from broker.core.calls import Person
 from broker.core.lifecycle import HoldState
-from broker.web.oidc import Provider, Terms
+from broker.web.oidc import Provider
+from broker.web.providers import Terms
 from tests.attacks.web.signing import HIGH
 from tests.browser.oidc_provider import PASSWORD, OidcProvider, serving_oidc
 from tests.fakes.decision_point import hold, opinion

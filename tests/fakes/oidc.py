@@ -15,7 +15,8 @@ import httpx2
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
-from broker.web.oidc import Provider, Terms
+from broker.web.oidc import Provider
+from broker.web.providers import Terms
 from tests.world import NOW
 
 ISSUER = "https://login.test/realm"
