@@ -20,11 +20,11 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from broker.core.addresses import is_https_or_here, listens_here_alone
 from broker.core.limits import EXCLUSIVE_WAIT_S, HOLD_DECIDE_WITHIN_S, HOLD_RUN_WITHIN_S
 from broker.fairness_settings import Fair
 from broker.jwt_settings import Jwt, require_one_each
 from broker.notify_settings import Notify, require_distinct
+from broker.settings_checks import require_https, require_safe_listen, require_tls_pair
 from broker.telemetry_settings import Metrics, Traces
 from broker.web_settings import Oidc, Web
 
@@ -56,10 +56,8 @@ class Source(BaseModel):
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        if self.url.startswith("http:") and not is_https_or_here(self.url):
-            raise ValueError(
-                f"url = {self.url!r} is no https address; plain http is for loopback alone"
-            )
+        if self.url.startswith("http:"):
+            require_https("url", self.url)
         return self
 
 
@@ -239,22 +237,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
-            raise ValueError("tls_certificate_file and tls_key_file come together")
+        require_tls_pair(self.tls_certificate_file, self.tls_key_file)
         if self.tls_client_ca_file is not None and self.tls_certificate_file is None:
             raise ValueError("tls_client_ca_file needs tls_certificate_file and tls_key_file")
-        if self.opa_url and not is_https_or_here(self.opa_url):
-            raise ValueError(
-                f"opa_url = {self.opa_url!r} is no https address; plain http is for loopback alone"
-            )
+        if self.opa_url:
+            require_https("opa_url", self.opa_url)
         require_one_each(self.jwt, of_pages=self.web.oidc.issuer if self.web.oidc else "")
-        if not self.listen.rpartition(":")[0] or not self.listen.rpartition(":")[2].isdecimal():
-            raise ValueError(f"listen = {self.listen!r} is not an address such as 127.0.0.1:7400")
-        if not listens_here_alone(self.listen) and self.tls_certificate_file is None:
-            raise ValueError(
-                f"listen = {self.listen!r} is reachable from elsewhere and needs "
-                "tls_certificate_file and tls_key_file",
-            )
+        has_tls = self.tls_certificate_file is not None
+        require_safe_listen(self.listen, has_tls=has_tls, such_as="127.0.0.1:7400")
         require_distinct(self.notify)
         return self
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from broker.core.addresses import is_https_or_here
+from broker.settings_checks import not_https
 
 
 class Jwt(BaseModel):
@@ -55,9 +56,7 @@ class Jwt(BaseModel):
         for name, url in (("issuer", self.issuer), ("jwks_uri", self.jwks_uri)):
             parts = urlsplit(url)
             if url and (parts.username is not None or parts.fragment or not is_https_or_here(url)):
-                raise ValueError(
-                    f"{name} = {url!r} is no https address; plain http is for loopback alone"
-                )
+                raise not_https(name, url)
         if not self.issuer or urlsplit(self.issuer).query:
             raise ValueError(f"issuer = {self.issuer!r} is no https address")
         told = [*self.audiences.values()]

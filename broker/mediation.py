@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from broker.artefacts import Artefacts
 from broker.control_room import ControlRoom
 from broker.core import limits
+from broker.core.caller_word import CALLER
+from broker.core.calls import Invocation
+from broker.core.control import Control
 from broker.core.decision import HoldTerms
 from broker.core.fairness import FAIR, Fairness
 from broker.core.profiles import OfferedProfile
@@ -19,13 +22,14 @@ from broker.enforcer.committing import Committer
 from broker.enforcer.deciding import Decider
 from broker.enforcer.ending import STORE_RETRY_S, Endings
 from broker.enforcer.keys import Keys
+from broker.enforcer.last_words import LastWords
 from broker.enforcer.narrowing import Narrowing
 from broker.enforcer.previewing import Previewing
 from broker.enforcer.reattempting import Reattempting
 from broker.enforcer.reconciling import Reconciling
 from broker.enforcer.recovery import Recovery
 from broker.enforcer.repeats import Repeats
-from broker.enforcer.resuming import Again, Claimed, Resuming, alone
+from broker.enforcer.resuming import Again, Awaited, Claimed, Resuming, alone
 from broker.enforcer.shadowing import Shadowing
 from broker.enforcer.turns import Turns
 from broker.events import Events
@@ -132,6 +136,7 @@ def mediation(parts: Parts) -> Mediation:
         ids=ids,
         owner=parts.owner,
     )
+    hub = parts.callers or CallerHub(control=control, clock=clock)
     previewing = Previewing(decider=decider, committer=committer, clock=clock, ids=ids)
     resuming = Resuming(
         decider=decider,
@@ -145,7 +150,18 @@ def mediation(parts: Parts) -> Mediation:
         clock=clock,
         claimed=parts.claimed,
         again=parts.again,
+        awaited=_awaited_at(hub, control),
     )
+    permits = Permits(
+        hub=hub,
+        store=store,
+        invocations=invocations,
+        events=events,
+        clock=clock,
+        owner=parts.owner,
+        take_up=resuming.take_up_soon,
+    )
+    hub.last_look = permits.close
     reattempting = Reattempting(
         carrier=carrier,
         runner=parts.runner,
@@ -172,12 +188,7 @@ def mediation(parts: Parts) -> Mediation:
         sessions=sessions,
         artefacts=artefacts,
         invocations=invocations,
-        permits=Permits(
-            hub=parts.callers or CallerHub(control=control, clock=clock),
-            store=store,
-            invocations=invocations,
-            clock=clock,
-        ),
+        permits=permits,
         enforcer=Enforcer(
             decider=decider,
             committer=committer,
@@ -204,7 +215,9 @@ def mediation(parts: Parts) -> Mediation:
                 store=store,
                 events=events,
                 clock=clock,
+                claimed=parts.claimed,
             ),
+            last_words=LastWords(permits=permits, control=control),
             carrier=carrier,
             artefacts=artefacts,
             is_gone=parts.is_gone,
@@ -224,3 +237,14 @@ def mediation(parts: Parts) -> Mediation:
         ),
         together=Together(reviews=reviews, docket=docket),
     )
+
+
+def _awaited_at(hub: CallerHub, control: Callable[[], Control]) -> Awaited:
+    """What the agent's own process is to execute is released where that waits, and nowhere else."""
+
+    def awaited(held: Invocation) -> bool:
+        tool = control().tools.get(held.call.tool)
+        is_its_own = tool is not None and tool.manifest.runner == CALLER
+        return not is_its_own or hub.is_awaited(held.session, held.request_id)
+
+    return awaited

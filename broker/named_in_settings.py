@@ -37,7 +37,7 @@ def remote_opa_of(settings: Settings) -> RemoteOpa | None:
     """The OPA elsewhere; None where it is a child of ours.
 
     Raises:
-        ConfigurationRefused: it has no token.
+        ConfigurationRefused: it has no token, or none that can be read.
     """
     if not settings.opa_url:
         return None
@@ -45,9 +45,28 @@ def remote_opa_of(settings: Settings) -> RemoteOpa | None:
         raise ConfigurationRefused(("opa_url needs opa_token_file.",))
     return RemoteOpa(
         url=settings.opa_url,
-        token=settings.opa_token_file.read_text().strip(),
+        token=bearer_in(settings.opa_token_file, named="opa_token_file"),
         ca_file=settings.opa_ca_file,
     )
+
+
+def bearer_in(path: Path, *, named: str) -> str:
+    """The bearer token in a file of one line.
+
+    Args:
+        path: of the file.
+        named: the setting that names it.
+
+    Raises:
+        ConfigurationRefused: it cannot be read, or has no token: nobody is asked without one.
+    """
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationRefused((f"{named}: {error}",)) from None
+    if not token or not token.isprintable() or " " in token:
+        raise ConfigurationRefused((f"{named}: {path} has no token, alone on one line",))
+    return token
 
 
 def tls_of(settings: Settings) -> Tls | None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from broker.core.addresses import is_https_or_here, listens_here_alone
+from broker.settings_checks import require_https, require_safe_listen, require_tls_pair
 
 
 class Metrics(BaseModel):
@@ -25,18 +25,10 @@ class Metrics(BaseModel):
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
-            raise ValueError("tls_certificate_file and tls_key_file come together")
-        if not self.listen:
-            return self
-        host, _, port = self.listen.rpartition(":")
-        if not host or not port.isdecimal():
-            raise ValueError(f"listen = {self.listen!r} is not an address such as 127.0.0.1:9464")
-        if not listens_here_alone(self.listen) and self.tls_certificate_file is None:
-            raise ValueError(
-                f"listen = {self.listen!r} is reachable from elsewhere and needs "
-                "tls_certificate_file and tls_key_file"
-            )
+        require_tls_pair(self.tls_certificate_file, self.tls_key_file)
+        if self.listen:
+            has_tls = self.tls_certificate_file is not None
+            require_safe_listen(self.listen, has_tls=has_tls, such_as="127.0.0.1:9464")
         return self
 
     def anchored(self, at: Callable[[Path | None], Path | None]) -> Self:
@@ -80,10 +72,7 @@ class Traces(BaseModel):
             return self
         if "@" in self.url:
             raise ValueError("url has a user or a password in it: use token_file")
-        if not is_https_or_here(self.url):
-            raise ValueError(
-                f"url = {self.url!r} is no https address; plain http is for loopback alone"
-            )
+        require_https("url", self.url)
         parts = urlsplit(self.url)
         if parts.path in {"", "/"} or parts.query or parts.fragment:
             raise ValueError(f"url = {self.url!r} ends in a path, such as /v1/traces, and no more")

@@ -8,6 +8,12 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from broker.core.addresses import is_https_or_here, is_loopback, listens_here_alone
+from broker.settings_checks import (
+    not_https,
+    require_https,
+    require_safe_listen,
+    require_tls_pair,
+)
 
 
 class Oidc(BaseModel):
@@ -53,9 +59,7 @@ class Oidc(BaseModel):
             or parts.fragment
             or not is_https_or_here(self.issuer)
         ):
-            raise ValueError(
-                f"issuer = {self.issuer!r} is no https address; plain http is for loopback alone"
-            )
+            raise not_https("issuer", self.issuer)
         if "openid" not in self.scopes:
             raise ValueError("scopes: openid is one of them")
         if not self.groups:
@@ -109,18 +113,12 @@ class Web(BaseModel):
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
-            raise ValueError("tls_certificate_file and tls_key_file come together")
+        require_tls_pair(self.tls_certificate_file, self.tls_key_file)
         if not self.listen:
             return self
         self._require_safe_url()
-        if not self.listen.rpartition(":")[0] or not self.listen.rpartition(":")[2].isdecimal():
-            raise ValueError(f"listen = {self.listen!r} is not an address such as 127.0.0.1:7401")
-        if not listens_here_alone(self.listen) and self.tls_certificate_file is None:
-            raise ValueError(
-                f"listen = {self.listen!r} is reachable from elsewhere and needs "
-                "tls_certificate_file and tls_key_file",
-            )
+        has_tls = self.tls_certificate_file is not None
+        require_safe_listen(self.listen, has_tls=has_tls, such_as="127.0.0.1:7401")
         return self
 
     def _require_safe_url(self) -> None:
@@ -133,9 +131,6 @@ class Web(BaseModel):
         parts = urlsplit(self.url)
         if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
             raise ValueError(f"url = {self.url!r} has more than https://, a host and a port")
-        if not is_https_or_here(self.url):
-            raise ValueError(
-                f"url = {self.url!r} is no https address; plain http is for loopback alone"
-            )
+        require_https("url", self.url)
         if self.tls_certificate_file is not None and parts.scheme != "https":
             raise ValueError(f"url = {self.url!r} is plain http, and the pages are served by TLS")

@@ -5,6 +5,7 @@ Where there are settings of a broker, also how that one is.
 
 import asyncio
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,9 @@ from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.json_output import print_json
 from broker.cli.options import AsJson, group
 from broker.cli.screen import COLUMN_MIN, around, fold, ours, say, theirs
-from broker.config import ConfigurationRefused, config_path, load
+from broker.config import ConfigurationRefused, Settings, config_path, load
 from broker.notices import check_channel
+from broker.notify_settings import Notify
 from broker.policy import opa_binary
 from sandboxes.doctor import Finding, Level, findings, worst
 
@@ -67,11 +69,12 @@ def doctor(
         from sandboxes.doctor_facts import look  # noqa: PLC0415 - only this needs the engine's package
     except ModuleNotFoundError as missing:
         raise CommandFailed(_MISSING, exit_code=ExitCode.USAGE) from missing
+    settings, refusals = configured()
     found = (
-        *_engine(findings(look(engine)), engine),
+        *_engine(findings(look(engine)), engine, settings),
         _opa(),
-        *channel_findings(),
-        *_of_broker(mend=mend),
+        *refusals,
+        *_of_broker(settings, mend=mend),
     )
     level = worst(found)
     if as_json:
@@ -104,9 +107,37 @@ def picture(found: tuple[Finding, ...], width: int) -> list[Text]:
     return lines
 
 
-def _engine(found: tuple[Finding, ...], engine: str) -> tuple[Finding, ...]:
+def configured() -> tuple[Settings | None, tuple[Finding, ...]]:
+    """The settings where this is a broker's machine, or why it could not start with them."""
+    if config_path() is None:
+        return None, ()
+    try:
+        return load(), ()
+    except ConfigurationRefused as refused:
+        said = "; ".join(refused.findings)
+        told = "callbroker config show lists the settings"
+        return None, (Finding(level=Level.REFUSED, part="settings", said=said, mend=told),)
+
+
+def channel_findings(channels: Sequence[Notify]) -> Iterator[Finding]:
+    """Whether those who are told of holds could be told."""
+    for channel in channels:
+        problem = asyncio.run(check_channel(channel))
+        if problem:
+            level, said = Level.WARNING, f"{channel.name}: {problem}"
+            mend = f"docs/operate.md says what {channel.kind} needs; then start the broker again"
+            yield Finding(level=level, part="notify", said=said, mend=mend)
+        else:
+            said = f"{channel.name}: its files are there, and it may be spoken to"
+            yield Finding(level=Level.OK, part="notify", said=said)
+
+
+def _engine(
+    found: tuple[Finding, ...], engine: str, settings: Settings | None
+) -> tuple[Finding, ...]:
     """A broker that sends no call to a sandbox node needs no engine beside it."""
-    if Path(engine.removeprefix("unix://")).exists() or not _is_without_nodes():
+    is_needed = settings is None or settings.sandboxes.nodes
+    if is_needed or Path(engine.removeprefix("unix://")).exists():
         return found
     return tuple(
         dataclasses.replace(one, level=Level.WARNING) if one.part == "engine" else one
@@ -114,49 +145,14 @@ def _engine(found: tuple[Finding, ...], engine: str) -> tuple[Finding, ...]:
     )
 
 
-def _is_without_nodes() -> bool:
-    if config_path() is None:
-        return False
-    try:
-        return not load().sandboxes.nodes
-    except ConfigurationRefused:
-        return False
-
-
-def _of_broker(*, mend: bool) -> tuple[Finding, ...]:
-    """How the broker is: where this is its machine."""
-    if config_path() is None:
-        return ()
-    try:
-        settings = load()
-    except ConfigurationRefused as refused:
-        said = "; ".join(refused.findings)
-        told = "callbroker config show lists the settings"
-        return (Finding(level=Level.REFUSED, part="settings", said=said, mend=told),)
+def _of_broker(settings: Settings | None, *, mend: bool) -> Iterator[Finding]:
+    """How the broker is, and who is told of its holds: where this is its machine."""
+    if settings is None:
+        return
     from broker.cli.doctor_broker import broker_findings  # noqa: PLC0415 - the broker, for this
 
-    return broker_findings(settings, now=around().now, mend=mend)
-
-
-def channel_findings() -> tuple[Finding, ...]:
-    """Who is told of holds: where this is a broker's machine, from its settings."""
-    if config_path() is None:
-        return ()
-    try:
-        notify = load().notify
-    except ConfigurationRefused:
-        return ()  # `serve` does not start, and says why
-    found = []
-    for channel in notify:
-        problem = asyncio.run(check_channel(channel))
-        if problem:
-            level, said = Level.WARNING, f"{channel.name}: {problem}"
-            mend = f"docs/operate.md says what {channel.kind} needs; then start the broker again"
-            found.append(Finding(level=level, part="notify", said=said, mend=mend))
-        else:
-            said = f"{channel.name}: its files are there, and it may be spoken to"
-            found.append(Finding(level=Level.OK, part="notify", said=said))
-    return tuple(found)
+    yield from channel_findings(settings.notify)
+    yield from broker_findings(settings, now=around().now, mend=mend)
 
 
 def _opa() -> Finding:
