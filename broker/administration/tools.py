@@ -20,8 +20,9 @@ from broker.administration.changes import (
 from broker.administration.policies import PolicyAdministration
 from broker.core.arguments import MalformedJson, parse_value
 from broker.core.audit import EntryDraft, EntryKind
+from broker.core.compiling import compiled
 from broker.core.control import RegisteredTool
-from broker.core.control_rows import TOOL, compiled, tool_row
+from broker.core.control_rows import TOOL, tool_row
 from broker.core.credentials import Credential
 from broker.core.errors import MalformedRequest, NotFound
 from broker.core.limits import JSON_NODES_MAX, MANIFEST_BYTES_MAX, SCHEMA_DEPTH_MAX
@@ -80,6 +81,7 @@ class ToolAdministration:
         *,
         validate_only: bool = False,
         replace_all: bool = False,
+        kept: Collection[str] = (),
         reason: str = "",
     ) -> ToolsPut:
         """Put manifests in force: all of them, or none.
@@ -89,6 +91,7 @@ class ToolAdministration:
             documents: one JSON object each.
             validate_only: check alone.
             replace_all: tools that are not among them go out of force.
+            kept: names of others that stay all the same.
             reason: for the log; may be empty.
 
         Raises:
@@ -96,12 +99,12 @@ class ToolAdministration:
         """
         why = optional_reason(reason)
         manifests = await asyncio.to_thread(_parsed, documents)
-        named = frozenset(m.name for m in manifests)
+        named = frozenset((*(m.name for m in manifests), *kept))
 
         async def plan(in_force: InForce) -> Planned[ToolsPut]:
             before = in_force.manifests()
-            kept = {n: m for n, m in before.items() if n in named or not replace_all}
-            after = {**kept, **{m.name: m for m in manifests}}
+            stays = {n: m for n, m in before.items() if n in named or not replace_all}
+            after = {**stays, **{m.name: m for m in manifests}}
             if len(after) > TOOLS_MAX:
                 raise MalformedRequest(f"At most {TOOLS_MAX} tools can be in force.")
             changed = [m for m in manifests if _revision(before, m.name) != m.revision]

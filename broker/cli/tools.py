@@ -10,14 +10,15 @@ from typing import Annotated, Final
 
 import typer
 
-from broker.cli.connection import ACTIVATE_DEADLINE_S, administering, looking
+from broker.cli.connection import administering, looking
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.hold_picture import digest
 from broker.cli.in_force import tools_in_force
 from broker.cli.json_output import plain, print_json
 from broker.cli.options import AsJson, Reason, group
 from broker.cli.screen import around, list_width, ours, say, table, theirs
-from broker.cli.trees import as_bytes, checked, documents
+from broker.cli.tools_putting import put_tools
+from broker.cli.trees import checked, documents
 from broker.core.manifest import warnings
 from broker.core.stores import stores_advice
 from broker.core.text import visible_value
@@ -124,17 +125,12 @@ def put(
     """Put manifests in force: all of them, or none.
 
     A changed manifest is a new revision, under which nothing that was approved before still counts.
+    Of more than 4 MiB, so much is put at a time, all of it or none; others go out of force last.
     """
     read = documents(paths)
     checked(read)
     with administering() as line:
-        request = admin_pb2.PutToolsRequest(
-            manifests_json=as_bytes(read),
-            validate_only=only_check,
-            replace_all=replace_all,
-            reason=reason,
-        )
-        told = line.ask(line.stub.PutTools, request, deadline_s=ACTIVATE_DEADLINE_S)
+        told = put_tools(line, read, reason=reason, replace_all=replace_all, only_check=only_check)
     if as_json:
         print_json(plain(told))
         return

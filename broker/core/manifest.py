@@ -16,7 +16,7 @@ from broker.core.arguments import JsonValue
 from broker.core.canonical import digest
 from broker.core.labels import Sensitivity, Trust
 from broker.core.limits import FACT_DEADLINE_S, FACT_ITEMS_MAX, SANDBOX_FILES_BYTES
-from broker.core.manifest_checks import advice, findings
+from broker.core.manifest_checks import advice, findings, findings_beside_schemas
 from broker.core.pointers import Pointer, Reference
 from broker.core.reconcile_section import ReconcileSpec, parse_section
 from broker.core.summary import leaves
@@ -222,6 +222,20 @@ def parse(document: Mapping[str, JsonValue]) -> ToolManifest:
     """
     if found := findings(document):
         raise ManifestRefused(found)
+    return _read(document)
+
+
+def reread(document: Mapping[str, JsonValue]) -> ToolManifest:
+    """As `parse`, of one that was parsed when it was put in force: schemas are taken as they are.
+
+    Whoever uses them looks at them first (`core.compiling`).
+    """
+    if found := findings_beside_schemas(document):
+        raise ManifestRefused(found)
+    return _read(document)
+
+
+def _read(document: Mapping[str, JsonValue]) -> ToolManifest:
     given: Mapping[str, Any] = document
     behaviour = dict(given.get("behaviour", {}))
     # What changes nothing destroys nothing; everything else destroys until it is said not to.

@@ -31,24 +31,35 @@ _AVAILABLE_RUNNERS: Final = (_RUNNER, "sandbox", CALLER)
 
 def findings(document: Mapping[str, JsonValue]) -> tuple[str, ...]:
     """Every problem that keeps a document from being a manifest; empty where there is none."""
+    # Nothing else can be read from a document that has another structure.
+    return _form(document) or tuple(dict.fromkeys((*_schemas(document), *_beside(document))))
+
+
+def findings_beside_schemas(document: Mapping[str, JsonValue]) -> tuple[str, ...]:
+    """As `findings`, but for what is wrong within a schema."""
+    return _form(document) or tuple(dict.fromkeys(_beside(document)))
+
+
+def schema_findings(document: Mapping[str, JsonValue]) -> tuple[str, ...]:
+    """What is wrong within the schemas of a document without other findings."""
+    return tuple(_schemas(document))
+
+
+def _form(document: Mapping[str, JsonValue]) -> tuple[str, ...]:
     try:
         size = len(canonical_bytes(dict(document)))
     except ValueError as error:
         return (f": {error} Write JSON values alone, integers up to 2^53 - 1.",)
     if size > MANIFEST_BYTES_MAX:
         return (f": make it smaller: {size} bytes, at most {MANIFEST_BYTES_MAX}",)
-    # Nothing else can be read from a document that has another structure.
-    return manifest_structure.findings(document) or tuple(
-        dict.fromkeys(
-            (
-                *_schemas(document),
-                *_facts(document),
-                *_arguments(document),
-                *_references(document),
-                *_execution(document),
-            ),
-        ),
-    )
+    return tuple(manifest_structure.findings(document))
+
+
+def _beside(document: _Document) -> Iterator[str]:
+    yield from _facts(document)
+    yield from _arguments(document)
+    yield from _references(document)
+    yield from _execution(document)
 
 
 def advice(document: Mapping[str, JsonValue]) -> tuple[str, ...]:

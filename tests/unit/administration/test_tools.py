@@ -51,6 +51,16 @@ async def test_replacing_all_takes_the_others_out(office):
     assert (await office.kinds()).count("tool.deleted") == 1
 
 
+async def test_what_was_put_by_other_requests_can_be_kept_while_the_rest_goes(office):
+    await office.admin.tools.put(OPERATOR, [document(), document(name="old")])
+    await office.admin.tools.put(OPERATOR, [document(name="second")])
+    kept = ["refund", "second", "no_such_tool"]
+    await office.admin.tools.put(OPERATOR, [], replace_all=True, kept=kept)
+    assert set(office.room.current().tools) == {"refund", "second"}
+    assert (await office.kinds()).count("tool.put") == 3
+    assert (await office.kinds()).count("tool.deleted") == 1
+
+
 async def test_a_fact_of_a_source_that_is_not_configured_gets_a_warning(office):
     facts = {"order": {**REFUND["facts"]["order"], "source": "warehouse"}}
     put = await office.admin.tools.put(OPERATOR, [document(facts=facts)])
