@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from broker.core.decision import Opinion
 from broker.core.errors import PolicyUnavailable
+from broker.policy.company import Company, wanted
 from broker.policy.opinion import denied
 
 GROUP_QUESTIONS_MAX: Final = 32
@@ -70,6 +71,7 @@ class _Asked:
     question: bytes
     key: Key
     answer: asyncio.Future[Opinion]
+    company: Company | None = None
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -142,7 +144,7 @@ class Grouping:
         if self._is_closed:
             raise PolicyUnavailable("Policy cannot be asked now.")
         answer: asyncio.Future[Opinion] = asyncio.get_running_loop().create_future()
-        asked = _Asked(question=question, key=key, answer=answer)
+        asked = _Asked(question=question, key=key, answer=answer, company=wanted())
         if key in self._suspects:
             self._apart.setdefault(key, deque()).append(asked)
         else:
@@ -221,6 +223,10 @@ class Grouping:
 
     def _begin(self, request: _Request) -> None:
         loop = asyncio.get_running_loop()
+        for asked in request.members:
+            if asked.company is not None:
+                asked.company.questions = len(request.members)
+                asked.company.rounds += 1
         if request.is_apart:
             self._under_way_apart[request.members[0].key] = request
         else:

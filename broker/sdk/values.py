@@ -104,6 +104,8 @@ class Call:
         principal_groups: the principal's groups.
         deadline: an answer after this changes nothing; timezone-aware.
         attempt: 1 for the first.
+        traceparent: W3C Trace Context of the broker's span of this attempt, for a tool that tells
+            of its own work to go on below; empty unless the broker tells of this call.
     """
 
     invocation: str
@@ -116,6 +118,7 @@ class Call:
     session: str
     deadline: datetime
     attempt: int
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

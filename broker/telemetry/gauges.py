@@ -1,5 +1,6 @@
 """How the broker is at a moment, as figures: read when somebody asks, at most every few seconds."""
 
+import math
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -49,7 +50,9 @@ class Gauges:
         self._unknown = gauge("invocations_unknown", "Calls of which nobody knows the end.")
         self._entries = gauge("audit_entries", "Entries of the log.")
         self._unsigned = gauge("audit_entries_unsigned", "Entries that no signed head covers yet.")
-        self._head = gauge("audit_head_age_seconds", "Since a signed head was written outside.")
+        self._head = gauge(
+            "audit_head_age_seconds", "Since a head was written outside; Inf: none is."
+        )
         self._workers = gauge("workers", "Workers connected here.")
         self._slots = gauge("worker_slots", "Calls that they can have at once.")
         self._free = gauge("worker_slots_free", "Of these, free.")
@@ -73,8 +76,7 @@ class Gauges:
         usage = shutil.disk_usage(self._watched.heads.parent.parent)
         self._disk.set(usage.free)
         self._disk_size.set(usage.total)
-        if self._watched.heads.is_file():
-            self._head.set(max(now - self._watched.heads.stat().st_mtime, 0.0))
+        self._head.set(_age_of(self._watched.heads, now))
         self._of_status(await self._watched.status())
         holds = await self._watched.store.list_holds(HoldQuery(page_size=1))
         self._oldest.set(max(now - holds[0][0].created_at, 0.0) if holds else 0.0)
@@ -86,7 +88,7 @@ class Gauges:
         self._freeze_age.set(max((now - f.created_at for f in active), default=0.0))
         self._expiring.set(
             sum(
-                not c.revoked_at and 0 < c.expires_at - now < CREDENTIAL_EXPIRING_S
+                c.is_good(now=now) and c.expires_at - now < CREDENTIAL_EXPIRING_S
                 for c in control.credentials.values()
             )
         )
@@ -119,3 +121,11 @@ class Gauges:
         for channel in status.channels:
             self._due.labels(channel.name).set(channel.tally.due)
             self._dead.labels(channel.name).set(channel.tally.dead)
+
+
+def _age_of(heads: Path, now: float) -> float:
+    """Since the file was written to; for ever where it was taken away, as each broker makes one."""
+    try:
+        return max(now - heads.stat().st_mtime, 0.0)
+    except FileNotFoundError:
+        return math.inf

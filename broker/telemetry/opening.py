@@ -11,6 +11,7 @@ import grpc
 from broker import __version__
 from broker.config import ConfigurationRefused
 from broker.mediation import Mediation, Parts
+from broker.named_in_settings import bearer_in
 from broker.store import SqlStore
 from broker.telemetry.exporting import Exporter
 from broker.telemetry.invoking import TracedInvoke
@@ -75,13 +76,14 @@ class OpenTraces:
 
 
 def _exporter_of(settings: Traces, *, instance: str) -> Exporter:
+    file = settings.token_file
+    token = bearer_in(file, named="traces.token_file") if file is not None else ""
     try:
-        token = settings.token_file.read_text().strip() if settings.token_file else ""
         return Exporter(
             settings.url,
             Resource(service=SERVICE, version=__version__, instance=instance),
             token=token,
             ca_file=settings.ca_file,
         )
-    except (OSError, UnicodeDecodeError, ssl.SSLError) as error:
+    except (OSError, ssl.SSLError) as error:
         raise ConfigurationRefused((f"traces: {error}",)) from None

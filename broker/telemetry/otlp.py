@@ -11,11 +11,9 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Out
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from broker.telemetry.spans import Attribute, Kind, Span
+from broker.telemetry.spans import SAMPLED_RANDOM, Attribute, Kind, Span
 
 SCOPE: Final = "callbroker"
-SAMPLED_RANDOM: Final = 0x03
-"""W3C trace flags: it is kept, and its id ends in so many random bits."""
 _AT_ONCE: Final = 32
 _KINDS: Final = {
     Kind.INTERNAL: Out.SPAN_KIND_INTERNAL,

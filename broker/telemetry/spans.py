@@ -22,6 +22,9 @@ from broker.core.unit import Conflict
 SPANS_MAX: Final = 64
 """Of one trace, here; what comes after is left out of it, and how much that was is told."""
 
+SAMPLED_RANDOM: Final = 0x03
+"""W3C trace flags: it is kept, and its id ends in so many random bits."""
+
 CANCELLED: Final = "cancelled"
 
 _RANDOM_BITS: Final = 56
@@ -151,6 +154,19 @@ class Trace:
         """Around a part of it."""
         return _Stage(Span(name=name, kind=kind, begun_ns=self._now()), self.ended)
 
+    def parent_of(self, span: Span) -> str:
+        """What makes a part that is under way the parent of what is told elsewhere.
+
+        Returns:
+            A `traceparent` (W3C Trace Context §3.2), and the part is then told for certain; empty
+            where it is not, or where it is not known yet of which trace it is.
+        """
+        if not self._id or not self._is_kept or self._count >= SPANS_MAX:
+            return ""
+        self._count += 1
+        span.span_id = self._next()
+        return f"00-{self._id:032x}-{span.span_id:016x}-{SAMPLED_RANDOM:02x}"
+
     def is_of(self, invocation: str) -> None:
         """This very request has been recorded as a call of this name."""
         self.invocation = invocation
@@ -188,8 +204,11 @@ class Trace:
     def ended(self, span: Span) -> None:
         """A part of it has ended."""
         span.ended_ns = self._now()
-        self._count += 1
-        if not self._is_kept or self._count > SPANS_MAX:
+        if not span.span_id:  # else it was counted when it was named
+            self._count += 1
+            if self._count > SPANS_MAX:
+                return
+        if not self._is_kept:
             return
         if self._waiting is not None:
             self._waiting.append(span)
@@ -198,7 +217,8 @@ class Trace:
             self._give([span])
 
     def _place(self, span: Span) -> None:
-        span.trace_id, span.parent_id, span.span_id = self._id, self._parent, self._next()
+        span.trace_id, span.parent_id = self._id, self._parent
+        span.span_id = span.span_id or self._next()
 
     def _next(self) -> int:
         self._last = (self._last + 1) & _HALF or 1

@@ -8,12 +8,14 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Final
 
 from broker.core.arguments import JsonValue
 from broker.core.calls import Fact, Principal, Session
 from broker.core.decision import Opinion
 from broker.core.manifest import ToolManifest
+from broker.policy import company
 from broker.policy.opinion import NO_OPINION
 from broker.ports import (
     Asker,
@@ -34,6 +36,8 @@ from broker.telemetry.spans import Kind, Span, Trace
 TOOL_ERROR: Final = "tool_error"
 LOST: Final = "lost"
 NEVER_STARTED: Final = "never_started"
+_TOLD_RUNNER: Final = "worker"
+"""What operators run themselves: neither containers nor agents are told of a trace."""
 
 _trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
@@ -97,9 +101,12 @@ class _ToldPoint:
         return self._inner.revision
 
     async def evaluate(self, question: Mapping[str, JsonValue], *, deadline_s: float) -> Opinion:
-        with stage("evaluate", Kind.CLIENT) as span:
+        with stage("evaluate", Kind.CLIENT) as span, company.told() as together:
             opinion = await self._inner.evaluate(question, deadline_s=deadline_s)
             span.attributes["callbroker.policy.revision"] = opinion.policy_revision
+            if together.rounds:
+                span.attributes["callbroker.policy.group"] = together.questions
+                span.attributes["callbroker.policy.rounds"] = together.rounds
             for verdict in opinion.verdicts:
                 if verdict.code in NO_OPINION:
                     span.error, span.is_failure = verdict.code, True
@@ -155,12 +162,15 @@ class _ToldSlot:
         self._of_name = of_name
 
     async def run(self, call: FrozenCall) -> Outcome:
-        name = call.invocation.name
-        with stage("execute", Kind.CLIENT, instead=lambda: self._of_name(name)) as span:
+        invocation = call.invocation
+        trace = _trace.get() or self._of_name(invocation.name)
+        with trace.stage("execute", Kind.CLIENT) as span:
             span.attributes["callbroker.runner"] = call.manifest.runner
-            span.attributes["callbroker.attempt"] = call.invocation.attempt
-            if call.invocation.is_preview:
+            span.attributes["callbroker.attempt"] = invocation.attempt
+            if invocation.is_preview:
                 span.attributes["callbroker.preview"] = True
+            elif call.manifest.runner == _TOLD_RUNNER and trace.invocation == invocation.name:
+                call = replace(call, traceparent=trace.parent_of(span))
             outcome = await self._inner.run(call)
             span.error, span.is_failure = _ended(outcome)
         return outcome

@@ -430,6 +430,7 @@ class PutToolsRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     REPLACE_ALL_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
     validate_only: _builtins.bool
     """Only check."""
     replace_all: _builtins.bool
@@ -440,6 +441,12 @@ class PutToolsRequest(_message.Message):
     def manifests_json(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """One JSON object each: the manifest."""
 
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """With replace_all: names of tools that stay in force as they are, for whoever has put more than
+        one message takes.
+        """
+
     def __init__(
         self,
         *,
@@ -447,10 +454,11 @@ class PutToolsRequest(_message.Message):
         validate_only: _builtins.bool = ...,
         replace_all: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        kept: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["manifests_json", b"manifests_json", "reason", b"reason", "replace_all", b"replace_all", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept", b"kept", "manifests_json", b"manifests_json", "reason", b"reason", "replace_all", b"replace_all", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62roker/v1/worker.proto\x12\tbroker.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x01\n\x0e\x43onnectRequest\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x16.broker.v1.WorkerHelloH\x00\x12)\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x17.broker.v1.WorkerAnswerH\x00\x12-\n\x08\x64raining\x18\x03 \x01(\x0b\x32\x19.broker.v1.WorkerDrainingH\x00\x12%\n\x04load\x18\x04 \x01(\x0b\x32\x15.broker.v1.WorkerLoadH\x00\x42\t\n\x07message\"\xd4\x01\n\x0f\x43onnectResponse\x12+\n\x07welcome\x18\x01 \x01(\x0b\x32\x18.broker.v1.WorkerWelcomeH\x00\x12\'\n\x08handover\x18\x02 \x01(\x0b\x32\x13.broker.v1.HandoverH\x00\x12\x35\n\x0c\x61\x63knowledged\x18\x03 \x01(\x0b\x32\x1d.broker.v1.AnswerAcknowledgedH\x00\x12)\n\x07\x62rokers\x18\x04 \x01(\x0b\x32\x16.broker.v1.LiveBrokersH\x00\x42\t\n\x07message\"A\n\x0bWorkerHello\x12\r\n\x05slots\x18\x01 \x01(\x05\x12#\n\x05tools\x18\x02 \x03(\x0b\x32\x14.broker.v1.ToolOffer\"\xa1\x01\n\tToolOffer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1e\n\x16parameters_schema_json\x18\x02 \x01(\x0c\x12\x1a\n\x12result_schema_json\x18\x03 \x01(\x0c\x12&\n\x1epreview_parameters_schema_json\x18\x04 \x01(\x0c\x12\"\n\x1apreview_result_schema_json\x18\x05 \x01(\x0c\"X\n\rWorkerWelcome\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0e\n\x06\x62roker\x18\x02 \x01(\t\x12\'\n\x07\x62rokers\x18\x03 \x01(\x0b\x32\x16.broker.v1.LiveBrokers\"8\n\x0bLiveBrokers\x12)\n\x07\x62rokers\x18\x01 \x03(\x0b\x32\x18.broker.v1.BrokerAddress\"0\n\rBrokerAddress\x12\x0e\n\x06\x62roker\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\x93\x02\n\x08Handover\x12\x12\n\ninvocation\x18\x01 \x01(\t\x12\x1a\n\rfencing_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12\x15\n\rtool_revision\x18\x04 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x05 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x11\n\tprincipal\x18\x07 \x01(\t\x12\r\n\x05\x61gent\x18\x08 \x01(\t\x12\x0f\n\x07session\x18\t \x01(\t\x12,\n\x08\x64\x65\x61\x64line\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x0b \x01(\x05\x12\x18\n\x10principal_groups\x18\x0c \x03(\t\"\xc9\x01\n\x0cWorkerAnswer\x12\x12\n\ninvocation\x18\x01 \x01(\t\x12\x1a\n\rfencing_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x15\n\x0bresult_json\x18\x03 \x01(\x0cH\x00\x12)\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x16.broker.v1.ToolFailureH\x00\x12\x11\n\x07unknown\x18\x05 \x01(\tH\x00\x12\x15\n\x0bnot_started\x18\x06 \x01(\tH\x00\x12\x12\n\x08\x64\x65\x63lined\x18\x07 \x01(\tH\x00\x42\t\n\x07outcome\",\n\x0bToolFailure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"D\n\x12\x41nswerAcknowledged\x12\x12\n\ninvocation\x18\x01 \x01(\t\x12\x1a\n\rfencing_token\x18\x02 \x01(\tB\x03\x80\x01\x01\"\x10\n\x0eWorkerDraining\"\x1f\n\nWorkerLoad\x12\x11\n\telsewhere\x18\x01 \x01(\x05\x32U\n\rWorkerService\x12\x44\n\x07\x43onnect\x12\x19.broker.v1.ConnectRequest\x1a\x1a.broker.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62roker/v1/worker.proto\x12\tbroker.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x01\n\x0e\x43onnectRequest\x12\'\n\x05hello\x18\x01 \x01(\x0b\x32\x16.broker.v1.WorkerHelloH\x00\x12)\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x17.broker.v1.WorkerAnswerH\x00\x12-\n\x08\x64raining\x18\x03 \x01(\x0b\x32\x19.broker.v1.WorkerDrainingH\x00\x12%\n\x04load\x18\x04 \x01(\x0b\x32\x15.broker.v1.WorkerLoadH\x00\x42\t\n\x07message\"\xd4\x01\n\x0f\x43onnectResponse\x12+\n\x07welcome\x18\x01 \x01(\x0b\x32\x18.broker.v1.WorkerWelcomeH\x00\x12\'\n\x08handover\x18\x02 \x01(\x0b\x32\x13.broker.v1.HandoverH\x00\x12\x35\n\x0c\x61\x63knowledged\x18\x03 \x01(\x0b\x32\x1d.broker.v1.AnswerAcknowledgedH\x00\x12)\n\x07\x62rokers\x18\x04 \x01(\x0b\x32\x16.broker.v1.LiveBrokersH\x00\x42\t\n\x07message\"A\n\x0bWorkerHello\x12\r\n\x05slots\x18\x01 \x01(\x05\x12#\n\x05tools\x18\x02 \x03(\x0b\x32\x14.broker.v1.ToolOffer\"\xa1\x01\n\tToolOffer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1e\n\x16parameters_schema_json\x18\x02 \x01(\x0c\x12\x1a\n\x12result_schema_json\x18\x03 \x01(\x0c\x12&\n\x1epreview_parameters_schema_json\x18\x04 \x01(\x0c\x12\"\n\x1apreview_result_schema_json\x18\x05 \x01(\x0c\"X\n\rWorkerWelcome\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0e\n\x06\x62roker\x18\x02 \x01(\t\x12\'\n\x07\x62rokers\x18\x03 \x01(\x0b\x32\x16.broker.v1.LiveBrokers\"8\n\x0bLiveBrokers\x12)\n\x07\x62rokers\x18\x01 \x03(\x0b\x32\x18.broker.v1.BrokerAddress\"0\n\rBrokerAddress\x12\x0e\n\x06\x62roker\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\xa8\x02\n\x08Handover\x12\x12\n\ninvocation\x18\x01 \x01(\t\x12\x1a\n\rfencing_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12\x15\n\rtool_revision\x18\x04 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x05 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x11\n\tprincipal\x18\x07 \x01(\t\x12\r\n\x05\x61gent\x18\x08 \x01(\t\x12\x0f\n\x07session\x18\t \x01(\t\x12,\n\x08\x64\x65\x61\x64line\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x0b \x01(\x05\x12\x18\n\x10principal_groups\x18\x0c \x03(\t\x12\x13\n\x0btraceparent\x18\r \x01(\t\"\xc9\x01\n\x0cWorkerAnswer\x12\x12\n\ninvocation\x18\x01 \x01(\t\x12\x1a\n\rfencing_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x15\n\x0bresult_json\x18\x03 \x01(\x0cH\x00\x12)\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x16.broker.v1.ToolFailureH\x00\x12\x11\n\x07unknown\x18\x05 \x01(\tH\x00\x12\x15\n\x0bnot_started\x18\x06 \x01(\tH\x00\x12\x12\n\x08\x64\x65\x63lined\x18\x07 \x01(\tH\x00\x42\t\n\x07outcome\",\n\x0bToolFailure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"D\n\x12\x41nswerAcknowledged\x12\x12\n\ninvocation\x18\x01 \x01(\t\x12\x1a\n\rfencing_token\x18\x02 \x01(\tB\x03\x80\x01\x01\"\x10\n\x0eWorkerDraining\"\x1f\n\nWorkerLoad\x12\x11\n\telsewhere\x18\x01 \x01(\x05\x32U\n\rWorkerService\x12\x44\n\x07\x43onnect\x12\x19.broker.v1.ConnectRequest\x1a\x1a.broker.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,17 +53,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BROKERADDRESS']._serialized_start=864
   _globals['_BROKERADDRESS']._serialized_end=912
   _globals['_HANDOVER']._serialized_start=915
-  _globals['_HANDOVER']._serialized_end=1190
-  _globals['_WORKERANSWER']._serialized_start=1193
-  _globals['_WORKERANSWER']._serialized_end=1394
-  _globals['_TOOLFAILURE']._serialized_start=1396
-  _globals['_TOOLFAILURE']._serialized_end=1440
-  _globals['_ANSWERACKNOWLEDGED']._serialized_start=1442
-  _globals['_ANSWERACKNOWLEDGED']._serialized_end=1510
-  _globals['_WORKERDRAINING']._serialized_start=1512
-  _globals['_WORKERDRAINING']._serialized_end=1528
-  _globals['_WORKERLOAD']._serialized_start=1530
-  _globals['_WORKERLOAD']._serialized_end=1561
-  _globals['_WORKERSERVICE']._serialized_start=1563
-  _globals['_WORKERSERVICE']._serialized_end=1648
+  _globals['_HANDOVER']._serialized_end=1211
+  _globals['_WORKERANSWER']._serialized_start=1214
+  _globals['_WORKERANSWER']._serialized_end=1415
+  _globals['_TOOLFAILURE']._serialized_start=1417
+  _globals['_TOOLFAILURE']._serialized_end=1461
+  _globals['_ANSWERACKNOWLEDGED']._serialized_start=1463
+  _globals['_ANSWERACKNOWLEDGED']._serialized_end=1531
+  _globals['_WORKERDRAINING']._serialized_start=1533
+  _globals['_WORKERDRAINING']._serialized_end=1549
+  _globals['_WORKERLOAD']._serialized_start=1551
+  _globals['_WORKERLOAD']._serialized_end=1582
+  _globals['_WORKERSERVICE']._serialized_start=1584
+  _globals['_WORKERSERVICE']._serialized_end=1669
 # @@protoc_insertion_point(module_scope)

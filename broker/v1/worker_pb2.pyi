@@ -277,6 +277,7 @@ class Handover(_message.Message):
     DEADLINE_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     PRINCIPAL_GROUPS_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     invocation: _builtins.str
     """"invocations/{uuid}": the idempotency key, the same at a second delivery."""
     fencing_token: _builtins.str
@@ -297,6 +298,10 @@ class Handover(_message.Message):
     """"sessions/{uuid}"."""
     attempt: _builtins.int
     """1 for the first."""
+    traceparent: _builtins.str
+    """W3C Trace Context: the broker's span of this very attempt, for what the tool tells of its own.
+    Empty unless the broker tells of this call.
+    """
     @_builtins.property
     def deadline(self) -> _timestamp_pb2.Timestamp:
         """An answer after this is kept as evidence and changes nothing."""
@@ -320,10 +325,11 @@ class Handover(_message.Message):
         deadline: _timestamp_pb2.Timestamp | None = ...,
         attempt: _builtins.int = ...,
         principal_groups: _abc.Iterable[_builtins.str] | None = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "arguments_json", b"arguments_json", "attempt", b"attempt", "deadline", b"deadline", "digest", b"digest", "fencing_token", b"fencing_token", "invocation", b"invocation", "principal", b"principal", "principal_groups", b"principal_groups", "session", b"session", "tool", b"tool", "tool_revision", b"tool_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "arguments_json", b"arguments_json", "attempt", b"attempt", "deadline", b"deadline", "digest", b"digest", "fencing_token", b"fencing_token", "invocation", b"invocation", "principal", b"principal", "principal_groups", b"principal_groups", "session", b"session", "tool", b"tool", "tool_revision", b"tool_revision", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

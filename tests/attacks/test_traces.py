@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from broker.telemetry.otlp import Resource
 from broker.telemetry.spans import SPANS_MAX, Span
 from broker.telemetry.tally import NOT_DELIVERED, QUEUE_FULL, STOPPED
 from broker.telemetry.tracing import Tracing
+from tests.e2e.raw_worker import RawWorker
 from tests.e2e.traced_shop import invoked, traced
 from tests.fakes.decision_point import FakeDecisionPoint, allow, hold, opinion
 from tests.notice_receiver import Receiver, answering, hanging, receiving
@@ -32,6 +34,7 @@ from tests.world import TERMS, OnePolicy, reviewer, world
 CANARY = "canary-5d20"
 CANARY_CODE = "CANARY_5D20"
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+SAMPLED_TOO = "00-1bf7651916cd43dd8448eb211c80319d-c7ad6b7169203332-01"
 RESOURCE = Resource(service="callbroker", version="0", instance="brokers/1")
 CALLS = 500
 COST_S_MAX = 0.000_6
@@ -134,6 +137,36 @@ def test_a_sampling_flag_has_nothing_told():
         assert office.receiver.received == []
     assert tally.exported == 0
     assert sum(tally.dropped.values()) == 0
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0])
+def test_neither_a_worker_nor_an_agent_has_a_say_in_the_brokers_own_trace(ratio: float):
+    """As worker and as agent say another trace: the call, or what is handed over, becomes of it.
+
+    The one says so in its stream, the other in its request. Where none is told of, neither is this.
+    """
+    with traced(ratio=ratio) as office, ThreadPoolExecutor(1) as agents:
+        shop = office.shop
+        token = shop.operator.create_token("worker", "workers/book", tools=["ledger"])
+        with RawWorker(shop, token, "ledger", traceparent=SAMPLED_TOO) as worker:
+            assert worker.hear().welcome.worker
+            asked = agents.submit(
+                invoked, shop, shop.session(), "ledger", {"line": "x"}, traceparent=SAMPLED
+            )
+            handed = worker.hear().handover
+            worker.answer(handed, b'"x"')
+            done = asked.result(timeout=30)
+        if ratio == 0.0:
+            assert handed.traceparent == ""
+            return
+        spans = office.of(done.name, "invoke ledger", "execute")
+    trace = done.name.rpartition("/")[2].replace("-", "")
+    [first] = [span for span in spans if span.name == "invoke ledger"]
+    [execute] = [span for span in spans if span.name == "execute"]
+    assert handed.traceparent == f"00-{trace}-{execute.id}-03"
+    assert {span.parent for span in spans} == {"", first.id}
+    told_of = SAMPLED.split("-")
+    assert [span.links for span in spans if span.links] == [((told_of[1], told_of[2]),)]
 
 
 async def test_a_call_that_is_told_of_cannot_be_repeated_to_be_told_of_again(tmp_path: Path):

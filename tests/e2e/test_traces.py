@@ -2,10 +2,12 @@
 
 import contextlib
 import http.client
+import json
 from collections.abc import Iterator
 
 import pytest
 
+from broker.sdk import Call, Worker
 from broker.telemetry_settings import Metrics
 from broker.v1 import types_pb2
 from tests.e2e.guarded_shop import Session
@@ -44,6 +46,8 @@ def test_where_the_time_of_a_call_went_is_told_under_the_calls_own_id(office: Tr
     assert len({span.id for span in spans}) == len(spans)
     for span in below:
         assert first.begun_ns <= span.begun_ns <= span.ended_ns <= first.ended_ns
+    evaluate = below[1].attributes
+    assert evaluate["callbroker.policy.group"] == evaluate["callbroker.policy.rounds"] == 1
     assert [span.attributes.get("callbroker.state") for span in below if span.name == "record"] == [
         "RUNNING",
         "SUCCEEDED",
@@ -93,6 +97,24 @@ def test_what_an_agent_says_of_its_own_trace_is_a_link(office: Traced):
     assert first.links == ((THEIRS, THEIR_SPAN),)
     assert not first.parent
     assert first.trace != THEIRS
+
+
+def test_a_tool_can_go_on_in_the_trace_of_its_call(office: Traced):
+    shop = office.shop
+    token = shop.operator.create_token("worker", "workers/book", tools=["ledger"])
+    worker = Worker(shop.address, token, drain_s=1.0)
+
+    @worker.tool("ledger")
+    async def ledger(call: Call, line: str) -> str:
+        return line + call.traceparent
+
+    shop.loop.run(worker.start(timeout_s=30.0))
+    try:
+        done = shop.invoke(shop.session(), "ledger", {"line": ""})
+    finally:
+        shop.loop.run(worker.stop())
+    [execute] = [s for s in office.of(done.name, "execute") if s.name == "execute"]
+    assert json.loads(done.result_json) == f"00-{execute.trace}-{execute.id}-03"
 
 
 def test_no_word_of_a_call_leaves_in_a_span(office: Traced):

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from broker.telemetry_settings import Metrics, Traces
@@ -12,6 +12,8 @@ from tests.e2e.opening import open_shop
 from tests.notice_receiver import Receiver, answering, receiving
 from tests.replay.running import Loop
 from tests.span_receiver import PATH, Told, told, until
+
+REFUND = {"order_id": "O-9", "amount_minor": 1}
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,14 @@ def traced(ratio: float = 1.0, metrics: Metrics | None = None) -> Iterator[Trace
         yield Traced(shop, receiver, loop)
 
 
-def invoked(shop: GuardedShop, session: Session, **metadata: str) -> types_pb2.Invocation:
-    """One refund, asked for with this metadata besides."""
+def invoked(
+    shop: GuardedShop,
+    session: Session,
+    tool: str = "refund",
+    arguments: Mapping[str, object] = REFUND,
+    **metadata: str,
+) -> types_pb2.Invocation:
+    """One call, asked for with this metadata besides."""
     how = shop.by("agent", session.agent)
     how["metadata"] = (*how["metadata"], *metadata.items())
     shop._requests += 1
@@ -53,7 +61,7 @@ def invoked(shop: GuardedShop, session: Session, **metadata: str) -> types_pb2.I
         session=session.name,
         session_secret=session.secret,
         request_id=f"m-{shop._requests}",
-        tool="refund",
-        arguments_json=json.dumps({"order_id": "O-9", "amount_minor": 1}).encode(),
+        tool=tool,
+        arguments_json=json.dumps(arguments).encode(),
     )
     return shop.broker.Invoke(request, **how).invocation

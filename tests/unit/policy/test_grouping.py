@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from broker.core.errors import PolicyUnavailable
-from broker.policy import grouping
+from broker.policy import company, grouping
 from broker.policy.grouping import Grouping
 from broker.policy.opinion import denied
 from tests.fakes.decision_point import allow, opinion
@@ -104,6 +104,28 @@ async def test_a_group_is_bounded_in_questions_and_in_bytes(monkeypatch):
     asks.gate.set()
     await asyncio.gather(*tasks)
     assert asks.log == [[b"a"], [b"b", b"c", b"d"], [b"eeee"], [b"ff"], [b"gggggggg"], [b"h"]]
+
+
+async def told(group, question, key=KEY):
+    with company.told() as together:
+        await group.ask(question, key=key, deadline_s=5.0)
+    return together.questions, together.rounds
+
+
+async def test_each_question_tells_with_how_many_it_was_asked_and_how_often():
+    asks, group = made()
+    tasks = [asyncio.ensure_future(told(group, question)) for question in (b"a", b"b", b"c")]
+    await settled()
+    asks.gate.set()
+    assert await asyncio.gather(*tasks) == [(1, 1), (2, 1), (2, 1)]
+
+
+async def test_a_question_of_a_spoilt_group_tells_that_it_was_asked_again():
+    asks, group = made()
+    asks.gate.set()
+    theirs = ("tool", "agents/b")
+    asking = (told(group, b"a"), told(group, b"b"), told(group, b"err", theirs))
+    assert await asyncio.gather(*asking) == [(1, 1), (1, 2), (1, 2)]
 
 
 async def test_a_group_that_errs_is_asked_again_one_by_one_and_who_erred_stays_apart():

@@ -125,6 +125,47 @@ def test_a_trace_has_so_many_spans_and_says_how_many_more_there_were():
     assert taken[-1].attributes["callbroker.spans.left_out"] == 5
 
 
+def test_a_part_under_way_can_be_a_parent_elsewhere():
+    taken = Taken()
+    one = trace(taken)
+    with one.first("invoke", Kind.SERVER):
+        one.is_of(NAME)
+        with one.stage("record"):
+            pass
+        with one.stage("execute") as execute:
+            said = one.parent_of(execute)
+    [told] = [span for span in taken if span.name == "execute"]
+    assert said == f"00-019a6b8e12347abc8def0123456789ab-{told.span_id:016x}-03"
+    assert told.parent_id == first_span_of(trace_of(NAME))
+    assert len({span.span_id for span in taken}) == len(taken) == 3
+
+
+@pytest.mark.parametrize("ratio", [0.0, KEEP])
+def test_what_is_not_told_or_has_no_name_yet_is_nobodys_parent(ratio: float):
+    one = trace(Taken(), ratio=ratio)
+    with one.first("invoke", Kind.SERVER), one.stage("execute") as execute:
+        if ratio == 0.0:
+            one.is_of(NAME)
+        assert one.parent_of(execute) == ""
+
+
+def test_a_part_that_was_named_is_told_and_one_beyond_the_bound_is_not_named():
+    taken = Taken()
+    one = trace(taken)
+    with one.first("invoke", Kind.SERVER):
+        one.is_of(NAME)
+        with one.stage("execute") as named:
+            assert one.parent_of(named)
+            for _ in range(SPANS_MAX):
+                with one.stage("look_up"):
+                    pass
+        with one.stage("execute") as beyond:
+            assert one.parent_of(beyond) == ""
+    assert named in taken
+    assert len(taken) == SPANS_MAX + 1
+    assert taken[-1].attributes["callbroker.spans.left_out"] == 2
+
+
 def test_what_was_never_recorded_has_an_id_that_was_drawn():
     first, second = Taken(), Taken()
     for taken, seed in ((first, 1), (second, 2)):

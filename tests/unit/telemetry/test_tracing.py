@@ -5,6 +5,7 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,53 @@ async def test_each_act_of_a_call_is_told(tmp_path: Path):
     }
     assert named(taken, "execute").kind is Kind.CLIENT
     assert not any(span.error for span in taken)
+
+
+async def test_whoever_carries_a_call_out_can_go_on_below_its_span(tmp_path: Path):
+    taken: list[Span] = []
+    async with world(tmp_path) as w:
+        tracing = hang_on(w, taken.extend)
+        await ask(w, tracing, await w.caller())
+        [handed] = w.runner.ran
+    execute = named(taken, "execute")
+    assert handed.traceparent == f"00-{execute.trace_id:032x}-{execute.span_id:016x}-03"
+
+
+async def test_a_call_that_is_not_kept_is_handed_over_without_a_trace(tmp_path: Path):
+    async with world(tmp_path) as w:
+        tracing = hang_on(w, lambda _: None, ratio=0.0)
+        await ask(w, tracing, await w.caller())
+        [handed] = w.runner.ran
+    assert handed.traceparent == ""
+
+
+async def test_nobody_is_told_of_the_trace_of_another_call(tmp_path: Path):
+    async with world(tmp_path) as w:
+        tracing = hang_on(w, lambda _: None)
+        caller = await w.caller()
+        for order in ("O-1001", "O-1002"):
+            await ask(w, tracing, caller, order_id=order)
+        first, second = (replace(call, traceparent="") for call in w.runner.ran)
+        slot = await w.parts.runner.reserve(second.manifest, profile="", wait_s=1.0)
+        with tracing.again(first.invocation):
+            await slot.run(second)
+            await slot.run(first)
+    other, own = w.runner.ran[-2:]
+    assert other.traceparent == ""
+    assert own.traceparent
+
+
+@pytest.mark.parametrize("runner", ["sandbox", "caller"])
+async def test_neither_a_container_nor_an_agent_is_told_of_a_trace(tmp_path: Path, runner: str):
+    async with world(tmp_path) as w:
+        tracing = hang_on(w, lambda _: None)
+        await ask(w, tracing, await w.caller())
+        [handed] = w.runner.ran
+        manifest = replace(handed.manifest, runner=runner)
+        slot = await w.parts.runner.reserve(manifest, profile="", wait_s=1.0)
+        await slot.run(replace(handed, manifest=manifest, traceparent=""))
+    assert handed.traceparent
+    assert w.runner.ran[-1].traceparent == ""
 
 
 async def test_an_engine_that_says_nothing_that_counts_is_told(tmp_path: Path):
