@@ -149,10 +149,11 @@ class Application:
         settings, clock, ids = self.settings, self._clock, self._ids
         instance = f"brokers/{ids()}"
         events = Events()
+        keys = load_or_create(settings.state)
         store = await SqlStore.open(
             settings.database,
             instance=instance,
-            audit_keys=load_or_create(settings.state),
+            audit_keys=keys,
             state=settings.state,
             clock=clock,
         )
@@ -172,7 +173,7 @@ class Application:
         self._closing.push_async_callback(facts.close)
         workers = WorkerHub(control=room.current, store=store, clock=clock, ids=ids)
         neighbours.reach(workers)
-        callers = CallerHub(control=room.current, clock=clock)
+        callers = CallerHub(control=room.current, clock=clock, key=keys.key_for("permits"))
         sandboxes = SandboxRunner(settings.sandboxes.nodes, tls=node_tls_of(settings))
         self._closing.push_async_callback(sandboxes.close)
         await sandboxes.start()
@@ -277,6 +278,9 @@ class Application:
         self.port = self._rpc.bind(self.settings.listen, tls_of(self.settings))
         await self._rpc.start()
         self._closing.push_async_callback(self._rpc.stop, grace_s=STOP_S)
+        self._begin(*parts.neighbours.permitting(mediating.permits))
+        finish = mediating.recovery.carrier.endings.finish
+        self._closing.push_async_callback(finish, within_s=STOP_S)
         drain = mediating.own.drain
         self._closing.push_async_callback(drain, within_s=self.settings.drain_s, hurry=self._hurry)
         self._closing.callback(mediating.invocations.answer_waiters)

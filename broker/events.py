@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import Final, Literal, Protocol, get_args
 
-Topic = Literal["invocation", "hold", "control", "key"]
+Topic = Literal["invocation", "hold", "control", "key", "report"]
 TOPICS: Final[frozenset[str]] = frozenset(get_args(Topic))
 
 RESYNC: Final = ""

@@ -5,7 +5,7 @@ the call stood when it was last seen.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from broker.core.calls import Invocation, Session
 from broker.core.credentials import Credential
@@ -63,8 +63,16 @@ class Invocations:
                     return
                 await changes.next(_LOOK_AGAIN_S)
 
-    async def wait(self, invocation: Invocation, *, wait_s: float) -> Invocation:
+    async def wait(
+        self,
+        invocation: Invocation,
+        *,
+        wait_s: float,
+        unless: Callable[[], bool] = lambda: False,
+    ) -> Invocation:
         """The invocation once it is settled, or as it was last seen when the time is up.
+
+        `unless`: it is looked at about once a second, and nothing is waited for once it is so.
 
         What the agent's own process is to execute waits for that, and not the other way round.
         While the broker stops, what waits for people is not waited for.
@@ -72,7 +80,7 @@ class Invocations:
         with self._events.subscribe("invocation", invocation.name) as changes:
             try:
                 async with asyncio.timeout(wait_s):
-                    while self._is_awaited(invocation):
+                    while self._is_awaited(invocation) and not unless():
                         found = await self._store.find_invocation(invocation.name)
                         invocation = found or invocation
                         if not self._is_awaited(invocation):

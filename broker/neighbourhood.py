@@ -18,6 +18,7 @@ from broker.control_room import ControlRoom
 from broker.core.brokers import BrokerRow
 from broker.enforcer.resuming import Claimed, alone
 from broker.events import Events
+from broker.permits import Permits
 from broker.policy.patient import PatientPolicies
 from broker.ports import Clock, Policies
 from broker.presence import Presence
@@ -72,6 +73,12 @@ class Neighbourhood:
         claims = Claims(url)
         closing.push_async_callback(claims.close)
         return claims.claimed
+
+    def permitting(self, permits: Permits) -> Iterator[Coroutine[Any, Any, None]]:
+        """What goes on for as long as anything is under way: words and approvals from elsewhere."""
+        if self.store.is_shared:
+            yield permits.follow_reports()
+            yield permits.follow_holds()
 
     def following(
         self, room: ControlRoom, administration: Administration, *, warm: Policies

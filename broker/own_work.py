@@ -19,6 +19,7 @@ from broker.core.errors import (
     LimitExceeded,
     OutcomeUnstored,
     RunnerUnavailable,
+    retry_after,
 )
 
 _log = structlog.get_logger(__name__)
@@ -128,7 +129,7 @@ class OwnWork:
 
 def stopping() -> RunnerUnavailable:
     """What whoever comes too late is told: nothing was begun, and it may be asked again."""
-    return RunnerUnavailable("The broker is stopping.", metadata={"retry_after_s": "1.000"})
+    return RunnerUnavailable("The broker is stopping.", metadata=retry_after())
 
 
 async def _is_set(event: asyncio.Event) -> None:

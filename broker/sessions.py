@@ -134,6 +134,11 @@ class Sessions:
         await self._invocations.withdraw_all(session.name, actor=actor)
 
 
+def is_over(session: Session, *, now: float) -> bool:
+    """Whether it has ended, or its life has: being idle ends nothing that was begun in it."""
+    return session.state != OPEN or now >= session.expires_at
+
+
 def check_open(session: Session, *, now: float) -> None:
     """Raise IllegalTransition unless the session is open and in time."""
     if session.state != OPEN:

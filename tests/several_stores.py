@@ -1,5 +1,6 @@
 """Stores of several brokers over one database, each with its own name, heads and directory."""
 
+import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncGenerator, Iterator
@@ -9,10 +10,12 @@ from broker.ports import Clock
 from broker.store import Cadence, SqlStore, load_or_create
 from broker.store.postgres import DIALECT
 from broker.store.sql import Database
+from tests.postgres import server
 from tests.stores import NOW
 
 Stores = tuple[SqlStore, SqlStore, SqlStore]
 
+DEADLINE_S = 30.0
 NAMES = ("brokers/a", "brokers/b", "brokers/c")
 
 
@@ -71,3 +74,15 @@ def transaction(url: str, begin: str = DIALECT.begin_write) -> Iterator[Database
     finally:
         database.say("ROLLBACK")
         database.close()
+
+
+async def waits_for_a_lock(url: str) -> None:
+    """Until some backend of the database waits for another."""
+    name = url.split("/")[3].split("?", maxsplit=1)[0]
+    asked = (
+        "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
+        f"WHERE NOT l.granted AND a.datname = '{name}'"
+    )
+    async with asyncio.timeout(DEADLINE_S):
+        while (await asyncio.to_thread(server().run, asked))[0][0] == 0:
+            await asyncio.sleep(0.005)

@@ -4,7 +4,7 @@ Shown is what a session could at most do; its mandate narrows further. Grants th
 are shown too, since they look like access and are none.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from broker.core.control import Control
@@ -56,27 +56,28 @@ def access_of(
     good = [g for g in control.grants if not g.expires_at or now < g.expires_at]
     own = [g for g in good if g.subject in subjects]
     agents = [agent] if agent else sorted(control.agents)
-    lines = tuple(line for a in agents for line in _lines(control, a, own, good))
+    needed = {
+        name: {scope.name for scope in tool.manifest.scopes}
+        for name, tool in sorted(control.tools.items())
+    }
+    lines = tuple(line for a in agents for line in _lines(needed, a, own, good))
     used = {grant.name for line in lines for grant in line.principal_grants}
     return Access(lines=lines, unused=tuple(g for g in own if g.name not in used))
 
 
 def _lines(
-    control: Control, agent: str, own: Sequence[Grant], good: Sequence[Grant]
+    needed: Mapping[str, set[str]], agent: str, own: Sequence[Grant], good: Sequence[Grant]
 ) -> list[AccessLine]:
     lent = [g for g in good if g.subject == agent]
     scopes = {g.scope.name for g in own} & {g.scope.name for g in lent}
-    usable = {
-        name: {scope.name for scope in tool.manifest.scopes}
-        for name, tool in sorted(control.tools.items())
-    }
+    usable = [(name, needs) for name, needs in needed.items() if needs <= scopes]
     return [
         AccessLine(
             scope=scope,
             agent=agent,
             principal_grants=tuple(g for g in own if g.scope.name == scope),
             agent_grants=tuple(g for g in lent if g.scope.name == scope),
-            tools=tuple(n for n, needs in usable.items() if scope in needs and needs <= scopes),
+            tools=tuple(n for n, needs in usable if scope in needs),
         )
         for scope in sorted(scopes)
     ]

@@ -4,10 +4,11 @@ What a change was checked against must still stand when it commits, so each unit
 control revision that the check read; where that has moved, the change is looked at again.
 """
 
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
+
+import structlog
 
 from broker.control_room import ControlRoom
 from broker.core.arguments import JsonValue
@@ -31,6 +32,8 @@ ATTEMPTS_MAX: Final = 5
 _FINDINGS_CHARACTERS_MAX: Final = 2_000
 
 _T = TypeVar("_T")
+
+_log: Final = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,15 +115,22 @@ class ControlChanges:
                     raise
                 continue
             except OutcomeUnstored:
-                # It may be in force: what this process reads must be what the database says.
-                with contextlib.suppress(BrokerError):
-                    await self.room.refresh()
-                self.room.changed()
+                await self._spread()  # it may be in force
                 raise
-            self.room.changed()
-            await self.room.refresh()
+            await self._spread()
             return planned.answer
         raise StaleEtag("Others are changing what is in force at the same time; ask again.")
+
+    async def _spread(self) -> None:
+        """Have everybody read what is in force; that this fails takes back nothing that was made.
+
+        A call that is decided under what was in force before finds that out when it is recorded.
+        """
+        self.room.changed()
+        try:
+            await self.room.refresh()
+        except BrokerError as error:
+            _log.warning("control_not_read_again", reason=error.reason, error=str(error))
 
     async def say(self, entry: EntryDraft) -> None:
         """Put one entry into the log."""

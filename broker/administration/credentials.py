@@ -116,7 +116,7 @@ class CredentialAdministration:
         async def plan(in_force: InForce) -> Planned[Rotated]:
             now = self._changes.clock()
             old = _found(in_force, name)
-            if old.revoked_at or now >= old.expires_at:
+            if not old.is_good(now=now):
                 raise IllegalTransition("This credential is not good any more: make another.")
             if not old.digest:
                 raise IllegalTransition("This credential has no token of its own to be rotated.")
@@ -227,7 +227,7 @@ def _ended(credential: Credential, now: float) -> Credential:
 def _require_one_person(new: Credential, every: Iterable[Credential]) -> None:
     """One subject of a class is one Person, and one identity one subject, while either is good."""
     for known in every:
-        if known.revoked_at or known.expires_at <= new.created_at:
+        if not known.is_good(now=new.created_at):
             continue
         bound = (known.credential_class, known.identity) == (new.credential_class, new.identity)
         if new.identity and bound and known.subject != new.subject:

@@ -74,6 +74,7 @@ class Eraser:
     def __init__(self, *, changes: ControlChanges, keeping: Keeping) -> None:
         self._changes = changes
         self._keeping = keeping
+        self._session_of: dict[str, str] = {}
 
     async def sweep(self) -> None:
         """For ever: erase what is older than the setting says. Ends by cancellation."""
@@ -189,14 +190,16 @@ class Eraser:
         return Unit(changes=(RequireControl(revision=control.revision), change), entries=(entry,))
 
     async def _is_kept(self, control: Control, one: Erasable) -> bool:
-        if is_held(control.legal_holds, one):
-            return True
-        named = [h for h in control.legal_holds if h.kind is LegalHoldKind.INVOCATION]
-        for hold in named:
-            found = await self._changes.store.find_invocation(hold.subject)
-            if found is not None and found.session == one.session:
-                return True
-        return False
+        return is_held(control.legal_holds, one, await self._sessions_held(control))
+
+    async def _sessions_held(self, control: Control) -> frozenset[str]:
+        """Those of the calls that legal holds name; a call's session is looked up once."""
+        named = {h.subject for h in control.legal_holds if h.kind is LegalHoldKind.INVOCATION}
+        for name in named - self._session_of.keys():
+            found = await self._changes.store.find_invocation(name)
+            if found is not None:
+                self._session_of[name] = found.session
+        return frozenset(self._session_of[name] for name in named & self._session_of.keys())
 
 
 async def _paged(page: _Page) -> AsyncIterator[Erasable]:

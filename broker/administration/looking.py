@@ -5,6 +5,7 @@ Nothing here has an effect, so it can be given to whoever only reads, such as th
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,7 +20,7 @@ from broker.core.arguments import JsonValue
 from broker.core.calls import Person
 from broker.core.control import RegisteredTool
 from broker.core.control_rows import TOOL, PolicyInForce, credentials_in, freezes_in, policy_in
-from broker.core.credentials import Credential, CredentialClass
+from broker.core.credentials import CredentialClass
 from broker.core.freezes import Freeze, FreezeKind
 from broker.core.limits import PAGE_SIZE
 from broker.core.observing import Observation
@@ -131,12 +132,13 @@ class Looking:
         by_id = {one.agent: one for one in seen}
         of_agents = [c for c in credentials_in(rows) if c.credential_class is CredentialClass.AGENT]
         owners = {c.subject: c.person for c in of_agents}
+        good = Counter(c.subject for c in of_agents if c.is_good(now=now))
         return AgentsView(
             agents=tuple(
                 AgentView(
                     agent=agent,
                     owner=owners.get(agent),
-                    credentials=sum(_is_good(c, agent, now=now) for c in of_agents),
+                    credentials=good[agent],
                     seen=by_id.get(agent),
                     freezes=tuple(f for f in stops if _stops(f, agent)),
                 )
@@ -192,11 +194,6 @@ class Looking:
             self._explained.pop(next(iter(self._explained)))
         self._explained[key] = explained
         return explained
-
-
-def _is_good(credential: Credential, agent: str, *, now: float) -> bool:
-    is_current = not credential.revoked_at and now < credential.expires_at
-    return is_current and credential.subject == agent
 
 
 def _stops(freeze: Freeze, agent: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from dataclasses import dataclass, replace
 
 from broker.administration.changes import ControlChanges
-from broker.administration.policies import Libraries
+from broker.administration.policies import Libraries, is_ready
 from broker.administration.shadow import ShadowReport
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryKind
@@ -17,7 +17,7 @@ from broker.core.calls import Invocation
 from broker.core.canonical import canonical_bytes
 from broker.core.credentials import Credential
 from broker.core.directory import Source
-from broker.core.errors import NotFound, PolicyUnavailable
+from broker.core.errors import NotFound
 from broker.core.limits import PAGE_SIZE
 from broker.core.observing import Observation
 from broker.events import RESYNC, Events
@@ -130,7 +130,7 @@ class Overview:
             about=self.about,
             control_revision=control.revision,
             policy_revision=control.policy_revision,
-            policy_ready=self._policy_is_ready(control.policy_revision),
+            policy_ready=is_ready(self._policies, control.policy_revision),
             tools=len(control.tools),
             freezes=sum(f.is_in_force(now=now) for f in control.freezes),
             directory=control.directory.sources,
@@ -172,7 +172,7 @@ class Overview:
         if invocation is None:
             raise NotFound("There is no such invocation.")
         entries = await self._store.entries(name)
-        told = tuple(canonical_bytes(_plain(entry)) for entry in entries)
+        told = tuple(canonical_bytes(dict(entry)) for entry in entries)
         return await self._view(invocation), told
 
     async def export(
@@ -201,13 +201,6 @@ class Overview:
             decided_in_s=_decided_in_s(invocation, await self._store.entries(invocation.name)),
         )
 
-    def _policy_is_ready(self, revision: str) -> bool:
-        try:
-            self._policies.at(revision)
-        except PolicyUnavailable:
-            return False
-        return True
-
 
 def _decided_in_s(invocation: Invocation, entries: Sequence[Mapping[str, JsonValue]]) -> float:
     """From the first entry that decides; 0 where the log does not say."""
@@ -216,7 +209,3 @@ def _decided_in_s(invocation: Invocation, entries: Sequence[Mapping[str, JsonVal
         if entry.get("kind") == EntryKind.CALL_DECIDED.value and isinstance(at_us, int):
             return max(at_us / 1_000_000 - invocation.created_at, 0.0)
     return 0.0
-
-
-def _plain(entry: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    return dict(entry)

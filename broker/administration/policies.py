@@ -26,7 +26,7 @@ from broker.core.credentials import Credential
 from broker.core.errors import Defect, IllegalTransition, NotFound, PolicyUnavailable
 from broker.core.manifest import ToolManifest
 from broker.core.unit import AddDocument
-from broker.ports import Bundle, Library, PolicyOrder, PolicyRefused, PolicyRoom
+from broker.ports import Bundle, Library, Policies, PolicyOrder, PolicyRefused, PolicyRoom
 
 DEFAULT_PRESET: Final = "balanced"
 DRAIN_S: Final = 30.0
@@ -364,6 +364,15 @@ class PolicyAdministration:
         self._retiring.pop(revision, None)
         if revision not in self._wanted():
             await self._room.retire(revision)
+
+
+def is_ready(policies: Policies, revision: str) -> bool:
+    """Whether the policy of a revision answers now."""
+    try:
+        policies.at(revision)
+    except PolicyUnavailable:
+        return False
+    return True
 
 
 def _require_families(bundle: Bundle, families: Iterable[str]) -> None:

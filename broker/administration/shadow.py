@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import structlog
 
 from broker.administration.changes import ControlChanges, InForce, Planned, optional_reason, refused
-from broker.administration.policies import DEFAULT_PRESET, PolicyAdministration
+from broker.administration.policies import DEFAULT_PRESET, PolicyAdministration, is_ready
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryKind
 from broker.core.credentials import Credential
-from broker.core.errors import BrokerError, IllegalTransition, PolicyUnavailable
+from broker.core.errors import BrokerError, IllegalTransition
 from broker.core.shadow_rows import ON, SHADOW, bundle_key, shadow_row, tally_key, tally_of
 from broker.core.shadowing import Shadow, Tally, joined
 from broker.core.unit import AddDocument, DropControl, DropShadowTallies
@@ -195,16 +195,8 @@ class ShadowAdministration:
         kept = await self._changes.store.shadow_tallies(tally_key(shadow.name, beside))
         others = [tally_of(b) for broker, b in kept.items() if broker != self._owner]
         tally = joined([self._seen(shadow), *others])
-        return ShadowReport(
-            shadow=shadow, beside=beside, is_ready=self._is_ready(shadow), tally=tally
-        )
-
-    def _is_ready(self, shadow: Shadow) -> bool:
-        try:
-            self._room.at(shadow.revision)
-        except PolicyUnavailable:
-            return False
-        return True
+        ready = is_ready(self._room, shadow.revision)
+        return ShadowReport(shadow=shadow, beside=beside, is_ready=ready, tally=tally)
 
 
 def _told(shadow: Shadow) -> dict[str, JsonValue]:

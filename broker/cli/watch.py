@@ -17,10 +17,12 @@ from broker.cli.directory_files import entries_out, provisions
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.hold_picture import digest
 from broker.cli.library_picture import is_to_upgrade
-from broker.cli.trees import as_bytes, checked, documents, policy_files
+from broker.cli.tools_putting import put_tools
+from broker.cli.trees import checked, documents, policy_files
 from broker.config import Settings
 from broker.core.canonical import content_digest
 from broker.core.directory_rows import said
+from broker.tools.registry import Document
 from broker.v1 import admin_pb2
 from broker.v1.admin_pb2_grpc import AdminServiceStub
 
@@ -80,7 +82,7 @@ def _watched(settings: Settings) -> tuple[Path | None, ...]:
 def reload(settings: Settings, line: Line[AdminServiceStub]) -> bool:
     """Put the files in force. Whether everything was taken; what was not is logged."""
     tools = settings.tools is None
-    manifests: list[bytes] = []
+    manifests: list[tuple[str, Document]] = []
     with _logged("tools"):
         manifests = _manifests(settings)
     with _logged("tools"):
@@ -109,19 +111,18 @@ def _logged(what: str) -> Iterator[None]:
         _log.warning("watch_refused", what=what, why=told, kept="what was in force before")
 
 
-def _manifests(settings: Settings) -> list[bytes]:
+def _manifests(settings: Settings) -> list[tuple[str, Document]]:
     if settings.tools is None:
         return []
     read = documents([settings.tools])
     checked(read)
-    return as_bytes(read)
+    return read
 
 
-def _put_tools(manifests: list[bytes], line: Line[AdminServiceStub]) -> bool:
+def _put_tools(manifests: list[tuple[str, Document]], line: Line[AdminServiceStub]) -> bool:
     if not manifests:
         return False
-    request = admin_pb2.PutToolsRequest(manifests_json=manifests, replace_all=True, reason=_REASON)
-    told = line.ask(line.stub.PutTools, request, deadline_s=ACTIVATE_DEADLINE_S)
+    told = put_tools(line, manifests, replace_all=True, reason=_REASON)
     _log.info("watch_tools", tools=told.tools)
     return True
 

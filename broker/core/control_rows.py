@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar, cast
 from broker.core.arguments import JsonValue
 from broker.core.calls import Person
 from broker.core.canonical import canonical_bytes, digest
+from broker.core.compiling import compiled_later
 from broker.core.control import (
     Control,
     ControlRow,
@@ -26,19 +27,16 @@ from broker.core.credentials import Credential, CredentialClass, bindings_of
 from broker.core.directory_rows import DIRECTORY, directory_in
 from broker.core.errors import Defect
 from broker.core.freezes import Freeze, FreezeKind
-from broker.core.manifest import ToolManifest, parse
+from broker.core.manifest import ToolManifest, reread
 from broker.core.observing_rows import OBSERVATION, observations_in
-from broker.core.preview_tools import preview_tool
 from broker.core.retention_rows import (
     LEGAL_HOLD,
     legal_holds_in,
     restored_in,
     retention_in,
 )
-from broker.core.schemas import Validator
 from broker.core.scopes import Grant, Scope
 from broker.core.shadow_rows import SHADOW, shadow_in
-from broker.core.stores import effective_output, writers
 from broker.core.unit import PutControl
 
 TOOL: Final = "tool"
@@ -79,7 +77,7 @@ def control_of(rows: ControlRows, cache: ToolCache) -> tuple[Control, ToolCache]
 
     Args:
         rows: all rows in force.
-        cache: of an earlier revision; only what is new is compiled and read.
+        cache: of an earlier revision; only what is new is read.
 
     Returns:
         The control, and the cache for the next one.
@@ -116,22 +114,6 @@ def control_of(rows: ControlRows, cache: ToolCache) -> tuple[Control, ToolCache]
         by_revision={t.manifest.revision: t for t in tools.values()},
         directory=directory,
         directory_digests=digests,
-    )
-
-
-def compiled(manifest: ToolManifest) -> RegisteredTool:
-    """The manifest with its schemas compiled, as if there were no other tool.
-
-    Raises:
-        SchemaRefused: a schema does not compile.
-    """
-    arguments = Validator(manifest.arguments)
-    return RegisteredTool(
-        manifest=manifest,
-        output=effective_output(manifest, writers((manifest,))),
-        arguments=arguments,
-        result=None if manifest.result is None else Validator(manifest.result),
-        preview=preview_tool(manifest, arguments),
     )
 
 
@@ -262,7 +244,7 @@ def _read(row: ControlRow, reader: Callable[[str, Mapping[str, Any]], _T]) -> _T
 
 def _tool(row: ControlRow, cache: ToolCache) -> RegisteredTool:
     known = cache.by_revision.get(row.digest)
-    tool = known or _read(row, lambda _key, body: compiled(parse(body)))
+    tool = known or _read(row, lambda _key, body: compiled_later(reread(body)))
     if (tool.manifest.name, tool.manifest.revision) != (row.key, row.digest):
         raise Defect(f"The control row tool {row.key} is not what its key and digest say.")
     return tool

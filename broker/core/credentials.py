@@ -64,6 +64,10 @@ class Credential:
         """Whether a certificate is all that its holder shows."""
         return bool(self.certificate_san) and not self.digest and not self.identity
 
+    def is_good(self, *, now: float) -> bool:
+        """Whether it opens anything at a time, POSIX seconds."""
+        return not self.revoked_at and now < self.expires_at
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bindings:

@@ -24,7 +24,10 @@ characters). `str()` of an error is one sentence that is safe to show to whoever
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
+
+RETRY_SOON_S: Final = 1.0
+"""When to come again where a place is free as soon as others are done."""
 
 
 class BrokerError(Exception):
@@ -146,3 +149,8 @@ class Defect(BrokerError):
 
     code = "INTERNAL"
     reason = "DEFECT"
+
+
+def retry_after(wait_s: float = RETRY_SOON_S) -> dict[str, str]:
+    """The metadata of an error that says when to come again."""
+    return {"retry_after_s": f"{wait_s:.3f}"}

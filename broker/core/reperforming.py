@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from broker.core.arguments import JsonValue
 from broker.core.calls import (
     Agent,
     Caller,
@@ -112,12 +111,11 @@ def reperformed(
     if decision.arguments is None:
         raise ValueError("Nobody knows what was called.")
     call = ToolCall.of(decision.tool, dict(decision.arguments), "")
-    question = decision.question
     checks = [_called(decision, call, manifest), _screened(decision, call, manifest)]
-    if question is not None and opinion is not None:
+    if decision.question is not None and opinion is not None:
         checks += [
-            _described(question, call, manifest),
-            _floored(decision, question, call, manifest),
+            _described(decision, call, manifest),
+            _floored(decision, call, manifest),
             _said(decision, opinion),
             _observed(decision, manifest),
         ]
@@ -169,9 +167,10 @@ def _screened(decision: RecordedDecision, call: ToolCall, manifest: ToolManifest
     )
 
 
-def _described(question: Mapping[str, JsonValue], call: ToolCall, manifest: ToolManifest) -> Check:
+def _described(decision: RecordedDecision, call: ToolCall, manifest: ToolManifest) -> Check:
     """Whether policy was told of this tool what its manifest says."""
-    told: Any = question["tool"]
+    asked: Any = decision.question
+    told = asked["tool"]
     output = Output(trust=told["output"]["trust"], sensitivity=told["output"]["sensitivity"])
     return _check(
         "question",
@@ -186,13 +185,8 @@ def _in_order(told: Any) -> Any:
     return {name: sorted(one) if isinstance(one, list) else one for name, one in told.items()}
 
 
-def _floored(
-    decision: RecordedDecision,
-    question: Mapping[str, JsonValue],
-    call: ToolCall,
-    manifest: ToolManifest,
-) -> Check:
-    asked: Any = question
+def _floored(decision: RecordedDecision, call: ToolCall, manifest: ToolManifest) -> Check:
+    asked: Any = decision.question
     caller = _caller(asked)
     again = floor(
         call,

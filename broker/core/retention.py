@@ -109,17 +109,15 @@ class RequireUnerased:
 Erasing = EraseCalls | EraseSession | RequireUnerased
 
 
-def is_held(
-    holds: Iterable[LegalHold], one: Erasable, invocations_held: Collection[str] = ()
-) -> bool:
+def is_held(holds: Iterable[LegalHold], one: Erasable, sessions_held: Collection[str]) -> bool:
     """Whether a legal hold keeps it.
 
     Args:
         holds: in force.
         one: that might be erased.
-        invocations_held: sessions of the invocations that holds name.
+        sessions_held: those of the invocations that holds name.
     """
-    if one.session and one.session in invocations_held:
+    if one.session and one.session in sessions_held:
         return True
     kept = {
         LegalHoldKind.PRINCIPAL: one.principal,

@@ -291,4 +291,3 @@ def _mark(form: bytes) -> str:
 
 
 NO_STANDING: Final = Standing()
-BOUNDS: Final = DenialBounds()

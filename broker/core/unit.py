@@ -18,6 +18,7 @@ from broker.core.labels import Labels
 from broker.core.leases import KeepLease
 from broker.core.notices import AddNotices, DropNotices, MoveNotices
 from broker.core.provenance.memory import MEMORY_BYTES_MAX
+from broker.core.reports import Reporting
 from broker.core.retention import Erasing
 from broker.core.sign_ins import SigningIn
 from broker.core.standing import (
@@ -46,6 +47,7 @@ class ConflictOn(StrEnum):
     STEP_UP = "step_up"
     STANDING = "standing"
     HOLDS = "holds"
+    REPORT = "report"
 
 
 class Conflict(Exception):
@@ -233,10 +235,7 @@ class RevokeMandate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendWords:
-    """Words are added to the mandate, and so to its session.
-
-    Where `after` is given, it still has so many.
-    """
+    """Words are added to the mandate, so to its session; it still has `after`, if that is given."""
 
     mandate: str
     words: tuple[str, ...]
@@ -387,6 +386,7 @@ Change = (
     | MoveNotices
     | DropNotices
     | Erasing
+    | Reporting
     | NoteUses
 )
 

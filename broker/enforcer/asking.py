@@ -9,7 +9,7 @@ from typing import Final
 
 from broker.core.arguments import JsonValue
 from broker.core.decision import Opinion
-from broker.core.errors import PolicyUnavailable
+from broker.core.errors import PolicyUnavailable, retry_after
 from broker.core.limits import POLICY_DEADLINE_S
 from broker.fairness.queue import FairQueue, NoPlace, Places
 from broker.ports import DecisionPoint
@@ -39,5 +39,5 @@ class Asking:
         except NoPlace:
             raise PolicyUnavailable(
                 "So many calls wait to be decided that this one's turn has not come.",
-                metadata={"retry_after_s": "1.000"},
+                metadata=retry_after(),
             ) from None

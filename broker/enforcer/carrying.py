@@ -98,7 +98,12 @@ class Carrier:
                 now=self.clock(),
             )
             after = await self.endings.record(
-                invocation, ended, actor="broker", left=left, manifest=tool.manifest
+                invocation,
+                ended,
+                actor="broker",
+                left=left,
+                manifest=tool.manifest,
+                stored=slot.acknowledge,
             )
             slot.acknowledge()
             return after

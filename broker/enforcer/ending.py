@@ -6,11 +6,14 @@ etag and owner say whose end it has.
 """
 
 import asyncio
+import contextlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import structlog
 
+from broker.core import limits
 from broker.core.arguments import JsonValue
 from broker.core.artefacts import Artefact
 from broker.core.audit import EntryDraft, EntryKind
@@ -41,7 +44,8 @@ from broker.ports import Clock, Store
 
 _log = structlog.get_logger(__name__)
 
-STORE_RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 10.0)
+STORE_RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)
+_FINISH_RETRY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,7 @@ class Endings:
 
     Attributes:
         retry_s: pauses between attempts, seconds.
+        patience_s: after so long no other attempt is made while somebody waits.
         unstored: ends that the store has not taken yet, by invocation. While it takes nothing no
             call begins either, so they are no more than were under way.
         unknown: what became UNKNOWN here, until somebody takes note of it.
@@ -59,6 +64,7 @@ class Endings:
     events: Events
     clock: Clock
     retry_s: tuple[float, ...] = STORE_RETRY_S
+    patience_s: float = limits.OUTCOME_PATIENCE_S
     unstored: dict[str, "_Ending"] = field(default_factory=dict)
     unknown: dict[str, Invocation] = field(default_factory=dict)
 
@@ -70,43 +76,55 @@ class Endings:
         actor: str,
         left: Left = NOTHING_LEFT,
         manifest: ToolManifest | None = None,
+        stored: Callable[[], None] = lambda: None,
     ) -> Invocation:
         """Record the end of an attempt, trying again while the store is away.
 
         What it left is stored with it, or not at all where the session has no room for it. Whom it
-        has reached is remembered with it, where the tool's manifest is given.
+        has reached is remembered with it, where the tool's manifest is given. `stored` is called
+        where it is recorded only after this has raised.
 
         Raises:
             OutcomeUnstored: the store did not come back in time, and it is tried again later; or
                 somebody else has ended it.
         """
         ending = self._ending(invocation, ended, left, actor=actor, manifest=manifest)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.patience_s
         for pause_s in (*self.retry_s, None):
             try:
                 return await self._commit(ending)
             except StoreUnavailable as away:
                 _log.warning("outcome_not_stored_yet", invocation=invocation.name)
-                if pause_s is None:
-                    self.unstored[invocation.name] = ending
-                    raise OutcomeUnstored(
-                        "The call ran, or may have, and its outcome could not be recorded.",
-                        metadata={"invocation": invocation.name},
-                    ) from away
+                if pause_s is None or loop.time() >= until:
+                    self.unstored[invocation.name] = replace(ending, stored=stored)
+                    raise _unstored(invocation.name) from away
                 await asyncio.sleep(pause_s)
         raise Defect("Unreachable.")
 
-    def abandon(self, invocation: Invocation) -> None:
-        """It may have been recorded as RUNNING or not; either way nobody is handed it."""
-        ending = self._ending(invocation, NEVER_HANDED_OVER, NOTHING_LEFT, actor="broker")
-        self.unstored[invocation.name] = ending
+    def check(self, invocation: Invocation) -> None:
+        """Whether it is under way indeed, where it is recorded as that.
 
-    def interrupt(self, invocation: Invocation) -> None:
-        """A later attempt may have been recorded or not; nobody is handed it.
-
-        An earlier one may have had its effect, so it is not as if nothing had begun.
+        Raises:
+            OutcomeUnstored: it is over, and the store has not taken its end yet.
+            StoreUnavailable: as well, and nothing ran.
         """
-        ending = self._ending(invocation, INTERRUPTED, NOTHING_LEFT, actor="broker")
-        self.unstored[invocation.name] = ending
+        ending = self.unstored.get(invocation.name)
+        if ending is None or invocation.state is not InvocationState.RUNNING:
+            return
+        if ending.after.state is InvocationState.CANCELLED:
+            raise StoreUnavailable("Nothing ran, and that could not be recorded yet.")
+        raise _unstored(invocation.name)
+
+    def abandon(self, invocation: Invocation) -> None:
+        """It may have been recorded as RUNNING or not; either way nobody is handed this attempt.
+
+        Before a later one another may have had its effect: then it is not as if nothing had begun.
+        """
+        ended = INTERRUPTED if invocation.attempt > 1 else NEVER_HANDED_OVER
+        self.unstored[invocation.name] = self._ending(
+            invocation, ended, NOTHING_LEFT, actor="broker"
+        )
 
     async def record_unstored(self) -> None:
         """Try again, once each, what the store has not taken.
@@ -119,7 +137,21 @@ class Endings:
                 await self._commit(ending)
             except OutcomeUnstored:
                 _log.warning("outcome_not_wanted", invocation=name)  # never recorded, or over
+            else:
+                ending.stored()
             self.unstored.pop(name, None)
+
+    async def finish(self, *, within_s: float) -> None:
+        """Try so long to have the store take what it has not, before the broker ends."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self.unstored:
+                    with contextlib.suppress(StoreUnavailable):
+                        await self.record_unstored()
+                        break
+                    await asyncio.sleep(_FINISH_RETRY_S)
+        for name in self.unstored:
+            _log.error("outcome_not_stored", invocation=name)
 
     def _ending(
         self,
@@ -188,11 +220,23 @@ class Endings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ending:
-    """An end, the unit that records it, and what is recorded where files have no room."""
+    """An end, the unit that records it, and what is recorded where files have no room.
+
+    Attributes:
+        stored: called once it is recorded, where nobody waits for that any more.
+    """
 
     after: Invocation
     unit: Unit
     without_files: "_Ending | None" = None
+    stored: Callable[[], None] = lambda: None
+
+
+def _unstored(name: str) -> OutcomeUnstored:
+    return OutcomeUnstored(
+        "The call ran, or may have, and its outcome could not be recorded.",
+        metadata={"invocation": name},
+    )
 
 
 def _without_room(ended: Ended) -> Ended:

@@ -5,9 +5,8 @@ hangs up cancels nothing; whether it waits or not, every outcome is recorded.
 """
 
 import asyncio
-import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -15,9 +14,9 @@ from broker.core import limits
 from broker.core.calls import Caller, Invocation
 from broker.core.control import Control, RegisteredTool
 from broker.core.decision import STAGE_SETTLE, Effect, Verdict, settle
-from broker.core.errors import Defect, LimitExceeded, RequestIdReused
+from broker.core.errors import Defect, LimitExceeded, RequestIdReused, retry_after
 from broker.core.lifecycle import InvocationState
-from broker.core.plan import make_plan
+from broker.core.plan import Refuse, make_plan
 from broker.core.previews import Preview
 from broker.core.unit import Conflict, ConflictOn
 from broker.enforcer.committing import Committer, Patience, Recorded
@@ -29,7 +28,7 @@ from broker.enforcer.repeats import Repeats
 from broker.enforcer.shadowing import Shadowing
 from broker.enforcer.turns import Turns
 from broker.fairness.admission import Admission
-from broker.fairness.queue import FairQueue, NoPlace, Places
+from broker.fairness.queue import FairQueue, NoPlace, Place, Places
 from broker.invocations import Invocations
 from broker.own_work import OwnWork
 from broker.ports import Asker, Clock, IdFactory, Store
@@ -42,8 +41,11 @@ _CONTENDED = Verdict(
 )
 
 
-CALLS: Final = Places(most=192, alone_max=48, crowd_max=12, each_min=2)
-"""That are decided at once: an agent's, which its principals share."""
+_HOLDS_LATER_S: Final = 60.0
+
+CALLS: Final = Places(most=192, alone_max=16, crowd_max=12, each_min=2)
+"""That are decided at once: an agent's, which its principals share. Alone it keeps a processor busy
+with fewer, and whoever comes then waits for all of them."""
 
 
 class Busy:
@@ -140,37 +142,36 @@ class Enforcer:
     async def _mediate(
         self, caller: Caller, request_id: str, tool: str, arguments_json: bytes
     ) -> Invocation:
-        with self._admission.room(caller):
-            asked_at = self._clock()
-            async with self._place(caller):
-                frozen = await freeze_call(
-                    self._store,
-                    caller,
-                    request_id=request_id,
-                    tool=tool,
-                    arguments_json=arguments_json,
-                    now=asked_at,
-                    note=self.repeats.note_malformed,
-                )
-            return await self._decided(frozen, caller, asked_at)
-
-    @contextlib.asynccontextmanager
-    async def _place(self, caller: Caller) -> AsyncIterator[None]:
-        """In turn among agents and principals; held while a call looks and records.
-
-        Raises:
-            LimitExceeded: none came free; nothing was decided.
-        """
         try:
-            async with self.places.place(
-                caller.agent.id, caller.principal.id, within_s=limits.CALL_PLACE_S
-            ):
-                yield
+            with self._admission.room(caller):
+                return await self._in_turn(caller, request_id, tool, arguments_json)
         except NoPlace:
             raise LimitExceeded(
                 "Nothing was decided: too many calls wait for their turn.",
-                metadata={"retry_after_s": "1.000"},
+                metadata=retry_after(),
             ) from None
+
+    async def _in_turn(
+        self, caller: Caller, request_id: str, tool: str, arguments_json: bytes
+    ) -> Invocation:
+        asked_at = self._clock()
+        async with self._place(caller) as place:
+            place.rest_s = limits.REFUSED_PAUSE_S  # unless it is a call
+            frozen = await freeze_call(
+                self._store,
+                caller,
+                request_id=request_id,
+                tool=tool,
+                arguments_json=arguments_json,
+                now=asked_at,
+                note=self.repeats.note_malformed,
+            )
+            place.rest_s = 0.0
+        return await self._decided(frozen, caller, asked_at)
+
+    def _place(self, caller: Caller) -> Place:
+        """In turn among agents and principals; held while a call looks and records."""
+        return self.places.place(caller.agent.id, caller.principal.id, within_s=limits.CALL_PLACE_S)
 
     async def _decided(self, frozen: Frozen, caller: Caller, asked_at: float) -> Invocation:
         call = frozen.call
@@ -209,10 +210,13 @@ class Enforcer:
         until = loop.time() + self._decider.keys.wait_s
         while True:
             left_s = until - loop.time()
-            async with self._place(caller):
+            async with self._place(caller) as place:
+                place.rest_s = limits.REFUSED_PAUSE_S  # a refusal costs, too
                 recorded = await self._decide_and_record(
                     name, frozen, caller, asked_at, preview, is_patient=left_s > 0.0
                 )
+                if not _is_refused_at_once(recorded):
+                    place.rest_s = 0.0
             if not isinstance(recorded, Busy):
                 return recorded
             await self._decider.freed(frozen.call, within_s=left_s)
@@ -290,11 +294,24 @@ class Enforcer:
         if known.state is not InvocationState.RUNNING:
             return known
         left_s = max(known.deadline_at + limits.STORE_DEADLINE_S - self._clock(), 0.0)
-        return await self._invocations.wait(known, wait_s=left_s)
+        endings = self._committer.carrier.endings
+        known = await self._invocations.wait(
+            known, wait_s=left_s, unless=lambda: known.name in endings.unstored
+        )
+        endings.check(known)
+        return known
+
+
+def _is_refused_at_once(recorded: Recorded | Wanted | Busy | Invocation | None) -> bool:
+    """Whether policy was spared it; an invocation is a denial that was counted once more."""
+    if isinstance(recorded, Recorded):
+        considered = recorded.considered
+        return isinstance(considered.plan, Refuse) and considered.question is None
+    return isinstance(recorded, Invocation)
 
 
 def _too_many_wait() -> LimitExceeded:
     return LimitExceeded(
         "Nothing was decided: too many calls of this agent or principal wait for people.",
-        metadata={"retry_after_s": "60.000"},
+        metadata=retry_after(_HOLDS_LATER_S),
     )

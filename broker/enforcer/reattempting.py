@@ -37,7 +37,7 @@ from broker.enforcer.concluding import interrupted
 from broker.enforcer.deciding import effective_scopes
 from broker.own_work import OwnWork
 from broker.ports import Clock, Runner, Slot, Store
-from broker.sessions import OPEN
+from broker.sessions import is_over
 
 _log = structlog.get_logger(__name__)
 
@@ -147,9 +147,9 @@ class Reattempting:
         if tool is None or invocation.decision is None or session is None:
             return None
         caller = Caller(session=session, credential="broker")
-        is_over = session.state != OPEN or now >= session.expires_at
         is_frozen = freezes.covering_call(control.freezes, invocation, now=now) is not None
-        if is_over or is_frozen or control.policy_revision != invocation.policy_revision:
+        is_of_another_policy = control.policy_revision != invocation.policy_revision
+        if is_over(session, now=now) or is_frozen or is_of_another_policy:
             return None
         held = effective_scopes(control, caller, now=now)
         plan = make_plan(invocation.decision, manifest=tool.manifest)
@@ -204,7 +204,7 @@ class Reattempting:
             return None
         except OutcomeUnstored as doubt:
             # It may be ours now, and nobody is handed it. If it is not, this end is not wanted.
-            self.carrier.endings.interrupt(after)
+            self.carrier.endings.abandon(after)
             raise StoreUnavailable("Whether the attempt was recorded is not known.") from doubt
         return after
 

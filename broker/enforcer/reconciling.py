@@ -4,6 +4,7 @@ The question is an invocation of its own, of a tool that only reads (`core.recon
 decided by every stage, recorded, audited and carried out under the scopes of the session, as a
 preview is. Its answer settles the call with an entry that names it. Any other answer, an error, a
 session that is over, a tool of another revision: the call stays UNKNOWN, and is a person's matter.
+One of several brokers at a time asks; whoever comes while another does looks again after a pause.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from broker.core import limits
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Caller, Invocation, ToolCall
@@ -24,6 +26,7 @@ from broker.core.reconcile_section import ReconcileSpec, misfit
 from broker.core.unit import Change, Conflict, FreeKeys, MoveInvocation, Unit
 from broker.enforcer.carrying import Carrier
 from broker.enforcer.previewing import Previewing
+from broker.enforcer.resuming import Claimed, alone
 from broker.events import Events
 from broker.own_work import OwnWork
 from broker.ports import Clock, InvocationQuery, Store
@@ -31,7 +34,6 @@ from broker.ports import Clock, InvocationQuery, Store
 _log = structlog.get_logger(__name__)
 
 PAUSES_S: Final = (5.0, 30.0, 120.0, 600.0)
-_PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,20 +59,24 @@ class Reconciling:
     store: Store
     events: Events
     clock: Clock
+    claimed: Claimed = alone
     due: dict[str, Due] = field(default_factory=dict)
     asking: set[str] = field(default_factory=set)
 
     async def find(self) -> None:
         """Once, at the start: whatever is UNKNOWN may have become known meanwhile."""
-        before = ""
-        while True:
-            query = InvocationQuery(state=InvocationState.UNKNOWN, page_size=_PAGE, before=before)
-            page = await self.store.list_invocations(query)
+        tools = tuple(self.carrier.control().tools.values())
+        for manifest in (tool.manifest for tool in tools if tool.manifest.reconcile is not None):
+            await self._find_of(manifest.name)
+
+    async def _find_of(self, tool: str) -> None:
+        query = InvocationQuery(
+            tool=tool, state=InvocationState.UNKNOWN, page_size=limits.PAGE_SIZE_MAX
+        )
+        while page := await self.store.list_invocations(query):
             for invocation in page:
                 self._note(invocation)
-            if len(page) < _PAGE:
-                return
-            before = page[-1].name
+            query = replace(query, before=page[-1].name)
 
     def sweep(self) -> None:
         """Begin to ask about what is due; one round."""
@@ -109,7 +115,12 @@ class Reconciling:
                 self.due.pop(name, None)
 
     async def _ask(self, name: str) -> bool:
-        """Ask once; whether there is nothing more to ask."""
+        """Ask once, unless another broker does just now; whether there is nothing more to ask."""
+        async with self.claimed(f"reconcile {name}") as is_mine:
+            # Read only once it is had alone: whoever had it before may have settled the call.
+            return is_mine and await self._ask_alone(name)
+
+    async def _ask_alone(self, name: str) -> bool:
         invocation = await self.store.find_invocation(name)
         if invocation is None or invocation.state is not InvocationState.UNKNOWN:
             return True

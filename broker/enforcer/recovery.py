@@ -2,8 +2,9 @@
 
 After a crash the store is the only witness. A call that was RUNNING under another instance may or
 may not have had its effect. One of an idempotent tool is tried again once its lease is over
-(`reattempting`); any other becomes UNKNOWN and keeps its keys until its tool's own word
-(`reconciling`), or a Person who is neither its principal nor its agent's owner, settles it.
+(`reattempting`), and what the agent's process has said in time of its own counts (`last_words`);
+any other becomes UNKNOWN and keeps its keys until its tool's own word (`reconciling`), or a Person
+who is neither its principal nor its agent's owner, settles it.
 Approved holds are taken up again; holds past their time expire, and files that are over are erased.
 One that cannot be ended does not keep the others from it.
 """
@@ -38,6 +39,7 @@ from broker.core.limits import EVIDENCE_CHARACTERS_MAX
 from broker.core.unit import Conflict, Unit
 from broker.enforcer.carrying import Carrier
 from broker.enforcer.concluding import interrupted
+from broker.enforcer.last_words import LastWords
 from broker.enforcer.reattempting import Reattempting
 from broker.enforcer.reconciling import Reconciling, settled, settling
 from broker.enforcer.resuming import Resuming
@@ -64,6 +66,7 @@ class Recovery:
     resuming: Resuming
     reattempting: Reattempting
     reconciling: Reconciling
+    last_words: LastWords
     carrier: Carrier
     artefacts: Artefacts
     store: Store
@@ -124,6 +127,7 @@ class Recovery:
             elif self._is_left_behind(invocation, now=now):
                 await self._take_over(invocation)
         self.reconciling.sweep()
+        await self.last_words.permits.sweep()
         await self.artefacts.erase()
 
     def _is_left_behind(self, invocation: Invocation, *, now: float) -> bool:
@@ -145,7 +149,7 @@ class Recovery:
 
         For no longer than a lease lasts from now on, whatever the clock said when it was written.
         """
-        tool = self.carrier.control().tool_at(invocation.call.tool, invocation.tool_revision)
+        tool = self._tool(invocation)
         deadline_s = tool.manifest.deadline_s if tool is not None else limits.TOOL_DEADLINE_S_MAX
         over_at = self.clock() + deadline_s + limits.STORE_DEADLINE_S
         self.over_at[invocation.name, invocation.attempt] = over_at
@@ -157,13 +161,15 @@ class Recovery:
         await self._interrupt(invocation)
 
     async def _interrupt(self, invocation: Invocation) -> bool:
-        """End it as UNKNOWN; False where another broker was faster, which is as good.
+        """End it, as UNKNOWN mostly; False where another broker was faster, which is as good.
 
         Raises:
             OutcomeUnstored: the store did not come back in time; it is tried again later.
+            StoreUnavailable: what was said of it cannot be read; as well.
         """
+        ended, manifest = await self.last_words.of(invocation) or (interrupted(invocation), None)
         try:
-            await self.carrier.endings.record(invocation, interrupted(invocation), actor="broker")
+            await self.carrier.endings.record(invocation, ended, actor="broker", manifest=manifest)
         except OutcomeUnstored:
             if invocation.name in self.carrier.endings.unstored:
                 raise

@@ -2,8 +2,9 @@
 
 Nothing is claimed after the hold's time or in a session that is over. While a part is away, or
 another call on the same thing is under way, the hold stays APPROVED and is tried again. So it is
-while its tool cannot be asked what the call would change: an approval is for that, too. One of
-several brokers at a time is at a hold: that spares looking up and asking twice, and nothing more.
+while its tool cannot be asked what the call would change: an approval is for that, too. What the
+agent's own process is to execute waits for it, at whichever broker it comes to. One of several
+brokers at a time is at a hold: that spares looking up and asking twice, and nothing more.
 """
 
 import functools
@@ -46,6 +47,16 @@ def alone(name: str) -> AbstractAsyncContextManager[bool]:
 Again = Callable[[Invocation], AbstractContextManager[object]]
 """Around all that is done about a call that was recorded before; does nothing to it."""
 
+Awaited = Callable[[Invocation], bool]
+"""Whether somebody is here to whom a held call can be released."""
+
+
+def by_anybody(held: Invocation) -> bool:
+    """It needs nobody to be here."""
+    del held
+    return True
+
+
 _log = structlog.get_logger(__name__)
 
 
@@ -66,8 +77,10 @@ class Resuming:
         clock: Clock,
         again: Again = nullcontext,
         claimed: Claimed = alone,
+        awaited: Awaited = by_anybody,
     ) -> None:
         self._claimed = claimed
+        self._awaited = awaited
         self._again = again
         self._decider = decider
         self._committer = committer
@@ -132,7 +145,7 @@ class Resuming:
         if session.state != OPEN:
             await self._invocations.withdraw(hold.name, actor="broker")
             return
-        if self._clock() < self._not_before.get(hold_name, 0.0):
+        if not self._awaited(held) or self._clock() < self._not_before.get(hold_name, 0.0):
             return
         caller = Caller(session=session, credential="broker")
         with self._again(held):

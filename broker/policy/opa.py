@@ -8,18 +8,18 @@ OPA's evaluation: a rule that loops costs its own call and no more.
 """
 
 import asyncio
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol, Self
 
 from broker.core.arguments import JsonValue
+from broker.core.canonical import canonical_bytes
 from broker.core.decision import Opinion
 from broker.core.question_schema import EXAMPLE
 from broker.policy.grouping import GROUP_ROOT, GROUP_RULE, Grouping
 from broker.policy.opa_socket import OpaFailed, OverSocket
-from broker.policy.opinion import denied, opinion_of
+from broker.policy.opinion import denied, opinion_of, opinions_of
 
 WARM_UP_DEADLINE_S: Final = 5.0
 # OPA ignores `=1` in silence, and then a rule whose built-in fails is merely undefined.
@@ -119,8 +119,8 @@ class Opa:
             PolicyUnavailable: nobody is there, or the connection broke; nothing was decided.
         """
         try:
-            asked = json.dumps(question, allow_nan=False).encode()
-        except (ValueError, RecursionError):
+            asked = canonical_bytes(dict(question))
+        except ValueError:
             return denied("POLICY_MALFORMED", revision=self._revision)
         if self._grouping is not None:
             return await self._grouping.ask(asked, key=_key(question), deadline_s=deadline_s)
@@ -177,14 +177,10 @@ class _Asks:
         except OpaFailed:
             return None
         answers = answer.get("result") if isinstance(answer, dict) else None
-        numbers = [str(number) for number in range(len(questions))]
-        if not isinstance(answers, dict) or not answers.keys() <= {*numbers}:
+        asked = {str(number) for number in range(len(questions))}
+        if not isinstance(answers, dict) or not answers.keys() <= asked:
             return None
-        return [self._opinion(answers, number) for number in numbers]
-
-    def _opinion(self, answers: Mapping[str, JsonValue], number: str) -> Opinion:
-        answer = {"result": answers[number]} if number in answers else {}
-        return opinion_of(answer, revision=self._revision)
+        return opinions_of(answers, len(questions), revision=self._revision)
 
 
 def _key(question: Mapping[str, JsonValue]) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from broker.core.errors import PolicyUnavailable
 from broker.core.limits import POLICY_DEADLINE_S
 from broker.policy import opa_child
 from broker.policy.bundle import PolicyBundle
-from broker.policy.grouping import GROUP_MODULE, GROUP_ROOT
+from broker.policy.grouping import GROUP_MODULE, GROUP_ROOT, GROUP_RULE
 from broker.policy.opa import Opa
 
 START_DEADLINE_S: Final = 30.0
@@ -47,11 +47,11 @@ default allow := false
 
 _paths := {
 	["v1", "data", "broker", "decision", "decision"],
-	["v1", "data", "callbroker_group", "decisions"],
+	["v1", "data", "%(root)s", "%(rule)s"],
 }
 
 allow if {
-	crypto.sha256(input.identity) == "%s"
+	crypto.sha256(input.identity) == "%(identity)s"
 	_admitted
 }
 
@@ -313,7 +313,8 @@ def _lay_out(bundle: PolicyBundle, token: str, runtime_directory: Path | None) -
     folder = Path(tempfile.mkdtemp(prefix="callbroker-opa-", dir=runtime_directory))
     (folder / "bundle.tar.gz").write_bytes(bundle.bundle)
     known = hashlib.sha256(token.encode("ascii")).hexdigest()
-    _lay_beside(folder / "authorization", "system/authz", _AUTHORIZATION % known)
+    admitted = {"root": GROUP_ROOT, "rule": GROUP_RULE, "identity": known}
+    _lay_beside(folder / "authorization", "system/authz", _AUTHORIZATION % admitted)
     _lay_beside(folder / "group", GROUP_ROOT, GROUP_MODULE)
     return folder
 

@@ -6,6 +6,7 @@ answer, as the part that would have denied may be the odd one.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from broker.core.arguments import JsonValue
@@ -48,6 +49,19 @@ def opinion_of(answer: object, *, revision: str) -> Opinion:
         return _read(answer, revision=revision)
     except _Fault as fault:
         return denied(fault.code, revision=revision)
+
+
+def opinions_of(answers: Mapping[str, object], count: int, *, revision: str) -> list[Opinion]:
+    """Read what a group was answered: each question's answer is under its number, from 0.
+
+    Returns:
+        What policy said of each, or one DENY: POLICY_UNDEFINED where there is no such number.
+    """
+    numbers = (str(number) for number in range(count))
+    return [
+        opinion_of({"result": answers[n]} if n in answers else {}, revision=revision)
+        for n in numbers
+    ]
 
 
 _MESSAGES: Final = {

@@ -25,6 +25,8 @@ class FrozenCall:
         fencing_token: names this attempt.
         deadline_s: seconds that the tool has.
         files: the artefacts that its arguments name, for a runner that hands files over.
+        traceparent: W3C Trace Context of the span that tells of it; empty where none does. For
+            workers alone.
     """
 
     invocation: Invocation
@@ -33,6 +35,7 @@ class FrozenCall:
     fencing_token: str
     deadline_s: float
     files: tuple[CarriedFile, ...] = ()
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from broker.core.control import ControlRows
 from broker.core.holds import Hold, Review
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.provenance.memory import Sighting
+from broker.core.reports import KeptReport, ReportSeen
 from broker.core.sign_ins import SignIn, StepUp
 from broker.core.standing import NO_STANDING, Standing, StandingAsked
 from broker.core.unit import Mandate, Unit
@@ -155,6 +156,14 @@ class Store(Protocol):
 
     async def find_request(self, session: str, request_id: str) -> Invocation | None:
         """The invocation of a request id."""
+        ...
+
+    async def find_report(self, invocation: str) -> KeptReport | None:
+        """The word that is kept on a call, or that it was closed."""
+        ...
+
+    async def list_reports(self, *, reports_max: int) -> Sequence[ReportSeen]:
+        """On which calls words are kept, oldest first."""
         ...
 
     async def keys(self, keys: Sequence[str]) -> Mapping[str, KeySeen]:

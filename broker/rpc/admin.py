@@ -81,6 +81,7 @@ class AdminServicer(
             request.manifests_json,
             validate_only=request.validate_only,
             replace_all=request.replace_all,
+            kept=request.kept,
             reason=request.reason,
         )
         page = manifests_page(put.manifests, self._overview.workers_of_tools())

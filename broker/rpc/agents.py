@@ -161,7 +161,9 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
             if taker:
                 found = await self._invocations.find(agent, request.name)
                 await self._must_be_of_the_task(found, taker, request.session_secret)
-                waiting.enter_context(self._permits.awaited(found.session, found.request_id, taker))
+                waiting.enter_context(
+                    self._permits.awaited(found.session, found.request_id, taker, hold=found.hold)
+                )
             async for invocation in self._invocations.watch(agent, request.name):
                 taken = await self._permits.taken(invocation, taker)
                 yield broker_pb2.WatchInvocationResponse(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from broker.core.errors import LimitExceeded
+from broker.core.errors import LimitExceeded, retry_after
 
 
 class Streams:
@@ -25,7 +25,7 @@ class Streams:
         if self._open[credential] >= self._most:
             raise LimitExceeded(
                 f"A credential has at most {self._most} streams open.",
-                metadata={"retry_after_s": "1.000"},
+                metadata=retry_after(),
             )
         self._open[credential] += 1
         try:

@@ -220,4 +220,5 @@ def _handover(handover: Handover) -> worker_pb2.Handover:
         deadline=timestamp(handover.deadline_at),
         attempt=invocation.attempt,
         principal_groups=frozen.principal.groups,
+        traceparent=frozen.traceparent,
     )

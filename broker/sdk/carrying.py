@@ -76,6 +76,7 @@ def call_from(handover: worker_pb2.Handover) -> Call:
         session=handover.session,
         deadline=handover.deadline.ToDatetime(UTC),
         attempt=handover.attempt,
+        traceparent=handover.traceparent,
     )
 
 

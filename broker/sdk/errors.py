@@ -20,6 +20,8 @@ from typing import Final
 import grpc
 
 REASON_KEY: Final = "callbroker-reason"
+DEADLINE_EXCEEDED: Final = grpc.StatusCode.DEADLINE_EXCEEDED.name
+"""The reason of an Unavailable whose RPC was given no longer."""
 
 
 class BrokerError(Exception):

@@ -8,8 +8,15 @@ error is then the caller's. `nothing_ran` of that error is true only if it was t
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
-from broker.sdk.errors import LimitExceeded, Unavailable
-from broker.sdk.methods import CANCEL_INVOCATION, GET_INVOCATION, A, Method, Q
+from broker.sdk.errors import DEADLINE_EXCEEDED, LimitExceeded, Unavailable
+from broker.sdk.methods import (
+    CANCEL_INVOCATION,
+    GET_INVOCATION,
+    WATCH_INVOCATION,
+    A,
+    Method,
+    Q,
+)
 from broker.sdk.outcomes import AsyncHeld, Held, Outcome, outcome_from
 from broker.sdk.patience import (
     REPETITIONS_MAX,
@@ -74,11 +81,24 @@ class Line:
         """What comes of a file; raises as `send`."""
         return self._transport.receive(method, request, deadline_s=TRANSFER_DEADLINE_S)
 
-    def changes(
-        self, method: Method[Q, A], request: Q, *, deadline_s: float
-    ) -> AsyncGenerator[A, None]:
-        """What is said of something until the deadline, which is Unavailable; once."""
-        return self._transport.receive(method, request, deadline_s=deadline_s)
+    async def watch(
+        self, request: broker_pb2.WatchInvocationRequest, *, deadline_s: float
+    ) -> AsyncGenerator[broker_pb2.WatchInvocationResponse, None]:
+        """A call now and at each change, by one stream; the deadline is its ordinary end.
+
+        Raises:
+            BrokerError: it broke or ended before; a watcher pauses, and asks again.
+        """
+        answers = self._transport.receive(WATCH_INVOCATION, request, deadline_s=deadline_s)
+        try:
+            async with aclosing(answers):
+                async for answer in answers:
+                    yield answer
+        except Unavailable as error:
+            if error.reason == DEADLINE_EXCEEDED:
+                return
+            raise
+        raise Unavailable("The stream ended early.")
 
     async def now(self, name: str, *, deadline_s: float = RPC_DEADLINE_S) -> Outcome:
         """Where a call is."""
@@ -108,18 +128,14 @@ class Line:
         return latest
 
     async def _watched(self, name: str, latest: Outcome, deadline_s: float) -> Outcome:
-        """What the stream last said; its deadline is its ordinary end."""
-        try:
-            async with aclosing(self._transport.watch(name, deadline_s=deadline_s)) as changes:
-                async for invocation in changes:
-                    latest = self.outcome(invocation)
-                    if not isinstance(latest, Held):
-                        return latest
-        except Unavailable as error:
-            if error.reason != "DEADLINE_EXCEEDED":
-                raise
-            return latest
-        raise Unavailable("The stream ended early.")
+        """What the stream last said."""
+        request = broker_pb2.WatchInvocationRequest(name=name)
+        async with aclosing(self.watch(request, deadline_s=deadline_s)) as answers:
+            async for answer in answers:
+                latest = self.outcome(answer.invocation)
+                if not isinstance(latest, Held):
+                    break
+        return latest
 
     async def _polled(self, name: str, latest: Outcome, end: float) -> Outcome:
         left_s = end - self._clock.monotonic()

@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 from broker.sdk.encoding import from_json
 from broker.sdk.errors import BrokerError, LimitExceeded, OutcomeUnstored, Unavailable
 from broker.sdk.line import Line
-from broker.sdk.methods import INVOKE, REPORT_OUTCOME, WATCH_INVOCATION
+from broker.sdk.methods import INVOKE, REPORT_OUTCOME
 from broker.sdk.outcomes import Outcome
 from broker.sdk.patience import INVOKE_DEADLINE_S, WATCH_S, pauses
 from broker.sdk.tool_function import ToolFailed, result_json
@@ -173,15 +173,13 @@ async def _watched(
             break
         deadline_s = min(left_s, WATCH_S)
         try:
-            changes = line.changes(WATCH_INVOCATION, request, deadline_s=deadline_s)
-            async with aclosing(changes) as answers:
+            async with aclosing(line.watch(request, deadline_s=deadline_s)) as answers:
                 async for answer in answers:
                     found = _found(line, answer)
                     if not is_waiting(found):
                         return found
-        except (Unavailable, LimitExceeded) as error:
-            if error.reason != "DEADLINE_EXCEEDED":
-                await line.clock.sleep(min(pause_s, left_s))
+        except (Unavailable, LimitExceeded):
+            await line.clock.sleep(min(pause_s, left_s))
     return found
 
 

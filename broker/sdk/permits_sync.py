@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from broker.sdk.errors import BrokerError, LimitExceeded, Unavailable
-from broker.sdk.methods import INVOKE, REPORT_OUTCOME, WATCH_INVOCATION
+from broker.sdk.methods import INVOKE, REPORT_OUTCOME
 from broker.sdk.outcomes import SyncOutcome
 from broker.sdk.patience import INVOKE_DEADLINE_S, WATCH_S, pauses
 from broker.sdk.permits import (
@@ -106,15 +106,13 @@ def _watched(
             break
         deadline_s = min(left_s, WATCH_S)
         try:
-            changes = line.changes(WATCH_INVOCATION, request, deadline_s=deadline_s)
-            with closing(changes) as answers:
+            with closing(line.watch(request, deadline_s=deadline_s)) as answers:
                 for answer in answers:
                     found = _found(line, answer)
                     if not is_waiting(found):
                         return found
-        except (Unavailable, LimitExceeded) as error:
-            if error.reason != "DEADLINE_EXCEEDED":
-                line.clock.sleep(min(pause_s, left_s))
+        except (Unavailable, LimitExceeded):
+            line.clock.sleep(min(pause_s, left_s))
     return found
 
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from broker.sdk.configuration import settings_from
-from broker.sdk.errors import LimitExceeded, Unavailable
+from broker.sdk.errors import DEADLINE_EXCEEDED, LimitExceeded, Unavailable
 from broker.sdk.files import Download, artefact_from, source_of, upload_requests, write
 from broker.sdk.messages import Context, invoke_request, mandate_request, tool_from
 from broker.sdk.methods import (
@@ -31,6 +31,7 @@ from broker.sdk.methods import (
     OPEN_SESSION,
     READ_ARTEFACT,
     REVOKE_SESSION,
+    WATCH_INVOCATION,
     A,
     Method,
     Q,
@@ -331,11 +332,19 @@ class SyncLine:
         """What comes of a file."""
         return self._transport.receive(method, request, deadline_s=TRANSFER_DEADLINE_S)
 
-    def changes(
-        self, method: Method[Q, A], request: Q, *, deadline_s: float
-    ) -> Generator[A, None, None]:
-        """What is said of something until the deadline."""
-        return self._transport.receive(method, request, deadline_s=deadline_s)
+    def watch(
+        self, request: broker_pb2.WatchInvocationRequest, *, deadline_s: float
+    ) -> Generator[broker_pb2.WatchInvocationResponse, None, None]:
+        """A call now and at each change, by one stream; the deadline is its ordinary end."""
+        answers = self._transport.receive(WATCH_INVOCATION, request, deadline_s=deadline_s)
+        try:
+            with closing(answers):
+                yield from answers
+        except Unavailable as error:
+            if error.reason == DEADLINE_EXCEEDED:
+                return
+            raise
+        raise Unavailable("The stream ended early.")
 
     def now(self, name: str, *, deadline_s: float = RPC_DEADLINE_S) -> SyncOutcome:
         """Where a call is."""
@@ -364,17 +373,13 @@ class SyncLine:
         return latest
 
     def _watched(self, name: str, latest: SyncOutcome, deadline_s: float) -> SyncOutcome:
-        try:
-            with closing(self._transport.watch(name, deadline_s=deadline_s)) as changes:
-                for invocation in changes:
-                    latest = self.outcome(invocation)
-                    if not isinstance(latest, Held):
-                        return latest
-        except Unavailable as error:
-            if error.reason != "DEADLINE_EXCEEDED":
-                raise
-            return latest
-        raise Unavailable("The stream ended early.")
+        request = broker_pb2.WatchInvocationRequest(name=name)
+        with closing(self.watch(request, deadline_s=deadline_s)) as answers:
+            for answer in answers:
+                latest = self.outcome(answer.invocation)
+                if not isinstance(latest, Held):
+                    break
+        return latest
 
     def _polled(self, name: str, latest: SyncOutcome, end: float) -> SyncOutcome:
         left_s = end - self._clock.monotonic()

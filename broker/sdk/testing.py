@@ -10,14 +10,14 @@ from typing import Any, Self, cast
 
 from broker.sdk.client import Broker
 from broker.sdk.encoding import arguments_json, from_json, to_json
-from broker.sdk.errors import Unavailable
+from broker.sdk.errors import DEADLINE_EXCEEDED, Unavailable
 from broker.sdk.methods import A, Method, Q
 from broker.sdk.script import Script, ScriptedCall, State, Step
 from broker.sdk.sync import SyncBroker
 from broker.sdk.tool_function import result_json
 from broker.sdk.values import Call
 from broker.sdk.worker import Worker
-from broker.v1 import broker_pb2, types_pb2
+from broker.v1 import broker_pb2
 
 __all__ = [
     "ScriptedBroker",
@@ -257,12 +257,7 @@ class _SyncScripted:
             yield cast("A", answer)
         if isinstance(request, broker_pb2.WatchInvocationRequest):
             self._clock.sleep(deadline_s)
-            raise Unavailable("Nobody decided.", reason="DEADLINE_EXCEEDED")
-
-    def watch(self, name: str, *, deadline_s: float) -> Generator[types_pb2.Invocation, None, None]:
-        yield from self._script.watch(name)
-        self._clock.sleep(deadline_s)
-        raise Unavailable("Nobody decided.", reason="DEADLINE_EXCEEDED")
+            raise Unavailable("Nobody decided.", reason=DEADLINE_EXCEEDED)
 
 
 class _Scripted:
@@ -291,10 +286,3 @@ class _Scripted:
         for answer in self._sync.receive(method, request, deadline_s=deadline_s):
             await asyncio.sleep(0)
             yield answer
-
-    async def watch(
-        self, name: str, *, deadline_s: float
-    ) -> AsyncGenerator[types_pb2.Invocation, None]:
-        for invocation in self._sync.watch(name, deadline_s=deadline_s):
-            await asyncio.sleep(0)
-            yield invocation

@@ -5,15 +5,13 @@ belongs to the first event loop that touches it, so that the channel is made on 
 """
 
 from collections.abc import AsyncGenerator, Generator, Iterable
-from contextlib import aclosing, closing
 from typing import Any, Protocol, cast
 
 import grpc
 
 from broker.sdk.configuration import Audience, Settings
 from broker.sdk.errors import BrokerError, NotPermitted, Unauthenticated, Unavailable, error_from
-from broker.sdk.methods import WATCH_INVOCATION, A, Method, Q
-from broker.v1 import broker_pb2, types_pb2
+from broker.sdk.methods import A, Method, Q
 
 
 class Transport(Protocol):
@@ -40,9 +38,6 @@ class Transport(Protocol):
     ) -> AsyncGenerator[A, None]:
         """One RPC that answers with many messages; raises as `call`."""
 
-    def watch(self, name: str, *, deadline_s: float) -> AsyncGenerator[types_pb2.Invocation, None]:
-        """One invocation now and at each change; the deadline is Unavailable, as elsewhere."""
-
 
 class SyncTransport(Protocol):
     """What the sync client needs."""
@@ -67,9 +62,6 @@ class SyncTransport(Protocol):
         self, method: Method[Q, A], request: Q, *, deadline_s: float
     ) -> Generator[A, None, None]:
         """One RPC that answers with many messages; raises as `call`."""
-
-    def watch(self, name: str, *, deadline_s: float) -> Generator[types_pb2.Invocation, None, None]:
-        """One invocation now and at each change; the deadline is Unavailable, as elsewhere."""
 
 
 def open_channel(settings: Settings) -> grpc.aio.Channel:
@@ -137,16 +129,6 @@ class GrpcTransport:
         finally:
             stream.cancel()
 
-    async def watch(
-        self, name: str, *, deadline_s: float
-    ) -> AsyncGenerator[types_pb2.Invocation, None]:
-        """One stream."""
-        request = broker_pb2.WatchInvocationRequest(name=name)
-        answers = self.receive(WATCH_INVOCATION, request, deadline_s=deadline_s)
-        async with aclosing(answers):
-            async for answer in answers:
-                yield answer.invocation
-
 
 class SyncGrpcTransport:
     """Over blocking gRPC; any thread may use it, a fork may not."""
@@ -208,13 +190,6 @@ class SyncGrpcTransport:
             raise told(error, self._settings, method.audience) from None
         finally:
             stream.cancel()
-
-    def watch(self, name: str, *, deadline_s: float) -> Generator[types_pb2.Invocation, None, None]:
-        """One stream."""
-        request = broker_pb2.WatchInvocationRequest(name=name)
-        with closing(self.receive(WATCH_INVOCATION, request, deadline_s=deadline_s)) as answers:
-            for answer in answers:
-                yield answer.invocation
 
 
 def _stub(channel: Any, kind: str, method: Method[Any, Any]) -> Any:

@@ -1,6 +1,8 @@
 """A worker keeps a stream to every broker over one database, and its slots are one lot for all.
 
 The address that the process was given is tried for as long as it lives; brokers tell of the others.
+An address gets one stream, whichever brokers are said to be there: of one that was killed and one
+that began anew in its place both are, for a while.
 An answer goes to the broker that handed the call over, and waits for it while that one lives; once
 it is gone, any other keeps the answer as evidence. Every broker hears how many slots the calls of
 the others have, so that none counts on what is taken. Tokens go to told addresses under the terms
@@ -9,6 +11,7 @@ of the given one: off this machine, no CA file means no connection.
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
@@ -56,7 +59,7 @@ class WorkerStreams:
     @property
     def is_shared(self) -> bool:
         """Whether calls may come from more than one broker."""
-        return bool(self._told)
+        return bool(self._told) or len(self._live) > 1
 
     async def serve(self) -> None:
         """Connects, again and again.
@@ -69,8 +72,8 @@ class WorkerStreams:
             if self._told:  # it has said goodbye, and so do they
                 await asyncio.wait([task for _, task in self._told.values()])
         finally:
-            for broker in tuple(self._told):
-                self._leave(broker)
+            for address in tuple(self._told):
+                self._leave(address)
 
     def drain(self) -> None:
         """Tells every broker, those that are connected to later too, to hand nothing new over."""
@@ -121,7 +124,6 @@ class WorkerStreams:
     ) -> Sequence[worker_pb2.WorkerAnswer]:
         """A broker has taken the worker. See `Heard`."""
         self._loads.pop(stream, None)
-        self._rename(stream)
         self.brokers(brokers or worker_pb2.LiveBrokers())
         self.welcomed.set()
         self.loaded()
@@ -178,43 +180,32 @@ class WorkerStreams:
 
     def _follow(self) -> None:
         """One stream to each broker that lives; those that are connected are left as they are."""
-        given = self._given.broker if self._given.is_connected else ""
-        self._expect()
-        for broker, (stream, _) in tuple(self._told.items()):
-            if broker == given or (broker not in self._live and not stream.is_connected):
-                self._leave(broker)
+        there: dict[str, set[str]] = defaultdict(set)
         for broker, address in self._live.items():
-            if broker != given and broker not in self._told and not self._is_finishing:
-                self._join(broker, address)
+            there[address].add(broker)
+        reached = {self._given.broker} if self._given.is_connected else set()
+        for address, (stream, _) in tuple(self._told.items()):
+            if stream.is_connected and stream.broker in reached:
+                self._leave(address)
+            elif stream.is_connected:
+                reached.add(stream.broker)
+        wanted = {address for address, brokers in there.items() if reached.isdisjoint(brokers)}
+        wanted.discard(self._given.address)
+        for address, (stream, _) in tuple(self._told.items()):
+            if not stream.is_connected and address not in wanted:
+                self._leave(address)
+        for address in () if self._is_finishing else sorted(wanted - self._told.keys()):
+            self._join(address)
 
-    def _expect(self) -> None:
-        """Where another broker lives by now, the stream that is being made there is to that one."""
-        at = {address: broker for broker, address in self._live.items()}
-        for broker, (stream, task) in tuple(self._told.items()):
-            later = at.get(stream.address, broker)
-            if broker not in self._live and later not in self._told:
-                del self._told[broker]
-                self._told[later] = (stream, task)
-
-    def _join(self, broker: str, address: str) -> None:
+    def _join(self, address: str) -> None:
         if self._settings.ca is None and not is_this_machine(address):
-            LOG.warning("%s is at %s: no token goes there without a CA file", broker, address)
+            LOG.warning("A broker is at %s: no token goes there without a CA file", address)
             return
         settings = replace(self._settings, address=address)
         stream = WorkerStream(settings, hello=self._hello, heard=self)
-        self._told[broker] = (stream, asyncio.create_task(stream.serve()))
+        self._told[address] = (stream, asyncio.create_task(stream.serve()))
 
-    def _leave(self, broker: str) -> None:
-        stream, task = self._told.pop(broker)
+    def _leave(self, address: str) -> None:
+        stream, task = self._told.pop(address)
         self._loads.pop(stream, None)
         task.cancel()
-
-    def _rename(self, joined: WorkerStream) -> None:
-        """A broker that began anew at the same address is another one."""
-        for broker, (stream, task) in tuple(self._told.items()):
-            if stream is joined and broker != joined.broker:
-                if joined.broker in self._told:
-                    self._leave(broker)
-                else:
-                    del self._told[broker]
-                    self._told[joined.broker] = (stream, task)

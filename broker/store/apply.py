@@ -54,6 +54,7 @@ from broker.store.erasing import ERASING
 from broker.store.leasing import LEASING
 from broker.store.notices import NOTICES
 from broker.store.remembering import add_sighting, have_for_adding, require_memory
+from broker.store.reports import REPORTS
 from broker.store.rows import (
     artefact_row,
     content_row,
@@ -385,5 +386,6 @@ _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     NoteUses: note_uses,
     **STANDING,
     **LEASING,
+    **REPORTS,
     **BROKERS,
 }

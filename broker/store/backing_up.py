@@ -147,22 +147,6 @@ def check(
         engine.dispose()
 
 
-def newest_head(path: Path) -> str | None:
-    """The newest signed head in a backup, unchecked.
-
-    Raises:
-        BackupRefused: it is not one.
-    """
-    try:
-        with _reading(path) as database:
-            row = database.execute(
-                "SELECT note FROM audit_checkpoints ORDER BY size DESC LIMIT 1"
-            ).fetchone()
-    except sqlite3.Error as error:
-        raise BackupRefused(f"{path} is not a backup of a broker: {error}.") from error
-    return None if row is None else str(row[0])
-
-
 def sync(file: BinaryIO) -> None:
     """Have what is in a file on the disk."""
     os.fsync(file.fileno())

@@ -6,7 +6,6 @@ each row.
 
 import base64
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -25,6 +24,7 @@ from broker.ports import AgentSeen, DocumentSeen, LogHead, SessionQuery, Session
 from broker.store import queries as q
 from broker.store import tables as t
 from broker.store.hold_bodies import codes_of, is_narrowed
+from broker.store.json_text import decode
 from broker.store.keys import signature_holds
 from broker.store.names import name_at, time_of
 from broker.store.rows import session_of, words_of
@@ -33,7 +33,6 @@ from broker.store.sql import Database, Row, Statement
 _STATES: Final = {state.value: state for state in HoldState}
 _EFFECTS: Final = {effect.value: effect for effect in ReviewEffect}
 _NEWEST: Final = "~"  # sorts behind every name
-_decode: Final = json.JSONDecoder().decode
 
 
 def list_sessions(database: Database, query: SessionQuery) -> Sequence[SessionSeen]:
@@ -133,7 +132,7 @@ def log_entries(
 
 
 def _entry(row: Row) -> Mapping[str, JsonValue]:
-    said: dict[str, JsonValue] = _decode(bytes(row["entry"]).decode())
+    said: dict[str, JsonValue] = decode(bytes(row["entry"]).decode())
     return {**said, "leaf_index": row["leaf_index"]}
 
 

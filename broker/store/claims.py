@@ -41,6 +41,7 @@ class Claims:
         self._engine = postgres.engine(url)
         self._database: Database | None = None
         self._is_doubtful = False
+        self._is_closed = False
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="store-claims")
 
     @contextlib.asynccontextmanager
@@ -62,12 +63,15 @@ class Claims:
                 await self._ask(_GIVE_BACK, values)
 
     async def close(self) -> None:
-        """Give up all of them."""
+        """Give up all of them; what is under way then is nobody's."""
+        self._is_closed = True
         await asyncio.to_thread(self._threads.shutdown)
         self._give_up()
 
     async def _ask(self, statement: Statement, values: dict[str, int]) -> bool | None:
         """None where the database does not say."""
+        if self._is_closed:
+            return None
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(STORE_DEADLINE_S):

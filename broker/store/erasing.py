@@ -17,11 +17,13 @@ from sqlalchemy import bindparam as bound
 
 from broker.core.canonical import call_digest
 from broker.core.erased import Erased
+from broker.core.reports import DropReports
 from broker.core.retention import EraseCalls, EraseSession, RequireUnerased
 from broker.core.unit import Conflict, ConflictOn
 from broker.store import tables as t
 from broker.store.marks import mark as marked
 from broker.store.parts import erased_part
+from broker.store.reports import drop_reports
 from broker.store.sql import Database, Row, Statement
 
 _OPEN_STATES: Final = frozenset({"HELD", "RUNNING", "UNKNOWN"})
@@ -46,6 +48,7 @@ def erase_calls(database: Database, change: EraseCalls) -> None:
             database.run(_BLANK_HOLD, {"at_name": hold["name"], "blank": body})
         database.run(_BLANK_REVIEWS, {"of_invocation": name, "blank": _NO_TEXT})
         database.run(_DROP_CALL_CONTENTS, {"of_invocation": name})
+        drop_reports(database, DropReports(invocations=(name,)))
 
 
 def erase_session(database: Database, change: EraseSession) -> None:

@@ -30,6 +30,7 @@ from broker.store.keys import (
     Successor,
     create,
     read_key,
+    rotation_notes,
     signature_holds,
     sync_directory,
     write_secret,
@@ -75,12 +76,12 @@ def prepared(state: Path) -> Successor | None:
     directory = state / NEXT
     if not (directory / _NOTE).exists():
         return None
-    note = (directory / _NOTE).read_text(encoding="utf-8")
     try:
+        note = note_of(state)
         rotation = read_rotation(note, signature_holds)
         signing = state / SIGNING_FILE if _is_moved(state) else directory / _SIGNING
         key = Ed25519PrivateKey.from_private_bytes(read_key(signing))
-    except MalformedNote as error:
+    except (MalformedNote, UnicodeDecodeError) as error:
         raise KeysRefused(f"{directory} is damaged: {error}") from error
     if key.public_key().public_bytes_raw() != rotation.new:
         raise KeysRefused(f"{directory} is damaged: its key is not the one of its note.")
@@ -89,7 +90,7 @@ def prepared(state: Path) -> Successor | None:
 
 def is_told(state: Path) -> bool:
     """Whether the log has told of what was prepared, as far as the files say."""
-    return (state / NEXT / _NOTE).exists() and _kept(state) is not None
+    return (state / NEXT / _NOTE).exists() and _is_kept(state)
 
 
 def move_in(state: Path) -> None:
@@ -98,7 +99,7 @@ def move_in(state: Path) -> None:
     former.mkdir(mode=0o700, exist_ok=True)
     note = note_of(state)
     rotation = read_rotation(note, signature_holds)
-    if _kept(state) is None:
+    if not _is_kept(state):
         number = 1 + sum(1 for _ in former.glob(f"*{NOTE_SUFFIX}"))
         base = former / f"{number:04d}"
         old = read_key(state / MAC_FILE).hex().encode() + b"\n"
@@ -129,11 +130,9 @@ def discard(state: Path) -> None:
     sync_directory(state)
 
 
-def _kept(state: Path) -> Path | None:
-    """The note among those of before, once it is there."""
-    note = (state / NEXT / _NOTE).read_bytes()
-    found = (p for p in (state / FORMER).glob(f"*{NOTE_SUFFIX}") if p.read_bytes() == note)
-    return next(found, None)
+def _is_kept(state: Path) -> bool:
+    """Whether the note of what was prepared is among those of before."""
+    return note_of(state) in rotation_notes(state)
 
 
 def _is_moved(state: Path) -> bool:

@@ -6,6 +6,7 @@ rotated (`store.key_rotation`) the keyed hashes' stays, read-only, since what it
 to be checked, with the signed note of the rotation; the old signing key is gone.
 """
 
+import hmac
 import os
 import secrets
 import stat
@@ -90,6 +91,10 @@ class AuditKeys:
         """32 bytes."""
         return self.signing_key.public_key().public_bytes_raw()
 
+    def key_for(self, purpose: str) -> bytes:
+        """A key of the brokers that have these, 32 bytes, from which none of them is found out."""
+        return hmac.digest(self.mac_key, f"callbroker key for {purpose}".encode(), "sha256")
+
     def mac_key_after(self, rotations: int) -> bytes:
         """The key that entries are linked with after so many of the rotations."""
         return self.former[rotations].mac_key if rotations < len(self.former) else self.mac_key
@@ -130,7 +135,7 @@ def load_or_create(directory: Path) -> AuditKeys:
     keys = load(directory)
     public = directory / PUBLIC_FILE
     if not public.exists():
-        public.write_text(verifier_key(keys.public_key) + "\n", encoding="ascii")
+        write_secret(public, (verifier_key(keys.public_key) + "\n").encode())
     return keys
 
 

@@ -126,8 +126,10 @@ class _Restoring:
 
     def in_new_epoch(self, log: Log, heads: Heads) -> Opened:
         """See `open_epoch`."""
-        keys, newest = log.keys, self.database.row(q.NEWEST_HEAD, {})
-        kept = newest["note"] if newest else None
+        newest = self.database.row(q.NEWEST_HEAD, {})
+        if newest is None:
+            raise LogRefused("There is no signed head in it: it is no backup.")
+        keys, kept = log.keys, newest["note"]
         log.load(self.database, newest=kept, is_to_be_restored=True)
         epoch = _epoch(keys, kept, heads)
         note = sign_epoch(epoch, keys.public_key, keys.signing_key.sign)
@@ -252,15 +254,14 @@ class _Restoring:
             after = rows[-1]["name"]
 
 
-def _epoch(keys: AuditKeys, newest: str | None, heads: Heads) -> Epoch:
+def _epoch(keys: AuditKeys, newest: str, heads: Heads) -> Epoch:
     """The epoch to open: from the backup's newest head, over the newest outside."""
-    public = keys.public_key
-    nothing = Checkpoint(origin=origin_of(public), size=0, root=Frontier().root())
+    nothing = Checkpoint(origin=origin_of(keys.public_key), size=0, root=Frontier().root())
     outside = heads.path.read_bytes() if heads.path.exists() else b""
     try:
         known = [keys.line.read(note) for note in notes_of(outside)]
         before = [keys.line.read_epoch(note) for note in epochs_of(outside)]
-        kept = nothing if newest is None else keys.line.read(newest)
+        kept = keys.line.read(newest)
     except MalformedNote as error:
         raise LogRefused(
             "A head of the backup, or outside of the database, is not signed with this key."
@@ -294,7 +295,4 @@ _OPEN_HOLDS: Final = _paged(t.holds, t.OPEN_HOLD)
 _RUNNING: Final = _paged(t.invocations, "state = 'RUNNING'")
 _OPEN_SESSIONS: Final = _paged(t.sessions, "state = 'OPEN'")
 _OPEN_MANDATES: Final = _paged(t.mandates, "state = 'ISSUED'")
-_NEWEST_HEAD: Final = Statement(
-    sa.select(t.audit_checkpoints).order_by(t.audit_checkpoints.c.size.desc()).limit(1),
-)
 _NEWEST_ENTRY: Final = Statement(sa.select(sa.func.max(t.audit_entries.c.id).label("id")))

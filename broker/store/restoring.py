@@ -15,7 +15,6 @@ from pathlib import Path
 from broker.core.errors import StoreUnavailable
 from broker.ports import Clock
 from broker.store import backing_up, schema, sqlite
-from broker.store import queries as q
 from broker.store.addresses import dialect_of, shown
 from broker.store.alone import refuse_running
 from broker.store.dialects import Dialect
@@ -48,9 +47,10 @@ def restore(order: RestoreOrder, *, audit_keys: AuditKeys, clock: Clock) -> Rest
         _remove(prepared)
         backing_up.copy(order.backup, prepared)
         backing_up.require_sound(prepared)
-        if backing_up.newest_head(prepared) is None:
-            raise backing_up.BackupRefused(f"{order.backup} has no signed head: it is no backup.")
         url = f"sqlite:///{prepared}"
+        with sqlite.DIALECT.engine(url).connect() as connection:
+            if not schema.is_made(connection):
+                raise backing_up.BackupRefused(f"{order.backup} is not a backup of a broker.")
         schema.upgrade(url)
         heads = Heads(order.state / "checkpoints")
         opened = _in_one_transaction(replace(order, url=url), audit_keys, clock, heads)
@@ -106,8 +106,6 @@ def _in_one_transaction(order: RestoreOrder, keys: AuditKeys, clock: Clock, head
     try:
         refuse_running(database)
         database.say(dialect.begin_alone)
-        if database.row(q.NEWEST_HEAD, {}) is None:
-            raise backing_up.BackupRefused("There is no signed head in it: it is no backup.")
         opened = open_epoch(database, order, keys=keys, heads=heads, now=clock())
         refuse_running(database)
         database.say("COMMIT")

@@ -3,7 +3,6 @@
 So brokers that share a database agree: whichever records later sees what the other has recorded.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from broker.core.standing import (
     marks_of,
 )
 from broker.core.unit import Conflict, ConflictOn
+from broker.store.json_text import decode, encode
 from broker.store.remembering import have_for_adding, have_for_reading
 from broker.store.sql import Database, NotUnique, Statement, insert
 from broker.store.standing_tables import denials as d
@@ -82,7 +82,7 @@ def standing(database: Database, asked: StandingAsked) -> Standing:
         rejections=tuple(
             Rejection(
                 invocation=row["invocation"],
-                reached=marks_of(json.loads(row["reached"])),
+                reached=marks_of(decode(row["reached"])),
                 message=row["message"] or "",
             )
             for row in rows
@@ -124,7 +124,7 @@ def _add_rejection(database: Database, change: AddRejection) -> None:
         "session": change.session,
         "tool": change.tool,
         "invocation": change.invocation,
-        "reached": json.dumps(change.reached, separators=(",", ":")),
+        "reached": encode(change.reached),
         "at": change.at,
     }
     try:

@@ -46,12 +46,13 @@ from broker.store.erasable import ErasableReads
 from broker.store.keys import AuditKeys
 from broker.store.opening import open_database
 from broker.store.readers import Readers
+from broker.store.reports import ReportReads
 from broker.store.writer import Cadence, Writer
 
 CLOSE_DEADLINE_S: Final = 30.0
 
 
-class SqlStore(ErasableReads):
+class SqlStore(ErasableReads, ReportReads):
     """Implements `ports.Store` and what else of the ports is durable."""
 
     def __init__(

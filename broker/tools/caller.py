@@ -4,26 +4,38 @@ A permit is for one attempt of one frozen call. It is made once the call is reco
 goes to the one process that asked for it as its taker, and to no other however often that one asks.
 What nobody took never began; what was taken counts as said, once, by whoever shows the permit
 before its end, and is lost otherwise. What is said is the agent's word, and is marked as that.
+
+The permit's token is made of the attempt and of a key that the brokers over one database have: each
+of them knows it when it is shown, and none has kept it.
 """
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import hmac
+import secrets
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from broker.core import freezes, limits
 from broker.core.arguments import JsonValue
 from broker.core.caller_word import BY_AGENT
+from broker.core.calls import Invocation
 from broker.core.control import Control
 from broker.core.errors import IllegalTransition, LimitExceeded
 from broker.core.manifest import ToolManifest
 from broker.ports import Asker, Clock, Failed, FrozenCall, Lost, NeverStarted, Outcome, Succeeded
+from broker.tools.reports import digest_of
 
 _REMEMBERED_MAX: Final = 4_096
 _OPEN_WITHIN_S: Final = 1.0
+_KEY_BYTES: Final = 32
+
+REPORT: Final = "report"
+"""Of the trail: the keyed digest of the report that counted, in hex."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +57,7 @@ class OpenPermit:
 
     Attributes:
         taker: of the one process that has it; empty while nobody has.
-        said: digest of the report that counted; empty before.
+        said: keyed digest of the report that counted; empty before.
         recorded: set once its outcome is stored.
     """
 
@@ -58,13 +70,19 @@ class OpenPermit:
 
 
 class CallerHub:
-    """All permits of this broker (`ports.Runner`)."""
+    """All permits of this broker (`ports.Runner`).
+
+    Attributes:
+        last_look: what is done before a permit that was taken ends in silence: have no other broker
+            take a word any more, and count what one has taken.
+    """
 
     def __init__(
         self,
         *,
         control: Callable[[], Control],
         clock: Clock,
+        key: bytes = b"",
         of_session_max: int = limits.PERMITS_OF_SESSION_MAX,
         of_agent_max: int = limits.PERMITS_OF_AGENT_MAX,
         take_within_s: float = limits.PERMIT_TAKE_S,
@@ -74,12 +92,15 @@ class CallerHub:
         Args:
             control: what is in force.
             clock: POSIX seconds.
+            key: which tokens are made of; where none is given, one that nobody else has.
             of_session_max: permits that one session may have open.
             of_agent_max: permits that all sessions of one agent may have open.
             take_within_s: how long a permit waits for its taker.
         """
         self._control = control
         self._clock = clock
+        self._key = key or secrets.token_bytes(_KEY_BYTES)
+        self.last_look: Callable[[OpenPermit], Awaitable[None]] = _seen_by_nobody
         self._of_session_max = of_session_max
         self._of_agent_max = of_agent_max
         self._take_within_s = take_within_s
@@ -87,7 +108,7 @@ class CallerHub:
         self._places: Counter[str] = Counter()
         self._places_of_agent: Counter[str] = Counter()
         self._open: dict[str, OpenPermit] = {}
-        self._over: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+        self._over: OrderedDict[str, None] = OrderedDict()
         self._changed = asyncio.Event()
 
     @contextlib.contextmanager
@@ -100,6 +121,11 @@ class CallerHub:
             self._waiting[asker] -= 1
             if not self._waiting[asker]:
                 del self._waiting[asker]
+
+    @property
+    def is_waited_at(self) -> bool:
+        """Whether a process waits to execute any call."""
+        return bool(self._waiting)
 
     def is_awaited(self, session: str, request_id: str) -> bool:
         """Whether a process waits to execute this call."""
@@ -142,6 +168,7 @@ class CallerHub:
 
     def open(self, call: FrozenCall) -> OpenPermit:
         """Make the permit of a call that is recorded as RUNNING."""
+        call = replace(call, fencing_token=self._token_of(call.invocation))
         permit = Permit(call=call, expires_at=self._clock() + call.deadline_s)
         opened = OpenPermit(permit=permit, outcome=asyncio.get_running_loop().create_future())
         self._open[call.invocation.name] = opened
@@ -160,10 +187,12 @@ class CallerHub:
             if not opened.taken.is_set():
                 return NeverStarted(why="nobody took the permit")
             await asyncio.wait({opened.outcome}, timeout=max(end - loop.time(), 0.0))
+            if not opened.outcome.done():
+                await self.last_look(opened)
             if opened.outcome.done():
                 return opened.outcome.result()
             why = "nothing was reported before the permit's end"
-            return Lost(why=why, trail=self._frozen(call))
+            return Lost(why=why, trail=self._frozen(call.invocation))
         finally:
             self._close(opened)
 
@@ -209,6 +238,15 @@ class CallerHub:
         expected = opened.permit.call.fencing_token
         return opened.taken.is_set() and hmac.compare_digest(expected.encode(), token.encode())
 
+    def knows(self, invocation: Invocation, token: str) -> bool:
+        """Whether this is the token of this attempt: one that was given, here or elsewhere."""
+        expected = self._token_of(invocation)
+        return hmac.compare_digest(expected.encode(), token.encode())
+
+    def is_written(self, invocation: Invocation, body: bytes, said: bytes) -> bool:
+        """Whether a report that was kept was said with the token of this attempt."""
+        return hmac.compare_digest(digest_of(body, self._token_of(invocation)), said)
+
     def count(
         self, opened: OpenPermit, outcome: Outcome, *, said: bytes, meanwhile: str = ""
     ) -> bool:
@@ -217,32 +255,28 @@ class CallerHub:
         Args:
             opened: whose token was shown.
             outcome: what follows from the report.
-            said: digest of the report.
+            said: keyed digest of the report.
             meanwhile: what has ended since the permit was taken, for the entry.
         """
         if opened.outcome.done():
             return opened.said == said
-        ended: Mapping[str, JsonValue] = {"ended_meanwhile": meanwhile} if meanwhile else {}
-        frozen = self._frozen(opened.permit.call)
         opened.said = said
-        opened.outcome.set_result(_marked(outcome, {"reported_by": BY_AGENT, **frozen, **ended}))
+        invocation = opened.permit.call.invocation
+        marked = self.marked(invocation, outcome, said=said, meanwhile=meanwhile)
+        opened.outcome.set_result(marked)
         return True
 
-    def was_counted(self, invocation: str, token: str, said: bytes) -> bool | None:
-        """Whether this was said in time of a permit that is over.
-
-        Returns:
-            None where nothing is known of that permit here.
-
-        Raises:
-            KeyError: it is another attempt's token, or made up.
-        """
-        if invocation not in self._over:
-            return None
-        expected, counted = self._over[invocation]
-        if not hmac.compare_digest(expected.encode(), token.encode()):
-            raise KeyError(invocation)
-        return counted == said
+    def marked(
+        self, invocation: Invocation, outcome: Outcome, *, said: bytes, meanwhile: str
+    ) -> Outcome:
+        """The outcome as the agent's word, with what the entry is to say of it."""
+        ended: Mapping[str, JsonValue] = {"ended_meanwhile": meanwhile} if meanwhile else {}
+        trail = {"reported_by": BY_AGENT, REPORT: said.hex(), **self._frozen(invocation), **ended}
+        match outcome:
+            case Succeeded() | Failed() | Lost():
+                return replace(outcome, trail=trail)
+            case NeverStarted():
+                return outcome
 
     def acknowledged(self, opened: OpenPermit) -> None:
         """Its outcome is stored."""
@@ -259,17 +293,23 @@ class CallerHub:
                 del places[name]
         self._tell()
 
-    def _frozen(self, call: FrozenCall) -> Mapping[str, JsonValue]:
+    def _token_of(self, invocation: Invocation) -> str:
+        """What shows that one was given the permit of this attempt."""
+        of = "\0".join(("permit", invocation.name, str(invocation.attempt), invocation.owner))
+        token = hmac.digest(self._key, of.encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(token).decode().rstrip("=")
+
+    def _frozen(self, invocation: Invocation) -> Mapping[str, JsonValue]:
         """The freeze that came when nobody could be stopped any more, if one did."""
         now = self._clock()
-        freeze = freezes.covering_call(self._control().freezes, call.invocation, now=now)
+        freeze = freezes.covering_call(self._control().freezes, invocation, now=now)
         return {"frozen_meanwhile": freeze.name} if freeze else {}
 
     def _close(self, opened: OpenPermit) -> None:
         """What is said from here on is late."""
-        call = opened.permit.call
-        self._open.pop(call.invocation.name, None)
-        self._over[call.invocation.name] = (call.fencing_token, opened.said)
+        name = opened.permit.call.invocation.name
+        self._open.pop(name, None)
+        self._over[name] = None
         while len(self._over) > _REMEMBERED_MAX:
             self._over.popitem(last=False)
 
@@ -305,9 +345,5 @@ class CallerSlot:
             self.hub.acknowledged(self._opened)
 
 
-def _marked(outcome: Outcome, trail: Mapping[str, JsonValue]) -> Outcome:
-    match outcome:
-        case Succeeded() | Failed() | Lost():
-            return replace(outcome, trail=trail)
-        case NeverStarted():
-            return outcome
+async def _seen_by_nobody(opened: OpenPermit) -> None:
+    """There is no other broker."""

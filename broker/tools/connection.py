@@ -136,6 +136,11 @@ class Connection:
         if self.free > before:
             self.hub.freed()
 
+    def give_back(self) -> None:
+        """A place that a call of this broker had is free again."""
+        self.used -= 1
+        self.hub.freed()
+
     def drain(self) -> None:
         """Hand nothing new to this worker."""
         self.draining = True
@@ -170,11 +175,10 @@ class WorkerSlot:
             if not isinstance(outcome, Declined) or len(offered) == OFFERED_MAX:
                 return outcome
             self.acknowledge()
-            instead = self.connection.hub.instead(call.manifest, offered)
+            instead = self.connection.hub.take(call.manifest, but=offered)
             if instead is None:
                 return outcome
-            self.connection.used -= 1
-            self.connection.hub.freed()
+            self.connection.give_back()
             self.connection = instead
             offered.add(instead.name)
 
@@ -189,8 +193,7 @@ class WorkerSlot:
         """Give the place back."""
         if not self._released:
             self._released = True
-            self.connection.used -= 1
-            self.connection.hub.freed()
+            self.connection.give_back()
 
     def acknowledge(self) -> None:
         """The outcome is recorded: whoever gave it may forget it."""

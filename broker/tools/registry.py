@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from broker.core.arguments import JsonValue
+from broker.core.compiling import compiled
 from broker.core.control import RegisteredTool, beside_each_other
-from broker.core.control_rows import compiled
 from broker.core.limits import MANIFEST_BYTES_MAX
 from broker.core.manifest import ManifestRefused, parse
 from broker.core.schemas import SchemaRefused

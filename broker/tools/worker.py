@@ -147,8 +147,8 @@ class WorkerHub:
         try:
             async with asyncio.timeout(wait_s):
                 while True:
-                    if (slot := self._free(manifest)) is not None:
-                        return slot
+                    if (connection := self.take(manifest)) is not None:
+                        return WorkerSlot(connection=connection)
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
@@ -164,10 +164,27 @@ class WorkerHub:
             for connection in self._connections.values():
                 connection.tell(brokers)
 
-    def instead(self, manifest: ToolManifest, offered: Collection[str]) -> Connection | None:
-        """A place at another worker than those that were offered a call, if one is free now."""
-        slot = self._free(manifest, but=offered)
-        return slot.connection if slot is not None else None
+    def take(self, manifest: ToolManifest, but: Collection[str] = ()) -> Connection | None:
+        """Have a place at the worker of a tool that has the most, if one is free now.
+
+        Args:
+            manifest: of the tool.
+            but: names of workers that are not to have it.
+
+        Returns:
+            Whoever has the place for it; `Connection.give_back` makes it free again.
+        """
+        able = [
+            c
+            for c in self._connections.values()
+            if c.free and not c.draining and c.name not in but and c.fits(manifest)
+        ]
+        if not able:
+            return None
+        # The most free slots first, so that load is shared; the name settles ties.
+        chosen = min(able, key=lambda c: (-c.free, c.name))
+        chosen.used += 1
+        return chosen
 
     def hand(self, connection: Connection, call: FrozenCall) -> Pending | None:
         """Queue a frozen call for a worker; None where the worker has left."""
@@ -257,19 +274,6 @@ class WorkerHub:
     def freed(self) -> None:
         """Wake whoever waits for a place."""
         self._changed.set()
-
-    def _free(self, manifest: ToolManifest, but: Collection[str] = ()) -> WorkerSlot | None:
-        able = [
-            c
-            for c in self._connections.values()
-            if c.free and not c.draining and c.name not in but and c.fits(manifest)
-        ]
-        if not able:
-            return None
-        # The most free slots first, so that load is shared; the name settles ties.
-        chosen = min(able, key=lambda c: (-c.free, c.name))
-        chosen.used += 1
-        return WorkerSlot(connection=chosen)
 
     def _check_preview(self, manifest: ToolManifest) -> None:
         """Nobody waits for what none of a tool's workers has."""

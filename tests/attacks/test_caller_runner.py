@@ -11,7 +11,7 @@ import pytest
 from broker.core.calls import Context
 from broker.core.credentials import CredentialClass
 from broker.core.decision import Effect
-from broker.core.errors import IllegalTransition, LimitExceeded, NotFound, RunnerUnavailable
+from broker.core.errors import IllegalTransition, LimitExceeded, NotFound
 from broker.core.freezes import FreezeKind
 from broker.core.lifecycle import InvocationState as State
 from broker.permits import Raised
@@ -19,7 +19,7 @@ from broker.ports import Failed, Succeeded
 from broker.tools.caller import CallerHub
 from tests.called import OTHER_TAKER, PAID, TAKER, called
 from tests.fakes.decision_point import deny, opinion
-from tests.world import build, credential
+from tests.world import credential
 
 IMPATIENT = functools.partial(CallerHub, take_within_s=0.05)
 
@@ -181,45 +181,6 @@ async def test_a_word_at_the_very_end_is_counted_or_evidence(tmp_path: Path):
         assert (reported.counted, reported.invocation.state) == (False, State.UNKNOWN)
         late = await c.entry(invocation, "attempt.answered_late")
         assert late["body"]["outcome"] == "Succeeded"
-
-
-async def test_a_permit_dies_with_the_broker_that_gave_it(tmp_path: Path):
-    """Kill the broker, execute all the same, and have its successor take that for the outcome."""
-    async with called(tmp_path) as c:
-        invocation, permit = await c.ask(request_id="once")
-        for task in c.world.own.tasks:
-            task.cancel()
-        later = await build(c.world.store, c.world.clock, owner="brokers/2")
-        with pytest.raises(RunnerUnavailable):  # as another broker, while the first may live
-            await later.permits.report(c.agent, invocation.name, permit.call.fencing_token, PAID)
-        await later.recovery.recover()
-        c.world.clock.advance(3_600)
-        await later.recovery.sweep_once()
-        assert (await c.find(invocation)).state is State.UNKNOWN
-        late = await later.permits.report(c.agent, invocation.name, permit.call.fencing_token, PAID)
-        assert (late.counted, late.invocation.state) == (False, State.UNKNOWN)
-        kept = await c.entry(invocation, "attempt.answered_late")
-        assert kept["body"]["permit"] == "unknown"
-
-
-async def test_another_broker_neither_gives_the_permit_nor_ends_the_call(tmp_path: Path):
-    """Take the permit once more at another broker, or say there that it failed, while the first
-    one waits for my word."""
-    async with called(tmp_path) as c:
-        invocation, permit = await c.ask(request_id="once")
-        other = await build(c.world.store, c.world.clock, owner="brokers/2")
-        seen, its = await other.permits.taken(await c.find(invocation), OTHER_TAKER)
-        assert (seen.state, its) == (State.RUNNING, None)
-        no = Failed(code="NO", message="No.")
-        for said in (no, PAID):
-            with pytest.raises(RunnerUnavailable):
-                await other.permits.report(
-                    c.agent, invocation.name, permit.call.fencing_token, said
-                )
-        assert (await c.find(invocation)).state is State.RUNNING
-        assert (await c.report(invocation, permit, PAID)).counted
-        later, again = await other.permits.taken(await c.find(invocation), TAKER)
-        assert (later.state, again) == (State.SUCCEEDED, None)
 
 
 async def test_late_words_do_not_fill_the_log(tmp_path: Path):

@@ -86,6 +86,9 @@ async def status(broker: Served, method, metadata) -> grpc.StatusCode:
             else:
                 await broker.channel.unary_unary(path, **codec)(request, metadata=metadata)
     except grpc.aio.AioRpcError as error:
+        if method.client_streaming and error.code() is grpc.StatusCode.INTERNAL:
+            # The client's own: it was writing when the answer came, and forgets that one.
+            return await status(broker, method, metadata)
         return error.code()
     except TimeoutError:
         call.cancel()

@@ -79,9 +79,19 @@ async def test_killed_again_and_again_it_still_comes_back(point):
         assert await answers_again(point, after=process_id)
 
 
+def is_stopped(process_id: int) -> bool:
+    """Whether each of its threads is (proc(5): the state follows the name)."""
+    tasks = Path(f"/proc/{process_id}/task").iterdir()
+    states = {(task / "stat").read_text().rpartition(") ")[2][0] for task in tasks}
+    return states <= set("Tt")
+
+
 async def test_frozen_it_denies_for_being_late_and_is_replaced(point):
     process_id = point.process_id
     os.kill(process_id, signal.SIGSTOP)
+    async with asyncio.timeout(10):
+        while not is_stopped(process_id):  # a thread on another processor goes on for a moment
+            await asyncio.sleep(0)
     (verdict,) = (await point.evaluate(EXAMPLE, deadline_s=0.2)).verdicts
     assert (verdict.effect, verdict.code) == (Effect.DENY, "POLICY_LATE")
     assert await answers_again(point, after=process_id)

@@ -16,41 +16,11 @@ from broker.core.lifecycle import InvocationState
 from broker.core.manifest_checks import findings
 from broker.core.unit import EndSession, Unit
 from broker.enforcer.reconciling import PAUSES_S
-from broker.ports import Failed, FrozenCall, Lost, Outcome, Succeeded
+from broker.ports import Failed, FrozenCall, InvocationQuery, Lost, Outcome, Succeeded
 from tests.fakes.decision_point import allow, deny, hold, opinion
+from tests.reconciled import FIND, LOOKS, RECONCILE
 from tests.world import AGENT, ONCE, REFUND, World, build, world
 
-LOOKS = {"read_only": True, "destructive": False, "idempotent": True, "open_world": False}
-FIND: dict[str, Any] = {
-    "name": "find_refund",
-    "description": "Look whether a refund was made.",
-    "summary": "Look for refund {/key}",
-    "arguments": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["key"],
-        "properties": {
-            "key": {"type": "string", "maxLength": 100},
-            "order_id": {"type": "string"},
-        },
-    },
-    "result": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["made"],
-        "properties": {"made": {"type": "boolean"}, "state": {"enum": ["PAID", "NONE", "BUSY"]}},
-    },
-    "output": {"trust": "trusted", "sensitivity": "none"},
-    "behaviour": LOOKS,
-    "scopes": [{"name": "refunds:write"}],
-    "runner": "worker",
-    "deadline_s": 2,
-}
-RECONCILE: dict[str, Any] = {
-    "tool": "find_refund",
-    "arguments": {"key": "invocation#/name", "order_id": "/order_id"},
-    "answer": "/made",
-}
 YES = Succeeded(result_json=b'{"made":true}')
 NO = Succeeded(result_json=b'{"made":false}')
 
@@ -277,6 +247,22 @@ async def test_what_was_unknown_before_a_restart_is_asked_after_it(tmp_path: Pat
         await later.recovery.recover()
         assert (await after.look(lost)).state is InvocationState.SUCCEEDED
         await after.world.own.drain(within_s=5.0)
+
+
+async def test_calls_of_tools_that_cannot_be_asked_are_not_read_at_the_start(tmp_path: Path):
+    """Leave so many calls UNKNOWN that reading them keeps a broker from starting."""
+    async with asked(tmp_path) as a:
+        lost = await a.lose()
+        listed, queries = a.world.store.list_invocations, []
+
+        async def noted(query: InvocationQuery) -> Any:
+            queries.append(query.tool)
+            return await listed(query)
+
+        a.world.store.list_invocations = noted
+        await a.world.recovery.recover()
+        assert {*queries} == {"refund"}
+        assert lost.name in a.world.recovery.reconciling.due
 
 
 async def test_an_answer_that_cannot_be_stored_settles_nothing(tmp_path: Path):

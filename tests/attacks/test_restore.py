@@ -6,7 +6,9 @@ tell of what they did. Only `restore` puts a backup back, and it says so to ever
 """
 
 import base64
+import contextlib
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.notes import Checkpoint, MalformedNote, origin_of, sign
 from broker.core.restored import filled
 from broker.core.unit import AddHold, AddInvocation, AddMandate, DropControl
-from broker.store import LogRefused, SqlStore, load_or_create, signature_holds
+from broker.store import LogRefused, SqlStore, load_or_create, schema, signature_holds
 from broker.store.backing_up import BackupRefused, check, take
 from broker.store.heads import epochs_of, notes_of
 from broker.store.restoring import Restored, RestoreOrder, restore
@@ -342,6 +344,20 @@ async def test_a_backup_that_was_edited_is_refused(base: Path):
         backup.write_bytes(damaged)
         with pytest.raises((BackupRefused, LogRefused)):
             put_back(base, backup)
+
+
+async def test_what_is_no_backup_of_a_broker_is_refused(base: Path):
+    """Have an operator restore another program's database, or a broker's that never signed."""
+    await written(base, 10)
+    before = (base / "broker.db").read_bytes()
+    strange, unsigned = base.parent / "strange.db", base.parent / "unsigned.db"
+    with contextlib.closing(sqlite3.connect(strange)) as another:
+        another.execute("CREATE TABLE sessions (name TEXT)")
+    schema.upgrade(f"sqlite:///{unsigned}")
+    for backup, said in ((strange, "not a backup of a broker"), (unsigned, "no signed head")):
+        with pytest.raises((BackupRefused, LogRefused), match=said):
+            put_back(base, backup)
+    assert (base / "broker.db").read_bytes() == before
 
 
 async def test_a_restore_that_is_killed_is_refused_or_done_and_can_be_had_again(base: Path):

@@ -1,16 +1,31 @@
 """The database fails at the worst moment: nothing runs unrecorded, twice, or under way for ever."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from broker.core.audit import EntryKind
 from broker.core.errors import OutcomeUnstored, StoreUnavailable
 from broker.core.lifecycle import HoldState, InvocationState
+from broker.core.limits import OUTCOME_PATIENCE_S
+from broker.enforcer.concluding import NEVER_HANDED_OVER
+from broker.enforcer.ending import STORE_RETRY_S
 from tests.fakes.decision_point import TERMS, hold, opinion
 from tests.fakes.faulty_store import Fault, FaultyStore
 from tests.world import ONCE, World, reviewer, world
+
+
+@contextlib.asynccontextmanager
+async def quiet_world(tmp_path: Path) -> AsyncGenerator[World]:
+    """One of whose log nothing is drawn: that takes seconds in which nothing else goes on."""
+    with capture_logs():
+        async with world(tmp_path) as w:
+            yield w
 
 
 def faulty(w: World, **parts) -> FaultyStore:
@@ -89,6 +104,90 @@ async def test_an_outcome_that_the_store_does_not_take_for_long_is_not_lost(tmp_
         assert recorded.state is InvocationState.SUCCEEDED
         assert recorded.result == b'{"refund_id":"r-1"}'
         assert not await w.store.unfinished()
+
+
+async def test_whoever_asks_again_while_an_outcome_is_not_stored_hears_that_at_once(
+    tmp_path: Path,
+):
+    """Keep the disk full, and have whoever asks again wait for an end that is long there."""
+    async with quiet_world(tmp_path) as w:
+        store = faulty(w)
+        caller = await w.caller()
+        store.faults[EntryKind.CALL_ENDED] = [Fault.AWAY]
+        w.runner.going.clear()
+        first = asyncio.ensure_future(w.refund(caller, request_id="r"))
+        async with asyncio.timeout(10.0):
+            while not (running := await w.store.unfinished()):
+                await asyncio.sleep(0.01)
+            waiting = asyncio.ensure_future(w.refund(caller, request_id="r"))
+            while ("invocation", running[0].name) not in w.events._subscriptions:
+                await asyncio.sleep(0.01)
+            w.runner.going.set()
+            for asked in (first, waiting, w.refund(caller, request_id="r")):
+                with pytest.raises(OutcomeUnstored):
+                    await asked
+        assert len(w.runner.ran) == 1
+        assert w.runner.acknowledged == 0
+        store.faults.clear()
+        await w.recovery.sweep_once()
+        assert (await w.refund(caller, request_id="r")).state is InvocationState.SUCCEEDED
+        assert w.runner.acknowledged == 1
+
+
+async def test_whoever_asks_again_for_what_was_never_handed_over_hears_that_nothing_ran(
+    tmp_path: Path,
+):
+    """Have the commit of the decision be in doubt, and be told that the refund may have run."""
+    async with quiet_world(tmp_path) as w:
+        store = faulty(w)
+        caller = await w.caller()
+        store.faults[EntryKind.CALL_DECIDED] = [Fault.DOUBT, None]
+        for _ in range(2):
+            async with asyncio.timeout(5.0):
+                with pytest.raises(StoreUnavailable):
+                    await w.refund(caller, request_id="r")
+        await w.recovery.sweep_once()
+        again = await w.refund(caller, request_id="r")
+        assert (again.state, again.code) == (InvocationState.CANCELLED, "NOT_STARTED")
+        assert not w.runner.ran
+
+
+async def test_whoever_waits_is_not_kept_by_a_store_that_stays_away(tmp_path: Path):
+    """Keep the store away, so that whoever asked is answered long after it has given up."""
+    async with quiet_world(tmp_path) as w:
+        store = faulty(w)
+        caller = await w.caller()
+        w.runner.going.clear()
+        asked = asyncio.ensure_future(w.refund(caller))
+        while not (running := await w.store.unfinished()):
+            await asyncio.sleep(0.01)
+        store.faults[EntryKind.CALL_ENDED] = [Fault.AWAY]
+        endings = replace(
+            w.recovery.carrier.endings, retry_s=(0.01,) * 10_000, patience_s=0.05, unstored={}
+        )
+        async with asyncio.timeout(10.0):
+            with pytest.raises(OutcomeUnstored):
+                await endings.record(running[0], NEVER_HANDED_OVER, actor="broker")
+        store.faults.clear()
+        w.runner.going.set()
+        await asked
+    assert sum(STORE_RETRY_S) < OUTCOME_PATIENCE_S
+
+
+async def test_what_the_store_takes_again_before_the_broker_ends_is_recorded(tmp_path: Path):
+    """Stop the broker while the disk is full, so that an end that it knows is lost."""
+    async with quiet_world(tmp_path) as w:
+        store = faulty(w)
+        caller = await w.caller()
+        store.faults[EntryKind.CALL_ENDED] = [*[Fault.AWAY] * 4, None]
+        with pytest.raises(OutcomeUnstored):
+            await w.refund(caller, request_id="r")
+        endings = w.recovery.carrier.endings
+        await endings.finish(within_s=0.0)
+        assert endings.unstored
+        await endings.finish(within_s=10.0)
+        recorded = await w.store.find_request(caller.session.name, "r")
+        assert recorded.state is InvocationState.SUCCEEDED
 
 
 async def test_whoever_waits_for_a_person_while_the_store_is_away_is_told_that_it_is_held(

@@ -96,10 +96,18 @@ def test_nothing_runs_while_the_database_is_gone_and_all_goes_on_once_it_is_back
 
 def test_what_a_read_only_disk_takes_no_signed_head_of_does_not_run(stack: Stack):
     """Make the directory read-only under a running broker, and call until nothing is signed."""
+    first = effects(stack)
     with read_only(stack):
-        answered = next(n for n in itertools.count() if not succeeds(stack, f"read-only-{n}"))
+        answered, refused = next(
+            (number, heard)
+            for number in itertools.count()
+            if (heard := refusal(stack, f"read-only-{number}")) is not None
+        )
         assert 0 < answered < CHECKPOINT_ENTRIES_MAX
         before = effects(stack)
+        # It is the one under way when nothing could be signed: whether it ran decides what is said.
+        has_run = before - first == answered + 1
+        assert refused.reason == ("OUTCOME_UNSTORED" if has_run else "STORE_UNAVAILABLE")
         for number in range(3):
             with pytest.raises(Unavailable):
                 pay(stack, f"refused-{number}")
@@ -113,12 +121,12 @@ def test_what_a_read_only_disk_takes_no_signed_head_of_does_not_run(stack: Stack
 
 def test_a_broker_does_not_start_on_a_read_only_disk_and_says_why(made: Stack):
     """Have it start where it can record nothing."""
-    restart(made, *APART, "sh", "-c", f'{READ_ONLY} && exec "$@"', str(made.state))
+    restart(made, *APART, "sh", "-c", f'echo anew >&2 && {READ_ONLY} && exec "$@"', str(made.state))
     assert made.broker is not None
     assert made.broker.wait(START_S) == 2
-    said = made.log("broker").splitlines()[-1]
-    assert "cannot be written: Read-only file system" in said
-    assert "Traceback" not in made.log("broker")
+    said = made.log("broker").rpartition("anew\n")[2].splitlines()
+    assert "cannot be written: Read-only file system" in said[-1]
+    assert not [line for line in said if "Traceback" in line]
 
 
 def test_a_broker_does_not_begin_anew_where_its_database_was_removed(stack: Stack):
@@ -142,3 +150,12 @@ def succeeds(stack: Stack, order: str) -> bool:
     with contextlib.suppress(BrokerError):
         return isinstance(pay(stack, order), Succeeded)
     return False
+
+
+def refusal(stack: Stack, order: str) -> BrokerError | None:
+    """What is heard instead of how the call of this order ended; None where it succeeds."""
+    try:
+        assert isinstance(pay(stack, order), Succeeded)
+    except BrokerError as heard:
+        return heard
+    return None

@@ -70,6 +70,7 @@ def tool(name: str, **changed: Any) -> dict[str, Any]:
 
 TOOLS = (
     tool("pay", exclusive=["/order_id"]),
+    tool("sign", exclusive=["/order_id"], runner="caller"),
     tool("give", limits={"gifts": {"per": "principal", "window_s": 86_400, "calls": LIMIT}}),
 )
 
@@ -78,7 +79,7 @@ def rules(large: int) -> str:
     """Small amounts run, large ones wait for people."""
     return f"""
 verdicts contains {{"effect": "ALLOW", "code": "SMALL", "message": "It is small."}} if {{
-	input.call.tool in {{"pay", "give"}}
+	input.call.tool in {{"pay", "give", "sign"}}
 	input.call.arguments.amount_minor <= {large}
 }}
 
@@ -88,7 +89,7 @@ verdicts contains {{
 	"message": "It is large.",
 	"hold": {{"reviewers": ["leads"]}},
 }} if {{
-	input.call.tool in {{"pay", "give"}}
+	input.call.tool in {{"pay", "give", "sign"}}
 	input.call.arguments.amount_minor > {large}
 }}
 """

@@ -13,9 +13,11 @@ from tests.e2e.shop_tools import LEDGER, TOOLS
 class RawWorker:
     """A worker's stream, said and heard message by message."""
 
-    def __init__(self, shop: GuardedShop, token: str, *tools: str) -> None:
+    def __init__(self, shop: GuardedShop, token: str, *tools: str, **metadata: str) -> None:
         self._out: queue.SimpleQueue[worker_pb2.ConnectRequest | None] = queue.SimpleQueue()
-        self._stream = shop.worker.Connect(iter(self._out.get, None), **bearer(token))
+        how = bearer(token)
+        how["metadata"] = (*how["metadata"], *metadata.items())
+        self._stream = shop.worker.Connect(iter(self._out.get, None), **how)
         documents = {str(t["name"]): t for t in TOOLS}
         offers = [
             worker_pb2.ToolOffer(

@@ -19,7 +19,7 @@ from broker.core.decision import Opinion
 from broker.core.errors import PolicyUnavailable
 from broker.policy.bundle import PolicyBundle
 from broker.policy.opa_command import ENTRY_POINT
-from broker.policy.opinion import denied, opinion_of
+from broker.policy.opinion import denied, opinions_of
 
 RUN_DEADLINE_S: Final = 10.0
 PRINTED_BYTES_MAX: Final = 48 * 1024 * 1024
@@ -70,13 +70,7 @@ class Asked:
             return [*self.opinions(questions[:half]), *self.opinions(questions[half:])]
         answers = _value(printed)
         found = answers if isinstance(answers, dict) else {}
-        return [
-            opinion_of(
-                {"result": found[str(number)]} if str(number) in found else {},
-                revision=self.bundle.revision,
-            )
-            for number in range(len(questions))
-        ]
+        return opinions_of(found, len(questions), revision=self.bundle.revision)
 
     def steps(self, question: Question, families: Iterable[str]) -> list[dict[str, Any]]:
         """OPA's own account of how these families came to their verdicts, event by event.

@@ -7,15 +7,20 @@ from typing import Any
 
 import pytest
 
+from broker.core.calls import Invocation
 from broker.core.control_rows import credential_row, tool_row
 from broker.core.lifecycle import HoldState, InvocationState
 from broker.core.manifest import parse
+from broker.enforcer.reconciling import PAUSES_S
+from broker.ports import Lost, Succeeded
 from broker.store.claims import Claims
-from tests.fakes.decision_point import hold, opinion
+from tests.fakes.decision_point import allow, hold, opinion
 from tests.postgres import server
+from tests.reconciled import FIND, RECONCILE
 from tests.several_stores import Stores
 from tests.world import (
     AGENT,
+    ONCE,
     REFUND,
     FakeClock,
     World,
@@ -152,6 +157,69 @@ async def test_a_broker_that_cannot_run_it_leaves_it_to_one_that_can(brokers: li
             await asyncio.gather(*(w.recovery.sweep_once() for w in brokers))
             await asyncio.sleep(0.01)
     assert [len(w.runner.ran) for w in brokers] == [0, 0, 1]
+
+
+async def lost(brokers: list[World]) -> Invocation:
+    """A refund of which nobody knows what became, and of which each of the brokers has heard."""
+    first = brokers[0]
+    await first.put_tool(FIND)
+    await first.put_tool(behaviour=ONCE, reconcile=RECONCILE)
+    for w in brokers:
+        await w.room.refresh()
+        w.policy.answer = opinion(allow())
+        w.runner.effect = lambda _: Lost(why="no answer")
+    unknown = await first.refund(await first.caller())
+    assert unknown.state is InvocationState.UNKNOWN
+    for w in brokers:
+        await w.recovery.recover()
+        w.runner.effect = lambda _: Succeeded(result_json=b'{"made":true}')
+    first.runner.ran.clear()
+    first.clock.advance(10)
+    return unknown
+
+
+async def swept(brokers: list[World]) -> None:
+    await asyncio.gather(*(w.recovery.sweep_once() for w in brokers))
+    while any(w.own.tasks for w in brokers):
+        await asyncio.sleep(0.01)
+
+
+async def test_what_became_of_a_call_is_asked_by_one_of_three(brokers: list[World]):
+    """Let a call get lost whose tool takes long to say what became of it."""
+    unknown = await lost(brokers)
+    for w in brokers:
+        w.runner.going.clear()
+    async with asyncio.timeout(WITHIN_S):
+        await asyncio.gather(*(w.recovery.sweep_once() for w in brokers))
+        while not (asking := [w for w in brokers if w.runner.free < 100]) or len(asking) < sum(
+            bool(w.own.tasks) for w in brokers
+        ):
+            await asyncio.sleep(0.01)
+        assert len(asking) == 1
+        for w in brokers:
+            w.runner.going.set()
+        await swept(brokers)
+        brokers[0].clock.advance(PAUSES_S[0])
+        await swept(brokers)  # whoever comes once it is settled asks nothing more
+    assert sum(len(w.runner.ran) for w in brokers) == 1
+    found = await brokers[0].store.find_invocation(unknown.name)
+    assert (found.state, found.code) == (InvocationState.SUCCEEDED, "RECONCILED")
+
+
+async def test_what_a_broker_asked_that_is_gone_is_asked_by_another(brokers: list[World], url: str):
+    """Kill the broker that asks, so that nobody ever asks again."""
+    unknown = await lost(brokers)
+    name = f"reconcile {unknown.name}"
+    async with asyncio.timeout(WITHIN_S), claims_of(url, 1) as (gone,), gone.claimed(name) as its:
+        assert its
+        await swept(brokers)
+        assert not any(w.runner.ran for w in brokers)
+        await gone.close()
+        brokers[0].clock.advance(PAUSES_S[0])
+        await swept(brokers)
+    assert sum(len(w.runner.ran) for w in brokers) == 1
+    found = await brokers[0].store.find_invocation(unknown.name)
+    assert found.state is InvocationState.SUCCEEDED
 
 
 def _name(url: str) -> str:

@@ -33,24 +33,11 @@ from broker.core.unit import (
 from broker.ports import CounterAsked
 from broker.store import SqlStore
 from broker.store.postgres import DIALECT
-from tests.postgres import server
-from tests.several_stores import Stores, transaction
+from tests.several_stores import Stores, transaction, waits_for_a_lock
 from tests.store_values import NOW, entry, hold, invocation, moved, opened, stored, unit
 
 S = InvocationState
 DEADLINE_S = 30.0
-
-
-async def waits_for_a_lock(url: str) -> None:
-    """Until some backend of the database waits for another."""
-    name = url.split("/")[3].split("?", maxsplit=1)[0]
-    asked = (
-        "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
-        f"WHERE NOT l.granted AND a.datname = '{name}'"
-    )
-    async with asyncio.timeout(DEADLINE_S):
-        while (await asyncio.to_thread(server().run, asked))[0][0] == 0:
-            await asyncio.sleep(0.005)
 
 
 async def test_an_exclusive_key_is_never_had_by_two(stores: Stores):

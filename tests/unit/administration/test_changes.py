@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from broker.core.errors import MalformedRequest, StaleEtag
+from broker.control_room import ControlRoom
+from broker.core.control import ControlRows
+from broker.core.errors import MalformedRequest, StaleEtag, StoreUnavailable
 from broker.core.freezes import FreezeKind
 from broker.core.scopes import Scope
 from broker.core.unit import Conflict, ConflictOn, Unit
+from broker.events import Events
 from broker.store import SqlStore
 from tests.offices import administration, operator
 from tests.unit.administration.office import OPERATOR, agent_order, document
@@ -70,6 +73,33 @@ async def test_a_change_is_checked_again_where_another_came_between_check_and_co
     with pytest.raises(MalformedRequest, match="has another person"):
         await late.credentials.create(OPERATOR, agent_order("bob"))
     assert office.room.current().agents["agents/a"].owner.subject == "ann"
+
+
+class GoneAfterwards:
+    """A store that cannot be read any more once something was written."""
+
+    def __init__(self, store: SqlStore) -> None:
+        self._store = store
+        self._is_away = False
+
+    async def control(self) -> ControlRows:
+        if self._is_away:
+            raise StoreUnavailable("The disk is gone.")
+        return await self._store.control()
+
+    async def commit(self, unit: Unit) -> None:
+        await self._store.commit(unit)
+        self._is_away = True
+
+
+async def test_what_was_made_is_told_though_it_cannot_be_read_again(office):
+    """Else a token that is good would be nowhere, and its operator told that nothing was made."""
+    store = GoneAfterwards(office.store)
+    room = await ControlRoom.open(store=store, events=Events())
+    admin = administration(store, room, office.policies, clock=office.clock)
+    made, token = await admin.credentials.create(OPERATOR, agent_order())
+    assert token
+    assert made in await office.admin.credentials.list()
 
 
 async def test_status_says_what_is_in_force_and_what_waits(office):

@@ -98,6 +98,32 @@ async def test_a_policy_that_does_not_start_here_decides_nothing_until_it_does(
     assert other.policies.at(second.revision)
 
 
+async def test_a_shadow_that_does_not_start_is_tried_ever_more_seldom(office: Office, other: Other):
+    """Else a broker checks it again every two seconds, for ever."""
+    await office.admin.policies.activate(OPERATOR, {"a/x": b"1"})
+    report = await office.admin.shadow.start(OPERATOR, {"a/x": b"2"})
+    await other.room.refresh()
+    await other.following.catch_up()
+    await other.policies.retire(report.shadow.revision)
+    rechecked: list[bytes] = []
+    recheck = other.policies.recheck
+
+    async def counted(kept: bytes, **given):
+        rechecked.append(kept)
+        return await recheck(kept, **given)
+
+    other.policies.recheck = counted
+    other.policies.is_dead = True
+    for _ in range(20):
+        await other.following.catch_up()
+    assert 2 <= len(rechecked) <= 5
+    other.policies.is_dead = False
+    await office.admin.freezes.create(OPERATOR, kind=FreezeKind.ALL, subject="", reason="r")
+    await other.room.refresh()
+    await other.following.catch_up()
+    assert other.policies.at(report.shadow.revision)
+
+
 async def test_a_shadow_is_started_here_and_ended(office: Office, other: Other):
     await office.admin.policies.activate(OPERATOR, {"a/x": b"1"})
     report = await office.admin.shadow.start(OPERATOR, {"a/x": b"2"})

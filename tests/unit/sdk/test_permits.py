@@ -1,5 +1,8 @@
 """An application's own tests script what its process may execute."""
 
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
 import pytest
 
 from broker.sdk import (
@@ -17,6 +20,7 @@ from broker.sdk import (
 )
 from broker.sdk.client import Session
 from broker.sdk.testing import ScriptedBroker, permitted
+from broker.v1 import broker_pb2
 
 
 async def opened(broker: ScriptedBroker) -> Session:
@@ -122,6 +126,32 @@ def test_the_blocking_client_does_the_same() -> None:
         with pytest.raises(KeyError), permit:
             raise KeyError("order")
         assert isinstance(sync.invocation(permit.name), Unknown)
+
+
+async def test_a_stream_that_ends_early_is_asked_for_again_after_a_pause() -> None:
+    broker = ScriptedBroker().hold("wait", "A person decides.")
+    streams: list[str] = []
+
+    def end(_: object, request: broker_pb2.WatchInvocationRequest, **__: float) -> Iterator[Any]:
+        streams.append(request.name)
+        assert len(streams) < 99, "Nobody pauses."
+        yield from broker._script.give(request)
+
+    async def end_soon(*arguments: Any, **named: float) -> AsyncIterator[Any]:
+        for answer in end(*arguments, **named):
+            yield answer
+
+    broker._transport.receive = end_soon
+    held = await (await opened(broker)).run_local("wait", {}, _never, wait_s=60.0)
+    assert isinstance(held, Held)
+    assert len(streams) > 1
+
+    streams.clear()
+    broker.sync._transport.receive = end
+    mandate = broker.sync.create_mandate(principal="customers/c-204", agent="agents/support")
+    session = broker.sync.open_session(mandate)
+    assert isinstance(session.run_local("wait", {}, _never, wait_s=60.0), Held)
+    assert len(streams) > 1
 
 
 def _never(**_: object) -> None:

@@ -239,6 +239,29 @@ async def test_a_broker_that_began_anew_at_its_address_gets_one_stream(
         assert servers[1].workers.empty()
 
 
+@pytest.mark.parametrize("anew", [0, 1], ids=["given", "told"])
+async def test_a_broker_gets_one_stream_while_the_one_killed_there_counts_as_living(
+    servers: list[BrokerServer], worker: Worker, anew: int
+) -> None:
+    """Else the worker connects to it again and again, until the others miss the one that died."""
+    worker.tool("refund")(_nothing)
+    killed = BrokerServer(name=servers[anew].name)
+    killed.port = servers[anew].port
+    async with worker.serving():
+        streams = await all_connected(servers)
+        await servers[anew].stop()
+        servers[anew].name = "brokers/b-anew"
+        for server in servers:
+            server.live = (killed, *servers)
+        await servers[anew].start()
+        streams[anew] = await connected(servers[anew])
+        await streams[2].tell(killed, *servers)
+        for server, stream in [*zip(servers, streams, strict=True)] * 5:
+            await stream.hand_over(handover("refund"))
+            await answered(server)
+        assert all(server.workers.empty() for server in servers)
+
+
 async def test_a_worker_that_stops_tells_every_broker_and_those_that_come_then(
     servers: list[BrokerServer],
 ) -> None:

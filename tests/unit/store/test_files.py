@@ -98,3 +98,13 @@ def test_a_single_note_is_a_file_of_heads_too():
 def test_a_file_of_something_else_is_refused(text: bytes):
     with pytest.raises(ValueError, match=r"line|head"):
         notes_of(text)
+
+
+def test_a_key_for_a_purpose_is_that_of_all_who_have_the_audit_keys_and_of_nothing_else(
+    tmp_path: Path,
+):
+    keys, again = load_or_create(tmp_path / "state"), load_or_create(tmp_path / "state")
+    others = load_or_create(tmp_path / "other")
+    assert keys.key_for("permits") == again.key_for("permits")
+    made = {keys.key_for("permits"), keys.key_for("else"), keys.mac_key, others.key_for("permits")}
+    assert [len(key) for key in made] == [32] * 4
