@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, StorageState
+from playwright.sync_api import Browser, StorageState, expect
 
 from tests.browser.chromium import running_chromium
 from tests.browser.desk import Desk, running_desk
 from tests.browser.mail_server import MailServer, serving_mail
 from tests.browser.office import Office, open_office
 from tests.browser.oidc_provider import OidcProvider, serving_oidc
-from tests.browser.visiting import Visitor
+from tests.browser.visiting import PATIENCE_MS, Visitor
 from tests.browser.webhook_receiver import WebhookReceiver, receiving_webhooks
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")

@@ -239,7 +239,7 @@ class Asking:
 
 
 @contextlib.contextmanager
-def open_office(provider: OidcProvider, *, take_back_s: float = 30.0) -> Iterator[Office]:
+def open_office(provider: OidcProvider, *, take_back_s: float = 60.0) -> Iterator[Office]:
     """Start everything, and stop all of it on leaving."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="office-")))

@@ -9,6 +9,12 @@ from tests.browser.office import Office
 from tests.browser.visiting import PHONE, Visitor
 from tests.browser.walking import button, click, go, look, open_hold, press, said, tap, unfold
 
+# How wide a button is with each of these texts as what is left.
+_WIDTHS = """(button, texts) => texts.map((text) => {
+  button.querySelector("[data-countdown]").textContent = text;
+  return button.getBoundingClientRect().width;
+})"""
+
 
 def test_what_is_approved_runs_and_the_waiting_agent_has_its_result(
     visitor: Visitor, office: Office
@@ -218,6 +224,18 @@ def test_an_approval_is_taken_back_before_it_runs(visitor: Visitor, office: Offi
 
         assert office.state_of(held) == "HELD"
         assert office.refunded(agent.customer.orders[0]) == []
+
+
+def test_the_button_that_takes_back_holds_still_while_it_counts_down(
+    visitor: Visitor, office: Office
+) -> None:
+    with office.session() as agent, office.reviewing(visitor) as page:
+        held = agent.refund()
+        open_hold(page, office.hold_of(held))
+        click(page, "Approve")
+        widths = button(page, "Take it back").evaluate(_WIDTHS, ["10 s", "9 s", "1 s", "88 s"])
+
+        assert len(set(widths)) == 1
 
 
 def test_a_second_is_asked_for_and_both_are_needed(visitor: Visitor, office: Office) -> None:

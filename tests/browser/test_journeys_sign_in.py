@@ -92,6 +92,7 @@ def test_what_is_high_takes_a_fresh_sign_in_which_is_spent_once(
         other = stranger.context.new_page()
         open_hold(other, second)
         expect(button(other, "Approve")).to_have_count(0)
+        stranger.bring_to_front()
         click(stranger, "Approve")
         assert "Approved" in said(stranger)
         click(stranger, "Take it back")
