@@ -121,16 +121,19 @@ class CredentialAdministration:
             if not old.digest:
                 raise IllegalTransition("This credential has no token of its own to be rotated.")
             token = new_token(old.credential_class)
-            # As long as the first one was meant to last, not as what an earlier rotation left.
-            life_s = min(old.expires_at - old.created_at, CREDENTIAL_LIFE_S_MAX)
+            # As long as the first one was meant to last, not as what a rotation has left of it.
+            meant_s = old.lasting_s or old.expires_at - old.created_at
+            life_s = min(meant_s, CREDENTIAL_LIFE_S_MAX)
             made = replace(
                 old,
                 name=fresh,
                 digest=secret_digest(token),
                 created_at=now,
                 expires_at=now + life_s,
+                lasting_s=0.0,
             )
-            ended = replace(old, expires_at=min(old.expires_at, now + overlap_s))
+            ends_at = min(old.expires_at, now + overlap_s)
+            ended = replace(old, expires_at=ends_at, lasting_s=meant_s)
             said: dict[str, JsonValue] = {
                 **_told(made),
                 "replaces": old.name,

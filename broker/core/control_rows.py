@@ -219,6 +219,7 @@ def credential_row(credential: Credential) -> PutControl:
             "revoked_at": credential.revoked_at,
             "identity": credential.identity,
             "certificate_san": credential.certificate_san,
+            "lasting_s": credential.lasting_s,
         },
     )
 
@@ -301,6 +302,7 @@ def _credential(key: str, body: Mapping[str, Any]) -> Credential:
         revoked_at=float(body["revoked_at"]),
         identity=str(body.get("identity", "")),
         certificate_san=str(body.get("certificate_san", "")),
+        lasting_s=float(body.get("lasting_s", 0.0)),
     )
 
 

@@ -42,6 +42,7 @@ class Credential:
         identity: `issuer#subject` whose access tokens it goes with; empty for none.
         certificate_san: what the certificate that is shown must name, with its kind:
             `uri:spiffe://shop.example/worker`, `dns:worker.shop.example`; empty for none.
+        lasting_s: seconds it was meant to last, where a rotation has cut that short; else 0.
         acting_for: whom an access token says that its holder acts for (RFC 8693); never stored.
     """
 
@@ -57,6 +58,7 @@ class Credential:
     revoked_at: float = 0.0
     identity: str = ""
     certificate_san: str = ""
+    lasting_s: float = 0.0
     acting_for: Person | None = None
 
     @property

@@ -93,7 +93,7 @@ async def test_a_rotated_credential_is_the_same_but_for_its_token_and_lasts_as_l
         expires_at=now + 1_000,
     )
     assert made.credential == same
-    assert made.replaced == dataclasses.replace(first, expires_at=now + 100)
+    assert made.replaced == dataclasses.replace(first, expires_at=now + 100, lasting_s=1_000)
     good = office.room.current().credentials
     assert {secret_digest(old), secret_digest(made.token)} <= good.keys()
     again = await office.admin.credentials.rotate(OPERATOR, made.credential.name, overlap_s=9e4)
@@ -102,6 +102,17 @@ async def test_a_rotated_credential_is_the_same_but_for_its_token_and_lasts_as_l
     assert told["kind"] == "credential.rotated"
     assert told["body"]["replaces"] == made.credential.name
     assert made.token not in json.dumps(told)
+
+
+async def test_whoever_lost_the_new_token_rotates_the_old_one_again_to_as_long_a_life(office):
+    first, _ = await office.admin.credentials.create(OPERATOR, agent_order(life_s=1_000.0))
+    office.clock.advance(400)
+    await office.admin.credentials.rotate(OPERATOR, first.name, overlap_s=100.0)
+    office.clock.advance(50)
+    again = await office.admin.credentials.rotate(OPERATOR, first.name, overlap_s=100.0)
+
+    assert again.credential.expires_at == office.clock() + 1_000
+    assert again.replaced.expires_at == first.created_at + 500
 
 
 @pytest.mark.parametrize("overlap_s", [-1.0, 8 * 86_400.0, float("nan")])
