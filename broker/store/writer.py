@@ -178,7 +178,7 @@ class Writer:
             return
         if self.reserve is not None:
             jobs, refused = self.reserve.admitted(jobs)
-            self._put_off(refused)
+            _refuse(refused)
         due = sign_all or any(job.sign for job in jobs)
         if self._attempt(jobs, due=due):
             return
@@ -292,8 +292,7 @@ class Writer:
 
     def _put_off(self, jobs: Sequence[Job]) -> None:
         """Nothing was written; a head that is due is tried again a little later."""
-        forget_conflicts(jobs, StoreUnavailable(_AWAY))
-        fail(jobs, StoreUnavailable(_AWAY))
+        _refuse(jobs)
         if self._sign_by is not None:
             self._sign_by = time.monotonic() + RETRY_S
 
@@ -368,3 +367,9 @@ class Writer:
         self.log = log
         self._is_log_current = True
         self._sign_by = time.monotonic() if log.waiting else None
+
+
+def _refuse(jobs: Sequence[Job]) -> None:
+    """Nothing of these was written."""
+    forget_conflicts(jobs, StoreUnavailable(_AWAY))
+    fail(jobs, StoreUnavailable(_AWAY))
