@@ -19,6 +19,7 @@ from broker.core.profiles import OfferedProfile
 from broker.enforcer import Enforcer
 from broker.enforcer.carrying import Carrier
 from broker.enforcer.committing import Committer
+from broker.enforcer.compiling import Compiler
 from broker.enforcer.deciding import Decider
 from broker.enforcer.ending import STORE_RETRY_S, Endings
 from broker.enforcer.keys import Keys
@@ -42,6 +43,7 @@ from broker.ports import Clock, Facts, IdFactory, Policies, Runner, Store
 from broker.reviews import Docket, Handling, HoldViews, Reviews, Together
 from broker.sessions import Sessions
 from broker.tools.caller import CallerHub
+from broker.tools.evidence import Evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,7 @@ def mediation(parts: Parts) -> Mediation:
     """Put it together; nothing begins yet."""
     store, events, clock, ids = parts.store, parts.events, parts.clock, parts.ids
     control = parts.room.current
-    own, turns = parts.own, Turns()
+    own, turns, compiler = parts.own, Turns(), Compiler()
     invocations = Invocations(store=store, events=events, clock=clock)
     sessions = Sessions(store=store, invocations=invocations, own=own, clock=clock, ids=ids)
     artefacts = Artefacts(store=store, own=own, clock=clock)
@@ -122,9 +124,10 @@ def mediation(parts: Parts) -> Mediation:
         offered=parts.offered,
         keys=Keys(store=store, events=events, wait_s=parts.exclusive_wait_s),
         fairness=parts.fairness,
+        compiler=compiler,
     )
     endings = Endings(store=store, events=events, clock=clock, retry_s=parts.store_retry_s)
-    carrier = Carrier(control=control, endings=endings, clock=clock)
+    carrier = Carrier(control=control, endings=endings, clock=clock, compiler=compiler)
     committer = Committer(
         carrier=carrier,
         runner=parts.runner,
@@ -160,6 +163,7 @@ def mediation(parts: Parts) -> Mediation:
         clock=clock,
         owner=parts.owner,
         take_up=resuming.take_up_soon,
+        evidence=Evidence(store, clock),
     )
     hub.last_look = permits.close
     reattempting = Reattempting(
@@ -217,7 +221,7 @@ def mediation(parts: Parts) -> Mediation:
                 clock=clock,
                 claimed=parts.claimed,
             ),
-            last_words=LastWords(permits=permits, control=control),
+            last_words=LastWords(permits=permits, control=control, compiler=compiler),
             carrier=carrier,
             artefacts=artefacts,
             is_gone=parts.is_gone,

@@ -9,6 +9,7 @@ What comes late is kept beside the call for whoever settles it.
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from broker.invocations import Invocations
 from broker.ports import Asker, Clock, Outcome, Store
 from broker.sessions import OPEN, is_over
 from broker.tools.caller import REPORT, CallerHub, OpenPermit, Permit
-from broker.tools.evidence import keep_late
+from broker.tools.evidence import Entries, Evidence
 from broker.tools.reports import Raised, Report, digest_of, outcome_of, read, written
 
 __all__ = ["Permits", "Raised", "Report", "Reported"]
@@ -58,6 +59,7 @@ class Permits:
     Attributes:
         owner: this broker; the permits of its calls are with it.
         take_up: begins to release an approved hold.
+        evidence: takes what comes late.
     """
 
     hub: CallerHub
@@ -67,6 +69,7 @@ class Permits:
     clock: Clock
     owner: str
     take_up: Callable[[str], None]
+    evidence: Evidence
 
     @contextmanager
     def awaited(
@@ -84,15 +87,12 @@ class Permits:
                 self.take_up(hold)
             yield
 
-    async def taken(
-        self, invocation: Invocation, taker: str, *, is_session_open: bool = False
-    ) -> tuple[Invocation, Permit | None]:
+    async def taken(self, invocation: Invocation, taker: str) -> tuple[Invocation, Permit | None]:
         """The permit of a call that waits for its caller, for this taker.
 
         Args:
             invocation: one of the agent's that asks.
             taker: of the process; empty where it takes none.
-            is_session_open: whether that was found out just now.
 
         Returns:
             The call as it is now, and its permit, or None where this taker gets none.
@@ -100,7 +100,7 @@ class Permits:
         if not taker or not invocation.is_with_caller:
             return invocation, None
         opened = await self.hub.opened(invocation.name) if self._is_mine(invocation) else None
-        if opened is not None and not is_session_open and not opened.taken.is_set():
+        if opened is not None and not opened.taken.is_set():
             session = await self.store.find_session(invocation.session)
             if session is None or is_over(session, now=self.clock()):
                 self.hub.withdraw(opened, why="the session was over before the permit was taken")
@@ -123,6 +123,8 @@ class Permits:
             OutcomeUnstored: it counts, and could not be stored yet; it may be reported again.
             StoreUnavailable: it is not kept; it may be reported again.
         """
+        if agent.acting_for is not None:
+            await self.invocations.find(agent, name)  # of the person that it acts for
         body = written(report)
         opened = self.hub.find(name)
         if opened is None or opened.permit.call.invocation.agent != agent.subject:
@@ -279,17 +281,14 @@ class Permits:
             if not self._is_mine(invocation):
                 await self._keep(invocation, body, said)
             invocation = await self._ended(agent, name)
-        if await self._was_counted(name, said):
-            return Reported(invocation=invocation, counted=True)
-        await keep_late(
-            self.store,
+        counted = await self.evidence.keep(
             invocation,
-            at=self.clock(),
+            outcome_of(report, read_only=False),
             actor=agent.subject,
             body={"reported_by": "agent"},
-            outcome=outcome_of(report, read_only=False),
+            is_known=functools.partial(_was_counted, said),
         )
-        return Reported(invocation=invocation, counted=False)
+        return Reported(invocation=invocation, counted=counted)
 
     async def _keep(self, invocation: Invocation, body: bytes, said: bytes) -> None:
         """Keep a word for the broker that has the call, unless it comes late or second."""
@@ -307,15 +306,6 @@ class Permits:
                 raise _unstored(invocation.name) from doubt
         self.events.publish("report", invocation.name)
 
-    async def _was_counted(self, name: str, said: bytes) -> bool:
-        """Whether it is this that has ended the call; its entry says so, to every broker."""
-        for entry in reversed(await self.store.entries(name)):
-            if entry["kind"] == EntryKind.CALL_ENDED:
-                body = entry["body"]
-                run = body.get("run") if isinstance(body, dict) else None
-                return isinstance(run, dict) and run.get(REPORT) == said.hex()
-        return False
-
     async def _ended(self, agent: Credential, name: str) -> Invocation:
         """The call once its end is stored."""
         with contextlib.suppress(TimeoutError, StoreUnavailable):
@@ -324,6 +314,16 @@ class Permits:
                     if not invocation.is_with_caller:
                         return invocation
         raise _unstored(name)
+
+
+def _was_counted(said: bytes, entries: Entries) -> bool:
+    """Whether it is this that has ended the call; its entry says so, to every broker."""
+    for entry in reversed(entries):
+        if entry["kind"] == EntryKind.CALL_ENDED:
+            body = entry["body"]
+            run = body.get("run") if isinstance(body, dict) else None
+            return isinstance(run, dict) and run.get(REPORT) == said.hex()
+    return False
 
 
 def _unstored(name: str) -> OutcomeUnstored:

@@ -57,7 +57,7 @@ class Called:
         self.requests.append(request_id)
         with self.world.permits.awaited(self.caller.session.name, request_id, taker):
             invocation = await self.world.refund(self.caller, request_id=request_id, **given)
-            return await self.world.permits.taken(invocation, taker, is_session_open=True)
+            return await self.world.permits.taken(invocation, taker)
 
     async def report(self, invocation: Invocation, permit: Permit, report: Report) -> Reported:
         token = permit.call.fencing_token

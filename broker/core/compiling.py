@@ -66,15 +66,25 @@ class _Schemas:
 
 
 class _ValidatorLater(Validator):
-    """Compiled when what it has of a schema is first missed; from then on as any other."""
+    """Compiled when it is asked to be, or what it has of a schema is missed; then as any other."""
 
-    __slots__ = ("_schema",)
+    __slots__ = ("_is_compiled", "_schema")
 
     def __init__(self, schema: Callable[[], object]) -> None:
         self._schema = schema
+        self._is_compiled = False
+
+    @property
+    def is_compiled(self) -> bool:
+        return self._is_compiled
+
+    def compile(self) -> None:
+        if not self._is_compiled:
+            super().__init__(self._schema())
+            self._is_compiled = True
 
     def __getattr__(self, name: str) -> Any:
         if name not in Validator.__slots__:
             raise AttributeError(name)
-        super().__init__(self._schema())
+        self.compile()
         return getattr(self, name)

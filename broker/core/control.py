@@ -38,6 +38,17 @@ class RegisteredTool:
     result: Validator | None
     preview: "RegisteredTool | None" = None
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether its schemas can be used without being compiled first."""
+        return self.arguments.is_compiled and (self.result is None or self.result.is_compiled)
+
+    def compile(self) -> None:
+        """Compile what is not; seconds of a processor, of a tool with many patterns."""
+        self.arguments.compile()
+        if self.result is not None:
+            self.result.compile()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlRow:

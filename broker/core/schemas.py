@@ -82,6 +82,14 @@ class Validator:
         except (ValueError, jsonschema_rs.ReferencingError) as error:
             raise SchemaRefused((_compile_finding(error),)) from None
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether it can be used at once."""
+        return True
+
+    def compile(self) -> None:
+        """Make it so that it can."""
+
     def is_valid(self, value: JsonValue) -> bool:
         """Whether the value is what the schema says."""
         try:

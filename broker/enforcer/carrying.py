@@ -20,6 +20,7 @@ from broker.core.labels import WORST, Labels, join
 from broker.core.leases import KeepLease, leased_until
 from broker.core.plan import Run
 from broker.core.unit import Conflict, Unit
+from broker.enforcer.compiling import Compiler
 from broker.enforcer.concluding import again, conclude
 from broker.enforcer.ending import Endings
 from broker.enforcer.files import (
@@ -51,6 +52,7 @@ class Carrier:
     carrying: set[str] = field(default_factory=set)
     runner_grace_s: float = limits.STORE_DEADLINE_S
     keep_lease_s: float = limits.LEASE_S / 3
+    compiler: Compiler = field(default_factory=Compiler)
 
     async def carry(
         self,
@@ -88,6 +90,7 @@ class Carrier:
             if invocation.attempt > 1:
                 outcome = again(outcome)
             labels = _labels(outcome, tool, handed, given)
+            await self.compiler.ready(tool)  # it may have been decided on before a restart
             ended = conclude(outcome, tool, plan, labels, is_asking=invocation.is_preview)
             left = await keep(
                 ended.files,

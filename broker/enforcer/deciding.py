@@ -43,6 +43,7 @@ from broker.core.standing import RequireRoomForHold, RequireStanding, StandingAs
 from broker.core.summary import summarise
 from broker.enforcer import files
 from broker.enforcer.asking import Asking
+from broker.enforcer.compiling import Compiler
 from broker.enforcer.keys import BUSY, Keys
 from broker.enforcer.looked_up import NO_FACTS, digest_of, sound
 from broker.enforcer.memories import Recalled
@@ -107,6 +108,7 @@ class Decider:
     fairness: Fairness = FAIR
     asking: Asking = field(default_factory=Asking)
     tracer: Tracer = field(default_factory=Tracer)
+    compiler: Compiler = field(default_factory=Compiler)
 
     async def freed(self, call: ToolCall, *, within_s: float) -> None:
         """Return once no key of a call is busy any more, or that time is over."""
@@ -114,11 +116,12 @@ class Decider:
         if tool is not None:
             await self.keys.freed(exclusive_keys(tool.manifest, call), within_s=within_s)
 
-    def contended(self, call: ToolCall, caller: Caller) -> Sequence[str]:
+    async def contended(self, call: ToolCall, caller: Caller) -> Sequence[str]:
         """Names of keys and counters for which this call may lose to another.
 
         None where its caller may not call the tool: it takes nothing, and keeps nobody waiting.
         """
+        await self._compiled(call.tool)
         control = self.control()
         tool = control.tools.get(call.tool)
         if tool is None or not tool.arguments.is_valid(dict(call.arguments)):
@@ -128,6 +131,11 @@ class Decider:
         names = (*keys, *(c.key for c in counters.values()))
         held = effective_scopes(control, caller, now=self.clock()) if names else {}
         return names if all(scope.name in held for scope in tool.manifest.scopes) else ()
+
+    async def _compiled(self, name: str) -> None:
+        """Return once a tool can be looked at, as it is in force then."""
+        while (tool := self.control().tools.get(name)) is not None and not tool.is_compiled:
+            await self.compiler.ready(tool)
 
     async def consider(
         self,
@@ -156,6 +164,8 @@ class Decider:
         Raises:
             DependencyError: a part cannot be asked; nothing was decided.
         """
+        if refusal is None:
+            await self._compiled(previewed(call.tool) if is_preview else call.tool)
         control = self.control()
         if refusal is not None:
             # Before the tool is looked up: what it names says nothing of which tools there are.

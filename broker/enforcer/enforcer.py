@@ -180,7 +180,7 @@ class Enforcer:
             return await self._same(known, frozen)
         name, preview = f"invocations/{self._ids()}", None
         while True:
-            async with self._turns.of(self._decider.contended(call, caller)):
+            async with self._turns.of(await self._decider.contended(call, caller)):
                 recorded = await self._in_places(name, frozen, caller, asked_at, preview)
             if not isinstance(recorded, Wanted):
                 break

@@ -12,6 +12,7 @@ from broker.core.control import Control
 from broker.core.labels import WORST
 from broker.core.manifest import ToolManifest
 from broker.core.plan import Run, make_plan
+from broker.enforcer.compiling import Compiler
 from broker.enforcer.concluding import Ended, conclude
 from broker.permits import Permits
 
@@ -22,6 +23,7 @@ class LastWords:
 
     permits: Permits
     control: Callable[[], Control]
+    compiler: Compiler
 
     async def of(self, invocation: Invocation) -> tuple[Ended, ToolManifest] | None:
         """How a RUNNING call has ended whose owner is gone; None where nobody said so in time.
@@ -41,5 +43,6 @@ class LastWords:
         outcome = await self.permits.last_word(invocation, read_only=read_only)
         if outcome is None:
             return None
+        await self.compiler.ready(tool)
         # What it carried in was looked at by a broker that is gone.
         return conclude(outcome, tool, plan, WORST), tool.manifest

@@ -125,7 +125,12 @@ class Recovery:
             if invocation.state is InvocationState.HELD:
                 self.resuming.take_up_soon(invocation.hold)
             elif self._is_left_behind(invocation, now=now):
-                await self._take_over(invocation)
+                try:
+                    await self._take_over(invocation)
+                except StoreUnavailable:
+                    raise
+                except Exception:  # noqa: BLE001 - one that fails must not keep the others from it
+                    _log.exception("call_not_taken_over", invocation=invocation.name)
         self.reconciling.sweep()
         await self.last_words.permits.sweep()
         await self.artefacts.erase()
@@ -241,7 +246,7 @@ class Recovery:
                 message="A person looked and settled this call.",
                 at=now,
             ),
-            result=self._released(invocation, known) if known else None,
+            result=await self._released(invocation, known) if known else None,
         )
         entry = EntryDraft(
             kind=EntryKind.CALL_RECONCILED,
@@ -261,9 +266,10 @@ class Recovery:
         self.events.publish("key", name)
         return after
 
-    def _released(self, invocation: Invocation, result_json: bytes) -> bytes | None:
+    async def _released(self, invocation: Invocation, result_json: bytes) -> bytes | None:
         """What of a result the agent may read: policy's duties bind whoever types it, too."""
         tool = self._tool(invocation)
+        await self.carrier.compiler.ready(tool)
         obligations = invocation.decision.obligations if invocation.decision else ()
         looked = inspect(
             result_json,

@@ -169,7 +169,7 @@ class Resuming:
         """Stages 1 to 9, with what the tool says just before. None: as of `_record`."""
         asked: Asked | None = None
         for _ in range(limits.RECORD_ATTEMPTS_MAX):
-            async with self._turns.of(self._decider.contended(held.call, caller)):
+            async with self._turns.of(await self._decider.contended(held.call, caller)):
                 recorded = await self._record(hold, held, caller, asked)
             if not isinstance(recorded, Wanted):
                 return recorded

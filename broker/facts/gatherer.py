@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import graphlib
 from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import structlog
@@ -44,6 +45,7 @@ class Gatherer:
         self._sources = dict(sources)
         self._queues = {name: FairQueue(LOOK_UPS) for name in sources}
         self._shapes: dict[str, Mapping[str, Validator]] = {}
+        self._compiling = ThreadPoolExecutor(1, thread_name_prefix="compiling")
 
     async def gather(
         self,
@@ -100,8 +102,9 @@ class Gatherer:
     async def _fact(self, manifest: ToolManifest, name: str, known: Known) -> Fact:
         spec = manifest.facts[name]
         try:
+            shape = await self._shape(manifest, name)
             async with asyncio.timeout(spec.deadline_s):
-                value = await self._value(spec, known, self._shape(manifest, name))
+                value = await self._value(spec, known, shape)
         except TimeoutError:
             return _failed(spec, "DEADLINE_EXCEEDED", f"not within {spec.deadline_s} s")
         except LookUpFailed as failure:
@@ -146,14 +149,23 @@ class Gatherer:
             return rows
         return rows[0] if rows else MISSING
 
-    def _shape(self, manifest: ToolManifest, name: str) -> Validator:
+    async def _shape(self, manifest: ToolManifest, name: str) -> Validator:
+        """Compiled beside the loop at the first call, which may take seconds."""
+        shapes = self._shapes.get(manifest.revision)
+        if shapes is None:
+            loop = asyncio.get_running_loop()
+            shapes = await loop.run_in_executor(self._compiling, self._compiled, manifest)
+        return shapes[name]
+
+    def _compiled(self, manifest: ToolManifest) -> Mapping[str, Validator]:
+        """Of one at a time: who comes second finds what the first has made."""
         shapes = self._shapes.get(manifest.revision)
         if shapes is None:
             if len(self._shapes) >= _MANIFESTS_KEPT_MAX:
                 self._shapes.clear()
-            shapes = {n: Validator(spec.shape) for n, spec in manifest.facts.items()}
+            shapes = {name: Validator(spec.shape) for name, spec in manifest.facts.items()}
             self._shapes[manifest.revision] = shapes
-        return shapes[name]
+        return shapes
 
 
 def open_sources(settings: Mapping[str, SourceSettings]) -> dict[str, Source]:

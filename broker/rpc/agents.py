@@ -129,7 +129,7 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
                 arguments_json=request.arguments_json,
                 hold_wait_s=min(wait_s, HOLD_WAIT_S_MAX),
             )
-            taken = await self._permits.taken(invocation, taker, is_session_open=not wait_s)
+            taken = await self._permits.taken(invocation, taker)
         return broker_pb2.InvokeResponse(
             invocation=invocation_out(taken[0]), permit=self._out(taken)
         )
@@ -144,7 +144,7 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
         taker = taker_in(request.permit_taker)
         invocation = await self._invocations.find(authenticated(), request.name)
         await self._must_be_of_the_task(invocation, taker, request.session_secret)
-        taken = await self._permits.taken(invocation, taker, is_session_open=True)
+        taken = await self._permits.taken(invocation, taker)
         return broker_pb2.GetInvocationResponse(
             invocation=invocation_out(taken[0]), permit=self._out(taken)
         )
@@ -268,7 +268,8 @@ class BrokerServicer(broker_pb2_grpc.BrokerServiceServicer):
         )
 
     def _out(self, taken: tuple[Invocation, Permit | None]) -> broker_pb2.Permit | None:
-        return permit_out(taken[1], now=self._permits.clock())
+        permit = taken[1]
+        return permit_out(permit, left_s=permit.left_s() if permit is not None else 0.0)
 
     async def _caller(self, request: _OfSession) -> Caller:
         require_text(request.session, field="session")

@@ -28,13 +28,13 @@ def taker_in(taker: str) -> str:
     return taker
 
 
-def permit_out(permit: Permit | None, *, now: float) -> broker_pb2.Permit | None:
-    """A permit for the wire; None where there is none."""
+def permit_out(permit: Permit | None, *, left_s: float) -> broker_pb2.Permit | None:
+    """A permit for the wire, with how long it is good yet; None where there is none."""
     if permit is None:
         return None
     call = permit.call
     valid_for = Duration()
-    valid_for.FromMilliseconds(max(0, int((permit.expires_at - now) * 1_000)))
+    valid_for.FromMilliseconds(max(0, int(left_s * 1_000)))
     return broker_pb2.Permit(
         token=call.fencing_token,
         digest=call.invocation.call.digest,

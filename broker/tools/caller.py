@@ -45,10 +45,16 @@ class Permit:
     Attributes:
         call: exactly this; its fencing token is the permit's secret.
         expires_at: POSIX seconds. What is said later changes nothing.
+        ends_at: the same by the loop's clock, which nobody sets.
     """
 
     call: FrozenCall
     expires_at: float
+    ends_at: float
+
+    def left_s(self) -> float:
+        """Seconds for which its word is waited for; negative once it is not."""
+        return self.ends_at - asyncio.get_running_loop().time()
 
 
 @dataclass(slots=True, eq=False)
@@ -169,8 +175,13 @@ class CallerHub:
     def open(self, call: FrozenCall) -> OpenPermit:
         """Make the permit of a call that is recorded as RUNNING."""
         call = replace(call, fencing_token=self._token_of(call.invocation))
-        permit = Permit(call=call, expires_at=self._clock() + call.deadline_s)
-        opened = OpenPermit(permit=permit, outcome=asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        permit = Permit(
+            call=call,
+            expires_at=self._clock() + call.deadline_s,
+            ends_at=loop.time() + call.deadline_s,
+        )
+        opened = OpenPermit(permit=permit, outcome=loop.create_future())
         self._open[call.invocation.name] = opened
         self._tell()
         return opened
@@ -178,15 +189,13 @@ class CallerHub:
     async def outcome(self, opened: OpenPermit) -> Outcome:
         """Wait for the permit's taker, and for its taker's word; returns by its end."""
         call = opened.permit.call
-        loop = asyncio.get_running_loop()
-        end = loop.time() + call.deadline_s
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(self._take_within_s, call.deadline_s)):
                     await opened.taken.wait()
             if not opened.taken.is_set():
                 return NeverStarted(why="nobody took the permit")
-            await asyncio.wait({opened.outcome}, timeout=max(end - loop.time(), 0.0))
+            await asyncio.wait({opened.outcome}, timeout=max(opened.permit.left_s(), 0.0))
             if not opened.outcome.done():
                 await self.last_look(opened)
             if opened.outcome.done():
@@ -215,6 +224,8 @@ class CallerHub:
         Returns:
             None where another process has it, a freeze came first, or it is over.
         """
+        if self.find(opened.permit.call.invocation.name) is not opened:
+            return None
         if opened.taken.is_set():
             is_its = hmac.compare_digest(opened.taker.encode(), taker.encode())
             return opened.permit if is_its and not opened.outcome.done() else None

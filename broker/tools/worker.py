@@ -27,7 +27,7 @@ from broker.ports import (
     WorkerView,
 )
 from broker.tools.connection import Connection, Pending, WorkerSlot, misfits_of
-from broker.tools.evidence import keep_as_evidence
+from broker.tools.evidence import Evidence
 from broker.tools.worker_messages import (
     SLOTS_MAX,
     Acknowledgement,
@@ -70,8 +70,8 @@ class WorkerHub:
         ids: IdFactory,
     ) -> None:
         self._control = control
-        self._store = store
         self._clock = clock
+        self._evidence = Evidence(store, clock)
         self._ids = ids
         self._connections: dict[str, Connection] = {}
         self._pending: dict[str, Pending] = {}
@@ -251,12 +251,8 @@ class WorkerHub:
         Raises:
             StoreUnavailable: ask again.
         """
-        await keep_as_evidence(
-            self._store,
-            self._clock,
-            worker=connection.name,
-            credential=connection.credential,
-            answer=answer,
+        await self._evidence.keep_answer(
+            answer, worker=connection.name, credential=connection.credential
         )
 
     def forget(self, connection: Connection) -> None:

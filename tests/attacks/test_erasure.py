@@ -40,7 +40,7 @@ from broker.ids import UuidFactory
 from broker.ports import Succeeded
 from broker.store import SqlStore, load_or_create, signature_holds
 from broker.store.heads import notes_of
-from broker.tools.evidence import keep_late
+from broker.tools.evidence import Evidence
 from tests import store_values as v
 from tests.fakes.decision_point import TERMS, hold, opinion
 from tests.offices import operator
@@ -325,7 +325,7 @@ async def test_what_is_said_of_it_later_is_not_kept(tmp_path: Path):
         with pytest.raises(IllegalTransition):
             await w.mandates.add_words(host, caller.session.mandate, [SECRET])
         late = Succeeded(result_json=SECRET.encode())
-        assert await keep_late(w.store, erased, at=NOW, actor="a", body={}, outcome=late)
+        await Evidence(w.store, w.clock).keep(erased, late, actor="a", body={})
         assert files_with(tmp_path, SECRET) == []
 
 

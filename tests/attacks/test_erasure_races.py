@@ -27,7 +27,7 @@ from broker.store import SqlStore
 from broker.store.apply import apply, control_revision
 from broker.store.postgres import DIALECT
 from broker.store.sql import Database
-from broker.tools.evidence import keep_late
+from broker.tools.evidence import Evidence
 from tests import store_values as v
 from tests.fakes.decision_point import TERMS, hold, opinion
 from tests.offices import operator
@@ -96,7 +96,7 @@ async def test_a_late_answer_that_was_looked_at_before_the_erasure_is_not_kept(t
         assert before.erased is None
         hurried: Any = Hurried(w.store, "entries", lambda: erase(w, session))
         late = Succeeded(result_json=SECRET.encode())
-        assert await keep_late(hurried, before, at=NOW, actor="a", body={}, outcome=late)
+        await Evidence(hurried, w.clock).keep(before, late, actor="a", body={})
         assert files_with(tmp_path, SECRET) == []
         told = [e for e in await w.store.entries(held.name) if "late" in str(e["kind"])]
         assert [entry["contents"] for entry in told] == [None]
