@@ -8,6 +8,7 @@ and CALLBROKER_KEY_FILE, from the environment alone; a token may then be left ou
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,10 @@ Audience = Literal["host", "agent", "worker"]
 
 ADDRESS_DEFAULT: Final = "127.0.0.1:7400"
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
+
+# What gRPC itself knows; of any other word before `://` it makes a host's name that nobody has.
+_SCHEMES: Final = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "vsock:", "xds:")
+_HOST_AND_PORT: Final = re.compile(r"(\[[^\[\]\s]+\]|[^\[\]\s:/]+):[0-9]{1,5}")
 
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -100,13 +105,18 @@ def settings_from(
         **tokens: by audience.
 
     Raises:
-        PlaintextRefused: the address is not loopback and there is no CA file.
+        PlaintextRefused: the address is none, or is not loopback and there is no CA file.
         OSError: the CA file cannot be read.
     """
     environment = os.environ if environment is None else environment
     address = address or environment.get("CALLBROKER_ADDRESS") or ADDRESS_DEFAULT
     ca_path = ca_file or environment.get("CALLBROKER_CA_FILE")
     ca = Path(ca_path).read_bytes() if ca_path else None
+    if not _is_address(address, needs_port=ca is None):
+        raise PlaintextRefused(
+            f"{address} is no address: host:port, such as {ADDRESS_DEFAULT}, without http://. "
+            "CALLBROKER_ADDRESS says where the broker is."
+        )
     if ca is None and not is_this_machine(address):
         raise PlaintextRefused(
             f"{address} is not this machine, and tokens do not cross a network in the clear: "
@@ -128,6 +138,14 @@ def _certificate(environment: Mapping[str, str]) -> tuple[bytes, bytes] | None:
     chain = environment.get("CALLBROKER_CERTIFICATE_FILE")
     key = environment.get("CALLBROKER_KEY_FILE")
     return (Path(chain).read_bytes(), Path(key).read_bytes()) if chain and key else None
+
+
+def _is_address(address: str, *, needs_port: bool) -> bool:
+    """Whether gRPC can make something of it; under TLS the port may be left to it."""
+    if address.startswith(_SCHEMES):
+        return True
+    is_whole = _HOST_AND_PORT.fullmatch(address) is not None
+    return is_whole if needs_port else "://" not in address
 
 
 def is_this_machine(address: str) -> bool:

@@ -4,7 +4,7 @@ BrokerError
 ├── CallerError       fix the request; repeating it unchanged will not help
 │   ├── Unauthenticated · NotPermitted · MalformedRequest · NotFound · RequestIdReused
 │   ├── StaleEtag · IllegalTransition · LimitExceeded
-│   ├── PlaintextRefused   tokens would cross a network in the clear
+│   ├── PlaintextRefused   tokens would cross a network in the clear, or go to what is no address
 │   └── WorkerRefused      the broker does not take this worker as it is
 ├── Unavailable       the broker, or a part that it needs, is away: repeat with the same request id
 ├── OutcomeUnstored   it ran, or may have, and could not be recorded: do not repeat
@@ -92,7 +92,7 @@ class LimitExceeded(CallerError):
 
 
 class PlaintextRefused(CallerError):
-    """The address is not this machine and no CA file is given; nothing was sent."""
+    """The address is none, or is not this machine and no CA file is given; nothing was sent."""
 
     reason = "PLAINTEXT_REFUSED"
 
