@@ -218,8 +218,18 @@ def told(error: Any, settings: Settings, audience: Audience) -> BrokerError:
             if why.startswith("failed to connect"):  # gRPC's list of attempts ends in the cause
                 why = f"{why.rpartition(': ')[2]}. Does it run there? (CALLBROKER_ADDRESS)"
             return Unavailable(f"The broker at {settings.address} does not answer: {why}")
-        case Unauthenticated() | NotPermitted():
-            token = f"the {audience} token (CALLBROKER_{audience.upper()}_TOKEN)"
-            return type(found)(f"{found} It was asked with {token}.", reason=found.reason)
+        case Unauthenticated():  # often another broker, on the address that is asked by default
+            why = (
+                f"{found} It was asked at {settings.address} (CALLBROKER_ADDRESS) with "
+                f"{_token(audience)}: is that the broker that the token is of?"
+            )
+            return Unauthenticated(why, reason=found.reason)
+        case NotPermitted():
+            why = f"{found} It was asked with {_token(audience)}."
+            return NotPermitted(why, reason=found.reason)
         case _:
             return found
+
+
+def _token(audience: Audience) -> str:
+    return f"the {audience} token (CALLBROKER_{audience.upper()}_TOKEN)"

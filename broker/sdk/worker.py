@@ -19,7 +19,7 @@ from typing import Any, Final
 from broker.sdk.attempts import Attempts
 from broker.sdk.carrying import carry_out, declined, not_started
 from broker.sdk.configuration import settings_from
-from broker.sdk.errors import CallerError, Unavailable
+from broker.sdk.errors import CallerError, Unavailable, WorkerRefused
 from broker.sdk.patience import DRAIN_GRACE_S, DRAIN_S, FINISH_S, SETTLE_S, SLOT_WAIT_S
 from broker.sdk.tool_function import PREVIEW_SUFFIX, P, R, ToolFunction
 from broker.sdk.worker_streams import WorkerStreams
@@ -79,9 +79,10 @@ class Worker:
         given the arguments, by name. Plain functions run in a thread.
 
         Raises:
-            TypeError: the signature has no JSON Schema.
+            TypeError: the signature has no JSON Schema, or no name is given.
             ValueError: there is one for this tool already.
         """
+        _require_name(name)
 
         def register(function: Callable[P, R]) -> ToolFunction[P, R]:
             if name in self._tools:
@@ -120,11 +121,16 @@ class Worker:
             timeout_s: for ever where left out.
 
         Raises:
-            WorkerRefused: the broker does not take this worker.
+            WorkerRefused: the broker does not take this worker, or it has no tool.
             Unavailable: no broker within the timeout.
         """
         if self._streams is not None:
             raise RuntimeError("This worker serves already.")
+        if not self._tools:
+            raise WorkerRefused(
+                'This worker has no tool: put @worker.tool("pay") over a function, with the name '
+                "of the function's tool, before the worker starts."
+            )
         settings = settings_from(address=self._address, ca_file=self._ca_file, worker=self._token)
         self._is_closing = False
         self._threads = ThreadPoolExecutor(self._slots, thread_name_prefix="callbroker-tool")
@@ -281,3 +287,10 @@ class Worker:
                 LOG.error("%s", error)
         if threads is not None:
             threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _require_name(name: object) -> None:
+    """`@worker.tool` without parentheses would declare nothing, and not say so."""
+    if not isinstance(name, str):
+        example = getattr(name, "__name__", "pay")
+        raise TypeError(f'give the tool\'s name: @worker.tool("{example}")')

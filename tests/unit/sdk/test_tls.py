@@ -48,7 +48,9 @@ async def test_tls_is_used_with_the_authority_that_was_named(tmp_path: Path) -> 
     async with BrokerServer(grpc.ssl_server_credentials([(key, signed)])) as server:
         async with connect(server.address, host_token="h", ca_file=authority) as broker:
             await broker.create_mandate(principal="p", agent="agents/a")
-        async with Worker(server.address, "w", ca_file=authority, drain_s=0.05).serving():
+        worker = Worker(server.address, "w", ca_file=authority, drain_s=0.05)
+        worker.tool("refund")(lambda: None)
+        async with worker.serving():
             pass
         seen = len(server.seen)
         async with connect(server.address, host_token="h", ca_file=another) as broker:

@@ -285,6 +285,19 @@ def test_a_tool_has_one_preview_and_a_change_one_kind_of_value() -> None:
         Change("left", before="much", after_minor=1)
 
 
+def test_a_tool_without_its_name_is_told_how_to_give_one() -> None:
+    worker = Worker()
+    with pytest.raises(TypeError, match=r'^give the tool\'s name: @worker\.tool\("refund"\)$'):
+
+        @worker.tool  # type: ignore[arg-type]  # what is tested
+        def refund(order_id: str) -> str:
+            return order_id
+
+    with pytest.raises(TypeError, match=r'@worker\.tool\("pay"\)'):
+        worker.tool(None)  # type: ignore[arg-type]  # what is tested
+    assert worker.tools == {}
+
+
 def test_a_failures_code_is_a_code() -> None:
     with pytest.raises(ValueError, match="UPPER_SNAKE"):
         ToolFailed("order closed", "The order is closed.")

@@ -151,7 +151,10 @@ async def test_a_stopping_worker_ends_what_it_has_and_what_was_on_its_way(
 @pytest.mark.parametrize(
     ("code", "hint"),
     [
-        (grpc.StatusCode.UNAUTHENTICATED, "callbroker token create worker"),
+        (
+            grpc.StatusCode.UNAUTHENTICATED,
+            r"asked at 127\.0\.0\.1:\d+ .*callbroker token create worker",
+        ),
         (grpc.StatusCode.PERMISSION_DENIED, "names these tools: refund"),
         (grpc.StatusCode.FAILED_PRECONDITION, "functions and manifests agree"),
     ],
@@ -167,6 +170,7 @@ async def test_a_refused_hello_says_what_to_change(
 
 
 async def test_a_broker_that_is_away_is_waited_for(server: BrokerServer, worker: Worker) -> None:
+    worker.tool("refund")(lambda: None)
     await server.stop()
     with pytest.raises(Unavailable):
         await worker.start(timeout_s=0.2)
@@ -178,6 +182,7 @@ async def test_a_broker_that_is_away_is_waited_for(server: BrokerServer, worker:
 
 
 async def test_a_worker_serves_once_at_a_time(server: BrokerServer, worker: Worker) -> None:
+    worker.tool("refund")(lambda: None)
     for _ in range(2):
         async with worker.serving():
             await connected(server)
@@ -189,11 +194,14 @@ async def test_a_missing_token_ends_the_start(
     server: BrokerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CALLBROKER_WORKER_TOKEN", raising=False)
+    worker = Worker(server.address)
+    worker.tool("refund")(lambda: None)
     with pytest.raises(Unauthenticated, match="CALLBROKER_WORKER_TOKEN"):
-        await Worker(server.address).start()
+        await worker.start()
 
 
 async def test_run_ends_with_a_signal(server: BrokerServer, worker: Worker) -> None:
+    worker.tool("refund")(lambda: None)
     running = asyncio.create_task(worker._run())
     await (await connected(server)).hand_over(handover("other"))
     await answered(server)  # so that it has seen the welcome
@@ -206,6 +214,7 @@ async def test_run_ends_with_a_signal(server: BrokerServer, worker: Worker) -> N
 async def test_run_ends_when_the_broker_no_longer_takes_the_worker(
     server: BrokerServer, worker: Worker
 ) -> None:
+    worker.tool("refund")(lambda: None)
     running = asyncio.create_task(worker._run())
     stream = await connected(server)
     server.hello_fault = Fault(code=grpc.StatusCode.PERMISSION_DENIED, details="Revoked.")
@@ -219,5 +228,19 @@ def test_run_ends_a_process_with_the_sentence_that_says_what_to_change(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("CALLBROKER_WORKER_TOKEN", raising=False)
+    worker = Worker("127.0.0.1:1")
+    worker.tool("refund")(lambda: None)
     with pytest.raises(SystemExit, match=r"^There is no worker token: .* makes one\.$"):
-        Worker("127.0.0.1:1").run()
+        worker.run()
+
+
+def test_a_worker_without_a_tool_says_so_before_it_connects() -> None:
+    with pytest.raises(SystemExit, match=r"^This worker has no tool: put @worker\.tool\("):
+        Worker("127.0.0.1:1", "w").run()
+
+
+def test_a_worker_says_what_an_address_is_that_is_none() -> None:
+    worker = Worker("http://127.0.0.1:7500", "w")
+    worker.tool("refund")(lambda: None)
+    with pytest.raises(SystemExit, match=r"is no address: host:port, such as 127\.0\.0\.1:7400"):
+        worker.run()
