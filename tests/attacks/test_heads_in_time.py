@@ -14,7 +14,7 @@ from tests.stores import temporary_store
 from tests.unit.store.test_writer import mark
 
 SOON = Cadence(interval_s=0.2)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 NO_DISK_HAS = 1 << 60
 
 

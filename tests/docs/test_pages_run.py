@@ -12,7 +12,7 @@ from tests.docs.pages import PAGES, ROOT, blocks, name_of
 RUN = [page for page in PAGES if any(block.kind == "console" for block in blocks(page))]
 # These only look: what they show may take a moment to come true.
 LOOKS = (" show ", " list", " status", " verify ")
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 WITH_CONTAINERS = {ROOT / "docs" / "sandboxes.md"}
 
 

@@ -17,7 +17,7 @@ from broker.policy import opa_binary
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "first-tool.md"
 LINES_MAX = 20
-START_S = 90.0
+START_S = 180.0
 
 _BLOCK = re.compile(
     r"^```(?P<kind>\w+)(?: file=(?P<file>\S+))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -57,12 +57,12 @@ def test_the_page_leads_to_a_held_call(tmp_path):
         for command in before:
             _run(command, tmp_path, environment)
         terminals.enter_context(_running(serve, tmp_path, environment))
-        _until(lambda: _tools(tmp_path, environment) >= 12, "the tools are not in force")
+        _until(lambda: _tools(tmp_path, environment) >= 12, "the tools are not in force", tmp_path)
         *before, work = lines(grants)
         for command in before:
             _run(command, tmp_path, environment)
         terminals.enter_context(_running(work, tmp_path, environment))
-        _until(lambda: _workers(tmp_path, environment) == 1, "there is no worker")
+        _until(lambda: _workers(tmp_path, environment) == 1, "there is no worker", tmp_path)
         (ask,) = lines(agent)
         said = _run(ask, tmp_path, environment)
         (promised,) = [text for _, text in blocks("text")]
@@ -144,8 +144,9 @@ def _ended(
     )
 
 
-def _until(holds, otherwise: str) -> None:
+def _until(holds, otherwise: str, directory: Path) -> None:
     end = time.monotonic() + START_S
     while not holds():
-        assert time.monotonic() < end, otherwise
+        log = directory / "terminal.log"
+        assert time.monotonic() < end, f"{otherwise}\n{log.read_text(encoding='utf-8')}"
         time.sleep(0.2)

@@ -22,7 +22,7 @@ try:
 except OpaBinaryError as problem:
     sys.exit(str(problem))
 """
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 def _program(path: Path, script: str) -> Path:
