@@ -21,6 +21,8 @@ _LESS_HELP: Final = (
     "What is there instead, as JSON, money in minor units; once for each argument that is less."
 )
 
+_EXAMPLE_BELOW: Final = 1e9
+
 ForTheRecord = Annotated[str, typer.Option("--reason", help="For the record.")]
 
 
@@ -95,12 +97,23 @@ def _change(text: str) -> tuple[str, str]:
     """
     pointer, equals, value = text.partition("=")
     try:
-        json.loads(value)
+        less = json.loads(value)
     except ValueError:
-        equals = ""
+        less, equals = None, ""
     if not equals:
         raise CommandFailed(
             f"{text!r} is no argument and what is to be there instead, such as /amount_minor=4000.",
             exit_code=ExitCode.USAGE,
         )
+    if isinstance(less, float):  # 60.00 and 6e1 are 60, and what was made less stays less
+        raise CommandFailed(_whole(pointer, less), exit_code=ExitCode.USAGE)
     return pointer, value
+
+
+def _whole(pointer: str, less: float) -> str:
+    """How a number is written that has a point or an exponent."""
+    if not pointer.endswith("_minor"):
+        return f"{pointer}: write a whole number, without a point or an exponent, such as 4000."
+    minor = round(less * 100) if 0 <= less < _EXAMPLE_BELOW else 6_000
+    written = f"{minor} is EUR {minor / 100:.2f}"
+    return f"{pointer} counts minor units, without a point or an exponent: {written}."

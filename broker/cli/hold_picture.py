@@ -39,6 +39,7 @@ _SEPARATED: Final = 2
 _PICTURE_WIDTH_MAX: Final = 100
 # A pointer that means nothing to a shell.
 _BARE_POINTER: Final = re.compile(r"(?:/[A-Za-z0-9_.-]+)+")
+_WHOLE: Final = re.compile(r"[0-9]{1,17}")
 _SUSPECT: Final = frozenset({"untrusted_result", "lookalike", "unseen"})
 
 
@@ -74,8 +75,14 @@ def _commands(hold: Hold) -> list[Text]:
     lines = [f"approve {shown}", f'reject {shown} --reason "..."']
     if hold.narrowing:
         bare = next((p for p in sorted(hold.narrowing) if _BARE_POINTER.fullmatch(p)), "POINTER")
-        lines.append(f"narrow {shown} --less {bare}=...")
+        lines.append(f"narrow {shown} --less {bare}={_present(hold, bare)}")
     return [ours(f"callbroker holds {line}", "bold") for line in lines]
+
+
+def _present(hold: Hold, pointer: str) -> str:
+    """A whole number as it is now, which shows its unit and is refused as it is; else dots."""
+    values = [one.value_json for one in hold.arguments if one.pointer == pointer]
+    return next((value for value in values if _WHOLE.fullmatch(value)), "...")
 
 
 def headline(hold: Hold, shown: Around) -> Text:

@@ -63,4 +63,4 @@ def with_image(document: Document, digest: str) -> dict[str, JsonValue]:
 def finished(document: Document, digest: str) -> str:
     """The finished manifest, as a file has it."""
     made = "# Made by `callbroker sandbox build`; change the tool's folder and build it again.\n"
-    return made + to_yaml(with_image(document, digest))
+    return made + to_yaml(with_image(document, digest), schema="")

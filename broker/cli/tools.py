@@ -32,6 +32,7 @@ Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Manifests, or directories of them.")
 ]
 Name = Annotated[str, typer.Argument(metavar="TOOL", help="Its name.")]
+_SCHEMA: Final = "../policies/schemas/manifest.json"
 _BEHAVIOURS: Final = ("read_only", "destructive", "idempotent", "open_world")
 
 
@@ -173,13 +174,14 @@ def draft_tools(
         return
     if out is None:
         for number, document in enumerate(drafted.values()):
-            sys.stdout.write(("---\n" if number else "") + to_yaml(document))
+            sys.stdout.write(("---\n" if number else "") + to_yaml(document, schema=""))
         return
     kept = [name for name in drafted if (out / f"{name}.yaml").exists()]
     out.mkdir(parents=True, exist_ok=True)
+    schema = _SCHEMA if (out / _SCHEMA).is_file() else ""
     for name, document in drafted.items():
         if name not in kept:
-            (out / f"{name}.yaml").write_text(to_yaml(document), encoding="utf-8")
+            (out / f"{name}.yaml").write_text(to_yaml(document, schema=schema), encoding="utf-8")
     say(ours(f"{_count(len(drafted) - len(kept))} drafted into ") + theirs(str(out)))
     if kept:
         say(ours("Left as they are: ") + theirs(", ".join(kept)))

@@ -237,6 +237,19 @@ def test_drafting_writes_a_file_for_each_function_and_touches_none(run: Run, her
     assert run("tools", "check", "out/add.yaml").code == ExitCode.OK
 
 
+def test_a_draft_names_the_schema_only_where_it_is(run: Run, here: Path) -> None:
+    (here / "some_functions.py").write_text("def add(a: int) -> int:\n    return a\n")
+    run("tools", "draft", "some_functions", "--out", "without")
+    assert (here / "without" / "add.yaml").read_text().startswith("name: add\n")
+    assert run("tools", "draft", "some_functions").out.startswith("name: add\n")
+    schema = here / "policies" / "schemas" / "manifest.json"
+    schema.parent.mkdir(parents=True)
+    schema.touch()
+    run("tools", "draft", "some_functions", "--out", "tools")
+    line, *_ = (here / "tools" / "add.yaml").read_text().splitlines()
+    assert line == "# yaml-language-server: $schema=../policies/schemas/manifest.json"
+
+
 def test_a_broken_manifest_is_told_with_its_file(run: Run, here: Path) -> None:
     (here / "bad.yaml").write_text("name: [\n")
     ran = run("tools", "check", "bad.yaml")
@@ -343,6 +356,27 @@ def test_what_is_no_change_is_not_sent(
     given = [word for one in less for word in ("--less", one)]
     ran = run("holds", "narrow", HOLD_NAME, "--etag", "3", *given)
     assert ran.code == ExitCode.USAGE
+    assert not services.asked
+
+
+@pytest.mark.parametrize(
+    ("less", "told"),
+    [
+        ("/amount_minor=60.00", "/amount_minor counts minor units, without a point"),
+        ("/amount_minor=60.00", ": 6000 is EUR 60.00.\n"),
+        ("/amount_minor=6e1", "6000 is EUR 60.00."),
+        ("/items/0/price_minor=0.5", "50 is EUR 0.50."),
+        ("/amount_minor=-1.0", "6000 is EUR 60.00."),
+        ("/amount_minor=NaN", "6000 is EUR 60.00."),
+        ("/seats=2.0", "/seats: write a whole number, without a point or an exponent, "),
+    ],
+)  # fmt: skip
+def test_major_units_are_never_taken_for_minor_ones(
+    run: Run, services: FakeServices, less: str, told: str
+) -> None:
+    ran = run("holds", "narrow", HOLD_NAME, "--etag", "3", "--less", less)
+    assert ran.code == ExitCode.USAGE
+    assert told in ran.err
     assert not services.asked
 
 

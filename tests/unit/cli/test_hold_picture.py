@@ -213,7 +213,13 @@ def test_a_preview_says_no_more_than_its_tool_said(preview: HoldPreview, told: s
 def test_a_narrowed_hold_says_what_is_there_instead_of_what() -> None:
     drawn = _drawn(narrowed_hold())
     assert "Narrowed /amount_minor EUR 40.00 instead of EUR 55.00" in drawn
-    assert drawn[-1] == "callbroker holds narrow h-4fa9c2d2 --etag 1 --less /amount_minor=..."
+    assert drawn[-1] == "callbroker holds narrow h-4fa9c2d2 --etag 1 --less /amount_minor=4000"
+
+
+def test_what_is_no_whole_number_is_no_part_of_a_command() -> None:
+    to = HoldArgument(pointer="/to", value_json='["a@b.example; rm x"]')
+    drawn = _drawn(the_hold(arguments=[to], narrowing={"/to": "subset"}))
+    assert drawn[-1] == "callbroker holds narrow h-3fa9c2d1 --etag 3 --less /to=..."
 
 
 def test_a_pointer_that_a_shell_would_read_is_no_part_of_a_command() -> None:
