@@ -105,7 +105,10 @@ class ShadowAdministration:
 
         async def plan(in_force: InForce) -> Planned[Shadow]:
             if in_force.control.shadow is not None:
-                raise IllegalTransition("A shadow is on already; turn that off first.")
+                raise IllegalTransition(
+                    "A shadow is on already; end it first: `callbroker policy shadow --off "
+                    "--reason ...`."
+                )
             order = PolicyOrder(
                 files=files,
                 preset=preset or DEFAULT_PRESET,

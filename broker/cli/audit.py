@@ -14,14 +14,14 @@ from rich.text import Text
 
 from broker.cli.audit_reperform import EPILOG, audit_reperform
 from broker.cli.connection import looking
-from broker.cli.environment import settings
+from broker.cli.environment import now, settings
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.invocations import call_picture, resolved
 from broker.cli.json_output import plain, print_json
 from broker.cli.options import AsJson, Reason, group
 from broker.cli.screen import around, ours, say, theirs
 from broker.cli.story import full_story
-from broker.cli.times import parse_time
+from broker.cli.times import parse_start
 from broker.core.audit_verification import Report, verify
 from broker.core.key_line import rotations_in
 from broker.core.notes import MalformedNote, parse_verifier_key
@@ -57,7 +57,8 @@ def export(
         Path | None, typer.Option(help="A new file for your eyes alone; printed where left out.")
     ] = None,
     since: Annotated[
-        str, typer.Option(metavar="TIME", help="From about then on, such as 2026-11-01 (UTC).")
+        str,
+        typer.Option(metavar="TIME", help="From about then on: 7d ago, or 2026-11-01 (UTC)."),
     ] = "",
     contents: Annotated[
         bool,
@@ -72,7 +73,7 @@ def export(
     request = admin_pb2.ExportAuditRequest(include_contents=contents)
     if since:
         start = Timestamp()
-        start.FromDatetime(parse_time(since))
+        start.FromDatetime(parse_start(since, now=now()))
         request.start_time.CopyFrom(start)
     lines = 0
     with looking() as line, _sink(out) as file:

@@ -24,6 +24,7 @@ from broker.policy.explaining.explain import explain
 from broker.v1 import admin_pb2
 
 _EXPLAIN_DEADLINE_S: Final = 60.0
+_LISTED_MAX: Final = 20
 _QUESTION_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
@@ -157,12 +158,8 @@ def of_case(bundle: PolicyBundle, wanted: str) -> Subject:
     exact = [case for case in of_family if case.name == name]
     found = exact or [case for case in of_family if case.name.startswith(name)]
     if len(found) != 1:
-        problem = "There is no such case." if not found else "Several cases begin like this."
-        raise CommandFailed(
-            f"{problem} Of {family or 'no family'} there are:",
-            exit_code=ExitCode.USAGE,
-            findings=tuple(f"{case.family}/{case.name}" for case in (found or of_family or cases)),
-        )
+        problem, listed = _meant(found, of_family, cases, wanted)
+        raise CommandFailed(problem, exit_code=ExitCode.USAGE, findings=listed)
     (case,) = found
     question = case.question if isinstance(case.question, dict) else {}
     return Subject(
@@ -171,3 +168,26 @@ def of_case(bundle: PolicyBundle, wanted: str) -> Subject:
         parameters=case.parameters,
         families=(case.family,),
     )
+
+
+def _meant(
+    found: Sequence[Case], of_family: Sequence[Case], cases: Sequence[Case], wanted: str
+) -> tuple[str, tuple[str, ...]]:
+    """What is wrong with what was asked for, and what may have been meant."""
+    if found:
+        return "Several cases begin like this:", _named(found)
+    if of_family:
+        return f"There is no such case. Of {of_family[0].family} there are:", _named(of_family)
+    like = [case for case in cases if wanted.casefold() in case.name.casefold()]
+    if like and wanted:
+        return "Say which family's case: FAMILY/HOW ITS NAME BEGINS. These are like it:", _named(
+            like
+        )
+    families = tuple(dict.fromkeys(case.family for case in cases))
+    return "There is no such case: say FAMILY/HOW ITS NAME BEGINS. Families with cases:", families
+
+
+def _named(cases: Sequence[Case]) -> tuple[str, ...]:
+    names = [f"{case.family}/{case.name}" for case in cases[:_LISTED_MAX]]
+    more = len(cases) - len(names)
+    return (*names, f"and {more} more") if more else tuple(names)

@@ -153,4 +153,7 @@ def _misused(misused: TyperException) -> int:
         sys.stderr.write(misused.message + "\n")
         return ExitCode.USAGE
     command = context.command_path if context is not None else PROGRAM
-    return _fail(f"{misused.format_message()} See: {command} --help", (), ExitCode.USAGE)
+    # Choices come on lines of their own, and checks of values with their library's word for wrong.
+    said = " ".join(misused.format_message().split()).replace("Value error, ", "")
+    stop = "" if said.endswith((".", "?", "!", ")")) else "."
+    return _fail(f"{said}{stop} See: {command} --help", (), ExitCode.USAGE)

@@ -66,7 +66,7 @@ def parse_end(text: str, *, now: float) -> Timestamp:
     if _LENGTH.fullmatch(text):
         message.FromSeconds(int(now) + parse_length(text).seconds)
         return message
-    message.FromDatetime(parse_time(text))
+    message.FromDatetime(_time(text, or_length=", and no length of time such as 7d"))
     return message
 
 
@@ -79,24 +79,21 @@ def parse_start(text: str, *, now: float) -> datetime:
         CommandFailed: it is neither, or before 1970.
     """
     if not _LENGTH.fullmatch(text):
-        return parse_time(text)
+        return _time(text, or_length=", and no length of time ago such as 7d")
     began = now - parse_length(text).seconds
     if began < 0:
         raise CommandFailed(f"{text!r} ago is before 1970.", exit_code=ExitCode.USAGE)
     return datetime.fromtimestamp(began, UTC)
 
 
-def parse_time(text: str) -> datetime:
-    """Read an ISO 8601 time; one without an offset is UTC.
-
-    Raises:
-        CommandFailed: it is none.
-    """
+def _time(text: str, *, or_length: str) -> datetime:
+    """An ISO 8601 time; one without an offset is UTC."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise CommandFailed(
-            f"{text!r} is no time such as 2027-01-31T18:00 (UTC where it has no offset).",
+            f"{text!r} is no time such as 2027-01-31T18:00 (UTC where it has no offset)"
+            f"{or_length}.",
             exit_code=ExitCode.USAGE,
         ) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)

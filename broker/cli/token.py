@@ -120,6 +120,16 @@ def create(
             f"--person {subject.rpartition('/')[2]}.",
             exit_code=ExitCode.USAGE,
         )
+    if kind is Class.WORKER and not tool:
+        raise CommandFailed(
+            "A worker is for the tools that it implements: say which with --tool NAME, once each.",
+            exit_code=ExitCode.USAGE,
+        )
+    if kind is Class.REVIEWER and not group:
+        raise CommandFailed(
+            "A reviewer is in groups, which rules name: say which with --group NAME, once each.",
+            exit_code=ExitCode.USAGE,
+        )
     with administering() as line:
         request = admin_pb2.CreateCredentialRequest(
             credential_class=CredentialClass.Value(f"CREDENTIAL_CLASS_{kind.name}"),

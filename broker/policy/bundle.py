@@ -198,7 +198,8 @@ def revision_of(files: Mapping[str, bytes]) -> str:
 
 def _family_findings(sources: Sources, previous: set[str], dropped: set[str]) -> list[str]:
     findings = [
-        f"broker/rules/{family}: the family has vanished; restore it, or drop it by name"
+        f"broker/rules/{family}: the family has vanished; "
+        f"restore it, or drop it by name: --drop {family}"
         for family in sorted(previous - dropped - sources.families)
     ]
     findings += [

@@ -196,9 +196,7 @@ class Reviews:
         if not theirs:
             raise IllegalTransition("You have not approved this hold.")
         if hold.state not in {HoldState.PENDING, HoldState.APPROVED}:
-            raise IllegalTransition(
-                f"The hold is {hold.state} already.", metadata={"state": hold.state}
-            )
+            raise await self._docket.over(hold)
         self._docket.check_shown(hold, etag=etag)
         after = replace(hold, etag=hold.etag + 1, run_by=0.0, run_from=0.0)
         if hold.state is HoldState.APPROVED:
@@ -234,7 +232,7 @@ class Reviews:
         if any(r.counted for r in theirs):
             raise IllegalTransition(ONCE)
         try:
-            self._docket.check_pending(hold, at=review.at)
+            await self._docket.check_pending(hold, at=review.at)
         except IllegalTransition:
             if not theirs:
                 await self._keep_late(replace(review, counted=False), hold)

@@ -53,18 +53,26 @@ class Docket:
             raise NotFound(NO_HOLD)
         return invocation
 
-    def check_pending(self, hold: Hold, *, at: float) -> None:
+    async def check_pending(self, hold: Hold, *, at: float) -> None:
         """Whether there is anything to decide yet.
 
         Raises:
             IllegalTransition: it was decided, or its time is over.
         """
         if hold.state is not HoldState.PENDING:
-            raise IllegalTransition(
-                f"The hold is {hold.state} already.", metadata={"state": hold.state}
-            )
+            raise await self.over(hold)
         if at >= hold.decide_by:
             raise IllegalTransition("The time to decide on this hold is over.")
+
+    async def over(self, hold: Hold) -> IllegalTransition:
+        """Why there is nothing to decide on it, and which hold took its place, if one did."""
+        instead = ""
+        if hold.state is HoldState.VOID:
+            invocation = await self.store.find_invocation(hold.invocation)
+            latest = invocation.hold if invocation is not None else ""
+            instead = f" {latest} took its place." if latest not in {"", hold.name} else ""
+        told = f"The hold is {hold.state} already.{instead}"
+        return IllegalTransition(told, metadata={"state": hold.state})
 
     def check_theirs(self, hold: Hold, reviewer: Reviewer) -> None:
         """Whether this Person may decide on it.

@@ -180,7 +180,7 @@ class Handling:
         hold, reviews = await self._docket.find(name)
         now = self._docket.clock()
         self._docket.check_theirs(hold, reviewer)
-        self._docket.check_pending(hold, at=now)
+        await self._docket.check_pending(hold, at=now)
         self._docket.check_free(hold, reviewer, at=now)
         return hold, reviews, now
 

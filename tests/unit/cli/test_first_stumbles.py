@@ -101,3 +101,47 @@ def test_what_a_user_may_do_through_groups_is_one_option_away(
     assert "--group GROUP" in run("access", "show", "--principal", "users/u-1").out
     ran = run("access", "show", "--principal", "users/u-1", "--group", "users")
     assert "--group GROUP" not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("freeze",), "'KIND'. Choose from: tool, agent, principal, session, all. See: "),
+        (("token", "create"), "Choose from: host, agent, worker, reviewer, operator, auditor. See"),
+        (("retention", "legal-hold"), "Choose from: principal, session, invocation. See"),
+        (("invocations", "list", "--state", "foo"), "value for '--state': 'foo' is not one of"),
+    ],
+)  # fmt: skip
+def test_a_choice_that_is_none_is_told_in_one_plain_line(
+    run: Run, arguments: tuple[str, ...], told: str
+) -> None:
+    ran = run(*arguments)
+    assert ran.code == ExitCode.USAGE
+    assert told in ran.err
+    assert ran.err.count("\n") == 1
+    assert "\\t" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "person", "option"),
+    [("worker", (), "--tool NAME"), ("reviewer", ("--person", "lead"), "--group NAME")],
+)
+def test_a_credential_that_is_for_something_names_the_option(
+    run: Run, services: FakeServices, kind: str, person: tuple[str, ...], option: str
+) -> None:
+    ran = run("token", "create", kind, "w1", *person)
+    assert ran.code == ExitCode.USAGE
+    assert option in ran.err
+    assert services.asked == []
+
+
+def test_a_beginning_may_be_a_length_of_time_ago_wherever_one_is_asked_for(
+    run: Run, services: FakeServices
+) -> None:
+    services.answers["ExportAudit"] = lambda _: iter([admin_pb2.ExportAuditResponse(lines=b"{}\n")])
+    for command in (("audit", "export"), ("policy", "replay", "policies")):
+        ran = run(*command, "--since", "7x")
+        assert ran.code == ExitCode.USAGE
+        assert "and no length of time ago such as 7d." in ran.err
+    assert run("audit", "export", "--since", "7d").code == ExitCode.OK
+    assert services.request("ExportAudit").start_time.seconds > 0

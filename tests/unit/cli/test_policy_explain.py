@@ -213,6 +213,30 @@ def test_a_case_that_is_not_there_is_told_with_those_that_are(run):
     assert "behaviour/a read of a closed world runs" in ran.err
 
 
+def test_words_without_a_family_are_answered_with_the_cases_that_have_them(run):
+    run("policy", "new", "rule", "payments", "policies")
+    ran = run("policy", "explain", "--case", "one CENT", "policies")
+    assert ran.code == 2
+    first, *listed = ran.err.splitlines()
+    assert first.endswith("These are like it:")
+    assert "  payments/one cent more waits for a person" in listed
+    assert all("one cent" in line for line in listed)
+
+
+def test_of_many_cases_that_may_be_meant_twenty_are_listed(run):
+    *_, listed, more = run("policy", "explain", "--case", "a").err.splitlines()
+    assert "/" in listed
+    assert more.startswith("  and ")
+    assert len(run("policy", "explain", "--case", "a").err.splitlines()) == 22
+
+
+def test_words_that_no_case_has_are_answered_with_the_families_alone(run):
+    ran = run("policy", "explain", "--case", "zebra")
+    assert ran.code == 2
+    assert "  behaviour" in ran.err.splitlines()
+    assert not any("/" in line for line in ran.err.splitlines()[1:])
+
+
 def test_an_input_is_explained_from_a_file(run, here):
     question = merge_patch(EXAMPLE, {"tool": {"behaviour": {"read_only": True}}})
     (here / "input.json").write_text(json.dumps(question), "utf-8")

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.cli.failures import CommandFailed
-from broker.cli.times import clock, epoch, length, parse_end, parse_length, parse_time
+from broker.cli.times import clock, epoch, length, parse_end, parse_length, parse_start
 
 NOW = datetime(2026, 11, 20, 13, 0, tzinfo=UTC).timestamp()
 
@@ -51,5 +51,7 @@ def test_an_end_is_a_length_from_now_or_a_time() -> None:
 
 
 def test_what_is_no_time_is_refused() -> None:
-    with pytest.raises(CommandFailed, match="no time such as"):
-        parse_time("tomorrow")
+    with pytest.raises(CommandFailed, match=r"no time such as .* and no length of time such as 7d"):
+        parse_end("tomorrow", now=NOW)
+    with pytest.raises(CommandFailed, match="and no length of time ago such as 7d"):
+        parse_start("7x", now=NOW)
