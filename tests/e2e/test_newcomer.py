@@ -17,7 +17,7 @@ from broker.policy import opa_binary
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "first-tool.md"
 LINES_MAX = 20
-START_S = 180.0
+START_S = 120.0
 
 _BLOCK = re.compile(
     r"^```(?P<kind>\w+)(?: file=(?P<file>\S+))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -84,6 +84,7 @@ def _environment() -> Mapping[str, str]:
         **clean,
         "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}",
         "CALLBROKER_LISTEN": address,
+        "CALLBROKER_WEB__LISTEN": "127.0.0.1:0",
         "CALLBROKER_ADDRESS": address,
         "CALLBROKER_OPA": str(opa),
     }
