@@ -62,16 +62,17 @@ def draft(module: ModuleType) -> dict[str, Document]:
 
 
 def to_yaml(document: Document, *, schema: str = "../policies/schemas/manifest.json") -> str:
-    """A manifest as a file has it, with the line that lets editors complete it.
+    """A manifest as a file has it.
 
     Args:
         document: of JSON values.
-        schema: where the file will find the manifests' schema, relative to itself.
+        schema: where the file will find the manifests' schema, relative to itself; a line that lets
+            editors complete it says so. Empty where there is none.
     """
     text = yaml.safe_dump(
         document, sort_keys=False, allow_unicode=True, default_flow_style=None, width=96
     )
-    return SCHEMA_COMMENT.format(schema=schema) + text
+    return (SCHEMA_COMMENT.format(schema=schema) if schema else "") + text
 
 
 def _public_functions(module: ModuleType) -> dict[str, Callable[..., object]]:
