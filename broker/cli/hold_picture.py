@@ -63,7 +63,7 @@ def hold_picture(hold: Hold, shown: Around) -> list[Text]:
     lines += _many("Taken", taken_line(hold, shown), width)
     lines += _many("Review", _reviews(hold, shown), width)
     lines += _many("Runs", take_back_line(hold, shown), width)
-    lines += labelled("Binds", _binds(hold), indent=_INDENT, width=width)
+    lines += _many("Binds", _binds(hold, width - _INDENT), width)
     return lines + _commands(hold)
 
 
@@ -176,7 +176,7 @@ def _before(hold: Hold, shown: Around, width: int) -> list[Text]:
         times = sum(1 for _ in alike)
         often = ours(f" {times} times") if times > 1 else ours("")
         told.append(ours(f"{at} ") + theirs(tool) + ours(" ") + state(effect) + often)
-    lines = _packed(told, width - _INDENT) or [ours("nothing in this session")]
+    lines = _packed(told, width - _INDENT, between=", ") or [ours("nothing in this session")]
     return _many("Before", lines, width)
 
 
@@ -185,13 +185,15 @@ def _earlier(call: EarlierCall, shown: Around) -> tuple[str, str, str]:
     return at, call.tool, enum_word(Effect.DESCRIPTOR, call.effect)
 
 
-def _packed(parts: Sequence[Text], cells: int) -> list[Text]:
-    """Parts with commas between, as many on a line as fit; none is broken that fits by itself."""
+def _packed(parts: Sequence[Text], cells: int, *, between: str) -> list[Text]:
+    """Parts, as many on a line as fit; none is broken that fits by itself."""
+    at_end = between.rstrip()
+    gap = between[len(at_end) :]
     lines: list[Text] = []
     for number, part in enumerate(parts):
-        ended = part + ours("," if number < len(parts) - 1 else "")
-        if lines and lines[-1].cell_len + 1 + ended.cell_len <= cells:
-            lines[-1] += ours(" ") + ended
+        ended = part + ours(at_end if number < len(parts) - 1 else "")
+        if lines and lines[-1].cell_len + len(gap) + ended.cell_len <= cells:
+            lines[-1] += ours(gap) + ended
         else:
             lines.append(ended)
     return lines
@@ -226,7 +228,7 @@ def _said(review: Review, shown: Around) -> Text:
     return ours(f"{at} ") + theirs(review.reviewer) + ours(" ") + verb + reason + late
 
 
-def _binds(hold: Hold) -> Text:
+def _binds(hold: Hold, cells: int) -> list[Text]:
     bound = {
         "call": digest(hold.call_digest),
         "tool": digest(hold.tool_revision),
@@ -235,5 +237,5 @@ def _binds(hold: Hold) -> Text:
         "preview": digest(hold.preview.digest),
         "etag": hold.etag,
     }
-    gap = " " * _SEPARATED
-    return ours(gap).join([ours(f"{name} ") + theirs(one) for name, one in bound.items() if one])
+    told = [ours(f"{name} ") + theirs(one) for name, one in bound.items() if one]
+    return _packed(told, cells, between=" " * _SEPARATED)

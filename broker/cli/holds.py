@@ -148,7 +148,7 @@ def list_picture(holds: list[Hold], shown: Around, *, width: int) -> list[Text]:
         for hold in holds
     ]
     headers = ("Hold", "Time left", "Age", "Amount", "For", "What would happen", "Stopped by", "")
-    return table(headers, rows, width=width)
+    return table(headers, rows, width=width, below=headers.index("What would happen"))
 
 
 def _where(hold: Hold, shown: Around) -> Text:

@@ -182,7 +182,7 @@ def list_picture(calls: Sequence[InvocationSummary], shown: Around, *, width: in
         for call in calls
     ]
     headers = ("Call", "Asked", "State", "Tool", "For", "What", "Why")
-    return table(headers, rows, width=width)
+    return table(headers, rows, width=width, below=headers.index("What"))
 
 
 def call_picture(call: InvocationSummary, shown: Around) -> list[Text]:

@@ -6,6 +6,7 @@ start at the left edge, where labels stand, and padding could make anything stan
 """
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -26,8 +27,10 @@ COLUMN_MIN: Final = 10
 WORD_MAX: Final = 24
 _WIDE: Final = 100_000
 _HANGING: Final = 2
-# Where a name or a code is broken that is longer than its column.
-_JOINTS: Final = frozenset("_/@")
+NARROW: Final = 100  # below it a table has its longest column on lines of its own
+# Where a name or a code is broken that is longer than its column: behind one of these, and behind a
+# point only before a letter, as an amount has one, too.
+_JOINT: Final = re.compile(r"(?<=[_/@#-])|(?<=\.)(?=[A-Za-z])")
 
 STYLES: Final = {
     "ALLOW": "green",
@@ -105,27 +108,57 @@ def say(*lines: Text | str) -> None:
         console.print(ours(line) if isinstance(line, str) else line, soft_wrap=True)
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Text]], *, width: int) -> list[Text]:
-    """Rows under headers; what does not fit is folded in its own column."""
-    head = [ours(header, "bold") for header in headers]
-    return columns([head, *rows], width=width)
+def table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[Text]],
+    *,
+    width: int,
+    below: int | None = None,
+) -> list[Text]:
+    """Rows under headers; what does not fit is folded in its own column.
+
+    Args:
+        headers: of the columns.
+        rows: a cell for each header.
+        width: in cells. Where it is narrow, a column without anything in it is left out.
+        below: the column that is on lines of its own, indented, where it is narrow.
+    """
+    cells = [[ours(header, "bold") for header in headers], *rows]
+    if width >= NARROW:
+        return columns(cells, width=width)
+    said = [i for i in range(len(headers)) if any(row[i].cell_len for row in cells[1:] or cells)]
+    beside_it = [[row[i] for i in said if i != below] for row in cells]
+    if below not in said:
+        return columns(beside_it, width=width)
+    lines: list[Text] = []
+    for row, alone in zip(cells, _each(beside_it, width=width), strict=True):
+        folded = fold(row[below], width - _HANGING)
+        lines += [*alone, *(ours(" " * _HANGING) + part for part in folded)]
+    return lines
 
 
 def columns(rows: Sequence[Sequence[Text]], *, width: int) -> list[Text]:
     """Rows of cells as lines, each column as wide as it needs to be and the widest ones folded."""
+    return [line for row in _each(rows, width=width) for line in row]
+
+
+def _each(rows: Sequence[Sequence[Text]], *, width: int) -> list[list[Text]]:
+    """The lines of each row."""
     if not rows:
         return []
+    in_columns = [[row[i] for row in rows] for i in range(len(rows[0]))]
     widths = _fitted(
-        [max(row[i].cell_len for row in rows) for i in range(len(rows[0]))],
-        whole=[max(_word_len(row[i].plain) for row in rows) for i in range(len(rows[0]))],
+        [max(cell.cell_len for cell in cells) for cells in in_columns],
+        whole=[max(_word_len(cell.plain) for cell in cells) for cells in in_columns],
+        parts=[max(_part_len(cell.plain) for cell in cells) for cells in in_columns],
         width=width,
     )
-    lines: list[Text] = []
+    lines: list[list[Text]] = []
     for row in rows:
         folded = [fold(cell, cells) for cell, cells in zip(row, widths, strict=True)]
-        for depth in range(max(len(cell) for cell in folded)):
-            parts = [cell[depth] if depth < len(cell) else Text() for cell in folded]
-            lines.append(_joined(parts, widths))
+        depths = range(max((len(cell) for cell in folded), default=0))
+        parts = [[cell[i] if i < len(cell) else Text() for cell in folded] for i in depths]
+        lines.append([_joined(part, widths) for part in parts])
     return lines
 
 
@@ -146,14 +179,19 @@ def beside(left: Text, right: Text, *, width: int, gap: int = 4) -> list[Text]:
 
 
 def fold(text: Text, cells: int) -> list[Text]:
-    """Pieces of at most so many cells, whole words where that is possible; nothing is left out."""
+    """Pieces of at most so many cells, whole words where that is possible.
+
+    Nothing is left out but one blank where a piece ends.
+    """
     plain = text.plain
     pieces: list[Text] = []
     start = 0
     while start < len(plain):
         end = _end_of_line(plain, start, cells)
-        pieces.append(text[start:end])
-        start = end
+        blank_in = start < end - 1 and end < len(plain) and plain[end - 1] == " "
+        blank_after = not blank_in and plain[end : end + 1] == " "
+        pieces.append(text[start : end - blank_in])
+        start = end + blank_after
     return pieces or [Text()]
 
 
@@ -166,9 +204,9 @@ def _end_of_line(plain: str, start: int, cells: int) -> int:
         end += 1
         if plain[end - 1] == " ":
             after_space = end
-        elif plain[end - 1] in _JOINTS:
+        elif _JOINT.match(plain, end):
             after_joint = end
-    if end == len(plain):
+    if end == len(plain) or (end > start and plain[end] == " "):
         return end
     return max(after_space or after_joint or end, start + 1)
 
@@ -178,11 +216,20 @@ def _word_len(plain: str) -> int:
     return min(max((cell_len(word) for word in plain.split(" ")), default=0), WORD_MAX)
 
 
-def _fitted(widths: list[int], *, whole: list[int], width: int) -> list[int]:
-    """Take from the widest until all fit: first where no word is broken, then down to a little."""
+def _part_len(plain: str) -> int:
+    """Cells of the longest piece that a word has between its joints."""
+    return max((_word_len(part) for part in _JOINT.split(plain)), default=0)
+
+
+def _fitted(widths: list[int], *, whole: list[int], parts: list[int], width: int) -> list[int]:
+    """Take from the widest until all fit: where no word is broken, then where its parts are whole.
+
+    Where that is not enough either, down to a little.
+    """
     room = width - GAP * (sum(1 for cells in widths if cells) - 1)
     fitted = list(widths)
-    for least in ([max(cells, COLUMN_MIN) for cells in whole], [COLUMN_MIN] * len(widths)):
+    for leasts in (whole, parts, [0] * len(widths)):
+        least = [max(cells, COLUMN_MIN) for cells in leasts]
         while sum(fitted) > room:
             spare = [i for i, cells in enumerate(fitted) if cells > least[i]]
             if not spare:

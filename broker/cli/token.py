@@ -180,7 +180,7 @@ def list_tokens(
         ]
         for c in kept
     ]
-    say(*table(_HEADERS, rows, width=list_width(shown)))
+    say(*table(_HEADERS, rows, width=list_width(shown), below=len(_HEADERS) - 1))
 
 
 @app.command(epilog='Example: callbroker token revoke c-3fa9c2d1 --reason "Laptop lost."')

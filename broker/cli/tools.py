@@ -68,7 +68,7 @@ def list_tools(*, as_json: AsJson = False) -> None:
     shown = around()
     headers = ("Tool", "Revision", "Workers", "Behaviour", "Scopes", "What it does")
     if rows:
-        say(*table(headers, rows, width=list_width(shown)))
+        say(*table(headers, rows, width=list_width(shown), below=len(headers) - 1))
     else:
         say("No tool is in force. Put some: callbroker tools put DIR")
 

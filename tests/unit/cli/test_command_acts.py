@@ -359,6 +359,19 @@ def test_what_is_no_change_is_not_sent(
     assert not services.asked
 
 
+def test_a_list_in_a_narrow_terminal_has_what_would_happen_on_its_own_line() -> None:
+    holds = [the_hold(create_time=at(14, 20))]
+    assert [line.plain for line in list_picture(holds, AROUND, width=80)] == [
+        "Hold        Time left   Age     Amount     For              Stopped by",
+        "  What would happen",
+        "h-3fa9c2d1  3 h 41 min  19 min  EUR 55.00  customers/c-204  REFUND_NEEDS_PERSON",
+        "  Refund EUR 55.00 of order O-1001 to card ending 0017",
+    ]
+    without = [the_hold(arguments=[], create_time=at(14, 20))]
+    head, *_ = list_picture(without, AROUND, width=80)
+    assert "Amount" not in head.plain
+
+
 @pytest.mark.parametrize(
     ("less", "told"),
     [

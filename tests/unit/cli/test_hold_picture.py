@@ -152,6 +152,13 @@ def test_a_narrow_terminal_folds_and_loses_nothing() -> None:
         assert value in text
 
 
+def test_a_digest_stands_beside_what_it_is_of_however_narrow_the_terminal_is() -> None:
+    preview = HoldPreview(content_json=b"[]", digest="sha256:90aa17c4" + "0" * 56)
+    for width in range(50, 100):
+        shown = Around(now=AROUND.now, zone=ZONE, width=width)
+        assert any("preview 90aa17c4" in line for line in _drawn(the_hold(preview=preview), shown))
+
+
 @pytest.mark.parametrize("word", ["null", "true", "4500", "1e9"])
 def test_a_text_that_reads_as_another_value_stands_in_quotes(word: str) -> None:
     assert value_shown(json.dumps(word)).plain == f'"{word}"'
