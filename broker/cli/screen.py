@@ -132,7 +132,7 @@ def table(
         return columns(beside_it, width=width)
     lines: list[Text] = []
     for row, alone in zip(cells, _each(beside_it, width=width), strict=True):
-        folded = fold(row[below], width - _HANGING)
+        folded = fold(row[below], width - _HANGING) if row[below].plain else []
         lines += [*alone, *(ours(" " * _HANGING) + part for part in folded)]
     return lines
 

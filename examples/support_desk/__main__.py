@@ -62,7 +62,11 @@ def _introduce(desk: Desk, took_s: float) -> None:
         f"{desk.families} rule families, preset balanced"
     )
     print(f"Broker         {desk.address}   agents and workers, this machine only")
-    print(f"Review         {desk.review}   one-time link, 10 minutes, this machine only")
+    print(
+        screen.noted(
+            f"Review         {desk.review}", "one-time link, 10 minutes, this machine only"
+        )
+    )
     print(f"Containers     {desk.engine.url if desk.engine else desk.without}\n")
 
 

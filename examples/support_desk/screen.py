@@ -2,10 +2,12 @@
 
 import shutil
 import sys
+import textwrap
 
 from broker.sdk import BrokerError, Failed, Held, Outcome, Refused, Succeeded, Unknown
 from examples.support_desk.agents import Answered
 
+_LABEL = 15
 _TOOL = 17
 _ABOUT = 52
 _ABOUT_MIN = 20
@@ -26,27 +28,39 @@ def decided(outcome: Outcome | BrokerError) -> str:
             return "error"
 
 
-def line(answered: Answered, about: str, *, count: int = 1) -> str:
-    """A call for the screen.
+def line(answered: Answered, about: str, *, count: int = 1, width: int = 0) -> str:
+    """A call for the screen; in a narrow terminal what does not fit stands beneath, nothing is cut.
 
     Args:
         answered: what came of it.
         about: what it was, in a few words.
         count: how many alike there were.
+        width: in columns; the terminal's own where 0.
     """
     outcome = answered.outcome
     code = outcome.reason if isinstance(outcome, BrokerError) else outcome.code
     said = f"{count} times: {about}" if count > 1 else about
-    room = _room()
-    return (
-        f"  {decided(outcome):5}  {answered.step.tool:{_TOOL}} {_cut(said, room):{room}}"
-        f"{1000 * answered.took_s:5.0f} ms  {code}"
-    ).rstrip()
+    head = f"  {decided(outcome):5}  {answered.step.tool:{_TOOL}} "
+    took = f"{1000 * answered.took_s:5.0f} ms"
+    width = width or columns(_ABOUT + _BESIDE)
+    if width >= _ABOUT + _BESIDE:
+        return f"{head}{_cut(said, _ABOUT):{_ABOUT}}{took}  {code}".rstrip()
+    room = max(_ABOUT_MIN, width - len(head) - len(took))
+    first, *more = _wrapped(said, room) or [""]
+    below = _wrapped("  ".join([*more[-1:], *filter(None, [code])]), room)
+    beneath = [f"{'':{len(head)}}{part}" for part in (*more[:-1], *below)]
+    return "\n".join([f"{head}{first:{room}}{took}", *beneath])
 
 
 def ended(outcome: Outcome, about: str) -> str:
     """A reviewed call for the screen: how it ended."""
     return f"  {outcome.state:9}  {outcome.tool:{_TOOL}} {about}"
+
+
+def noted(line: str, note: str) -> str:
+    """A line with a note behind it, or beneath it where a terminal has no room for both."""
+    both = f"{line}   {note}"
+    return both if columns(len(both)) == len(both) else f"{line}\n{'':{_LABEL}}{note}"
 
 
 def columns(wanted: int) -> int:
@@ -56,9 +70,8 @@ def columns(wanted: int) -> int:
     return min(wanted, shutil.get_terminal_size((wanted, 0)).columns)
 
 
-def _room() -> int:
-    """Columns for what a call was: a terminal's lines are not to be broken by it."""
-    return max(_ABOUT_MIN, columns(_ABOUT + _BESIDE) - _BESIDE)
+def _wrapped(text: str, room: int) -> list[str]:
+    return textwrap.wrap(text, room, break_on_hyphens=False)
 
 
 def _cut(text: str, room: int) -> str:

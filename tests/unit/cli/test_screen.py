@@ -81,14 +81,15 @@ def test_a_line_ends_behind_a_word_or_where_a_name_has_a_joint(
 
 def test_names_are_broken_at_their_joints_before_any_is_broken_within_a_word() -> None:
     row = [ours("refund.preview"), ours("support-assistant"), ours("local#operator")]
-    lines = [line.plain for line in columns([row], width=38)]
-    assert lines == ["refund.     support-    local#operator", "preview     assistant"]
+    lines = [line.plain for line in columns([row], width=44)]
+    assert lines == ["refund.        support-       local#operator", "preview        assistant"]
 
 
 HEADERS = ("Name", "Amount", "What", "Why")
 ROWS = [
     [ours("a-1"), ours(""), ours("x " * 30 + "y"), ours("NEEDS_PERSON")],
     [ours("a-2"), ours(""), ours("short"), ours("")],
+    [ours("a-3"), ours(""), ours(""), ours("")],
 ]
 
 
@@ -102,13 +103,14 @@ def test_a_narrow_table_has_its_longest_column_below_and_none_that_is_empty() ->
         "  " + "x " * 11 + "y",
         "a-2",
         "  short",
+        "a-3",
     ]
 
 
 def test_a_wide_table_has_a_line_for_each_row_and_every_column() -> None:
     lines = [line.plain for line in table(HEADERS, ROWS, width=100, below=2)]
     assert lines[0].split() == list(HEADERS)
-    assert len(lines) == 3
+    assert len(lines) == 1 + len(ROWS)
 
 
 def test_a_narrow_table_without_rows_or_without_anything_below_still_has_its_headers() -> None:
