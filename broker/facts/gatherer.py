@@ -9,7 +9,6 @@ import asyncio
 import dataclasses
 import graphlib
 from collections.abc import Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import structlog
@@ -45,7 +44,7 @@ class Gatherer:
         self._sources = dict(sources)
         self._queues = {name: FairQueue(LOOK_UPS) for name in sources}
         self._shapes: dict[str, Mapping[str, Validator]] = {}
-        self._compiling = ThreadPoolExecutor(1, thread_name_prefix="compiling")
+        self._compiling = asyncio.Lock()
 
     async def gather(
         self,
@@ -150,22 +149,19 @@ class Gatherer:
         return rows[0] if rows else MISSING
 
     async def _shape(self, manifest: ToolManifest, name: str) -> Validator:
-        """Compiled beside the loop at the first call, which may take seconds."""
-        shapes = self._shapes.get(manifest.revision)
-        if shapes is None:
-            loop = asyncio.get_running_loop()
-            shapes = await loop.run_in_executor(self._compiling, self._compiled, manifest)
-        return shapes[name]
+        """Compiled at the first call, which may take seconds: by a thread, and once."""
+        if manifest.revision not in self._shapes:
+            async with self._compiling:
+                if manifest.revision not in self._shapes:
+                    shapes = await asyncio.to_thread(_compiled, manifest)
+                    if len(self._shapes) >= _MANIFESTS_KEPT_MAX:
+                        self._shapes.clear()
+                    self._shapes[manifest.revision] = shapes
+        return self._shapes[manifest.revision][name]
 
-    def _compiled(self, manifest: ToolManifest) -> Mapping[str, Validator]:
-        """Of one at a time: who comes second finds what the first has made."""
-        shapes = self._shapes.get(manifest.revision)
-        if shapes is None:
-            if len(self._shapes) >= _MANIFESTS_KEPT_MAX:
-                self._shapes.clear()
-            shapes = {name: Validator(spec.shape) for name, spec in manifest.facts.items()}
-            self._shapes[manifest.revision] = shapes
-        return shapes
+
+def _compiled(manifest: ToolManifest) -> Mapping[str, Validator]:
+    return {name: Validator(spec.shape) for name, spec in manifest.facts.items()}
 
 
 def open_sources(settings: Mapping[str, SourceSettings]) -> dict[str, Source]:
