@@ -9,11 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from broker.core.audit import EntryKind
+from broker.core.errors import NotFound
 from broker.core.holds import Hold, Review
 from broker.core.lifecycle import HoldState
 from broker.core.sign_ins import SignIn
+from broker.core.story import Moment
 from broker.core.summary import format_money
 from broker.reviews.browsing import HoldFilter
+from broker.reviews.stories import Story
 from broker.web.pages import Pages
 from broker.web.parts import WebParts
 from broker.web.requests import for_reviewers
@@ -29,6 +33,26 @@ OUTCOMES: Final[Mapping[HoldState, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Voided:
+    """What made a hold void, as the log says.
+
+    Attributes:
+        less: the hold that a reviewer opened in its place with less in it; empty where the call was
+            looked at again and decided otherwise.
+        by: the reviewer who did; empty where it was the broker.
+        reason: in that reviewer's words, where they gave one.
+        is_denied: whether the call was denied when it was looked at again.
+        codes: what stopped it then.
+    """
+
+    less: str
+    by: str
+    reason: str
+    is_denied: bool
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """A decided hold as a list shows it.
 
@@ -36,6 +60,7 @@ class Row:
         amount: for people; empty where the call is not about money.
         reviews: those that counted.
         took_s: from its opening until the last of those; None where there are none.
+        voided: None where it is not void, or where the log does not say.
     """
 
     hold: Hold
@@ -43,6 +68,7 @@ class Row:
     outcome: str
     reviews: tuple[Review, ...]
     took_s: float | None
+    voided: Voided | None
 
 
 def routes(parts: WebParts, pages: Pages) -> list[BaseRoute]:
@@ -59,12 +85,13 @@ def routes(parts: WebParts, pages: Pages) -> list[BaseRoute]:
         browse = parts.records.browse
         before = field(request, "before")
         page = await browse.history(wanted, before=before)
+        voided = await _voided(parts, [hold for hold, _ in page.rows])
         filters = {name: value for name, value in asked.items() if value}
         return pages.page(
             request,
             "history.html",
             sign_in=sign_in,
-            rows=[_row(hold, reviews) for hold, reviews in page.rows],
+            rows=[_row(hold, reviews, voided.get(hold.name)) for hold, reviews in page.rows],
             filters=filters,
             tools=browse.tools(),
             outcomes=OUTCOMES,
@@ -89,7 +116,58 @@ def _address(query: Mapping[str, str]) -> str:
     return f"/history?{urlencode(query)}" if query else "/history"
 
 
-def _row(hold: Hold, reviews: Sequence[Review]) -> Row:
+async def _voided(parts: WebParts, holds: Sequence[Hold]) -> Mapping[str, Voided]:
+    """Of those that are void, by name, what the story of each one's call says of that."""
+    found: dict[str, Voided] = {}
+    stories: dict[str, Story] = {}
+    for hold in holds:
+        if hold.state is not HoldState.VOID:
+            continue
+        try:
+            if hold.invocation not in stories:
+                stories[hold.invocation] = await parts.records.stories.tell(hold.invocation)
+        except NotFound:
+            continue
+        if (told := voided_in(stories[hold.invocation], hold.name)) is not None:
+            found[hold.name] = told
+    return found
+
+
+def voided_in(story: Story, name: str) -> Voided | None:
+    """What made the hold of this name void; None where the story does not say."""
+    less = next((hold.name for hold, _ in story.holds if hold.narrows == name), "")
+    by_people = [one for one in story.moments if one.hold == name and _has_made_less(one)]
+    if by_people:
+        act = by_people[-1]
+        reason = dict(act.said).get("reason", "")
+        return Voided(less=less, by=act.actor, reason=reason, is_denied=False, codes=())
+    changed = [
+        at
+        for at, one in enumerate(story.moments)
+        if one.hold == name and one.kind == EntryKind.HOLD_CHANGED
+    ]
+    if not changed:
+        return None
+    after = story.moments[changed[-1] :]
+    again = next((one for one in after if one.kind == EntryKind.CALL_DECIDED), None)
+    verdicts = again.verdicts if again else ()
+    stopped = [one for one in verdicts if one.effect != "ALLOW" and one.is_enforced]
+    return Voided(
+        less="",
+        by="",
+        reason="",
+        is_denied=any(one.effect == "DENY" for one in stopped),
+        codes=tuple(dict.fromkeys(one.code for one in stopped)),
+    )
+
+
+def _has_made_less(moment: Moment) -> bool:
+    return moment.kind == EntryKind.REVIEW_GIVEN and any(
+        name == "narrowed digest" for name, _ in moment.details
+    )
+
+
+def _row(hold: Hold, reviews: Sequence[Review], voided: Voided | None) -> Row:
     counted = tuple(review for review in reviews if review.counted)
     is_money = hold.amount_minor is not None
     return Row(
@@ -98,4 +176,5 @@ def _row(hold: Hold, reviews: Sequence[Review]) -> Row:
         outcome=OUTCOMES.get(hold.state, hold.state.value),
         reviews=counted,
         took_s=max(review.at for review in counted) - hold.created_at if counted else None,
+        voided=voided,
     )

@@ -42,6 +42,9 @@ PEOPLE = {
 """Who is in which of the provider's groups; `lunch` is none of the broker's."""
 
 
+_By = tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Customer:
     """Somebody whose orders the agent may refund.
@@ -116,10 +119,10 @@ class Office:
         with visitor.page(state=state, **look) as page:
             yield page
 
-    def customer(self, orders: int = 1) -> Customer:
-        """Somebody new, with orders."""
+    def customer(self, orders: int = 1, *, named: str = "") -> Customer:
+        """Somebody new, with orders; `named` is more of their name."""
         number = next(self._numbers)
-        name, mail = f"customers/c-{number}", f"c-{number}@example.com"
+        name, mail = f"customers/c-{number}{named}", f"c-{number}@example.com"
         made = [f"O-{next(self._numbers)}" for _ in range(orders)]
         self.shop.write(
             "INSERT INTO customers (id, mail, since) VALUES (:name, :mail, '2025-01-01T00:00:00Z')",
@@ -161,17 +164,35 @@ class Office:
 
     def reject(self, hold: str) -> None:
         """Somebody else rejects it, from a terminal."""
-        by = (("authorization", f"Bearer {self.lead_token}"),)
-        with grpc.insecure_channel(self.application.address) as channel:
-            reviews = review_pb2_grpc.ReviewServiceStub(channel)
-            shown = reviews.GetHold(
-                review_pb2.GetHoldRequest(name=hold), metadata=by, timeout=START_S
-            ).hold
+        with self._terminal() as (reviews, by):
+            shown = _shown(reviews, by, hold)
             reviews.RejectHold(
                 review_pb2.RejectHoldRequest(name=hold, etag=shown.etag, reason="Not needed."),
                 metadata=by,
                 timeout=START_S,
             )
+
+    def make_less(self, hold: str, amount_minor: int, *, reason: str) -> None:
+        """Somebody else makes it less, from a terminal."""
+        with self._terminal() as (reviews, by):
+            shown = _shown(reviews, by, hold)
+            reviews.NarrowHold(
+                review_pb2.NarrowHoldRequest(
+                    name=hold,
+                    etag=shown.etag,
+                    changes_json={"/amount_minor": str(amount_minor)},
+                    reason=reason,
+                ),
+                metadata=by,
+                timeout=START_S,
+            )
+
+    @contextlib.contextmanager
+    def _terminal(self) -> Iterator[tuple[review_pb2_grpc.ReviewServiceStub, _By]]:
+        """What a reviewer at a terminal speaks to, and who they say that they are."""
+        with grpc.insecure_channel(self.application.address) as channel:
+            stub = review_pb2_grpc.ReviewServiceStub(channel)
+            yield stub, (("authorization", f"Bearer {self.lead_token}"),)
 
     def revoke_newest_sign_in(self) -> None:
         """An operator signs out whoever has signed in last."""
@@ -278,6 +299,11 @@ def open_office(provider: OidcProvider, *, take_back_s: float = 60.0) -> Iterato
             lead_token=tokens["reviewer"],
             operator_token=token,
         )
+
+
+def _shown(reviews: review_pb2_grpc.ReviewServiceStub, by: _By, hold: str) -> review_pb2.Hold:
+    request = review_pb2.GetHoldRequest(name=hold)
+    return reviews.GetHold(request, metadata=by, timeout=START_S).hold
 
 
 def _introduce(provider: OidcProvider) -> None:
