@@ -34,7 +34,10 @@ OTHER_PERSON: Final = "Somebody else signed in than is signed in here. Nothing w
 AWAY: Final = (
     "The sign-in service cannot be reached, or answers wrongly. The broker's log says why."
 )
-_OVER = "This link was used, or its time is over. Start the broker again for a new one."
+_OVER = (
+    "This link was used, or its time is over. The browser that used it is signed in; for another,"
+    " start the broker again."
+)
 _NOT_SHOWN = "The sign-in service's answer does not count. The broker's log says why."
 _NO_GROUP = (
     "You have signed in, but are in no group that reviews here. Ask whoever runs this broker."
@@ -133,6 +136,9 @@ class Doors:
     async def show_link(self, request: Request) -> Response:
         """What the link opens: whoever only looks at it, a mail scanner say, uses nothing."""
         if self._who(request) is None:
+            with contextlib.suppress(Unauthenticated):
+                await signed_in(request, self._parts)
+                return RedirectResponse("/", status_code=303)  # whom it has let in already
             return self._pages.problem(request, _OVER, status=403)
         return self._pages.page(request, "sign_in_link.html")
 

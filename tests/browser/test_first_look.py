@@ -60,3 +60,12 @@ def test_a_link_lets_in_once(visitor: Visitor, signed_in: StorageState, desk: De
         expect(page.get_by_role("main")).to_contain_text("was used")
         page.goto("/")
         expect(page).to_have_url(re.compile("/sign-in$"))
+
+
+def test_whom_the_link_has_let_in_is_led_on_by_it(
+    visitor: Visitor, signed_in: StorageState, desk: Desk
+) -> None:
+    with visitor.page(state=signed_in) as page:
+        page.goto(desk.link)
+
+        expect(page).to_have_url(f"{desk.base_url}/")

@@ -30,7 +30,7 @@ WIDE = {
     "nproc": 1024,
     "sigpending": 1024,
 }
-PROCESSOR_DEADLINE_S = 90.0
+PROCESSOR_DEADLINE_S = 300.0
 
 
 @dataclass(frozen=True)
