@@ -32,6 +32,7 @@ _RESERVED: Final = frozenset(
 _OF_FILES: Final = ("manifest.json", "cases.json", "directory.json")
 _TEMPLATES: Final = {
     "rule.rego.txt": "broker/rules/{name}/{name}.rego",
+    "parameters.rego.txt": "broker/rules/{name}/parameters.rego",
     "rule_cases.yaml.txt": "broker/rules/{name}/{name}_cases.yaml",
     "data.yaml.txt": "parameters/{name}/data.yaml",
 }

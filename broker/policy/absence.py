@@ -1,8 +1,8 @@
 """What is missing from a question must not let a call through by making a rule undefined.
 
 Three forms do (measured on the pinned OPA): `not f(input.x)` of an x that is missing does not hold,
-a comprehension over something missing is empty, and `input.x != "y"` is undefined. What the same
-body states besides (`is_array(input.x)`) is a guard: then the author has decided.
+a comprehension over something missing is empty, and `input.x != "y"` or `input.x > 5` is undefined.
+What the same body states besides (`is_array(input.x)`) is a guard: then the author has decided.
 """
 
 from collections.abc import Iterator
@@ -25,11 +25,13 @@ from broker.policy.syntax import (
 
 _EQUALS: Final = frozenset({"equal", "eq"})
 _AT_MOST: Final = frozenset({"lt", "lte"})
+_ORDERS: Final = frozenset({"lt", "lte", "gt", "gte"})
+_LEFT_OUT: Final = ("input.call.arguments.", "input.facts.")
 _COMPREHENSIONS: Final = frozenset(
     {"arraycomprehension", "setcomprehension", "objectcomprehension"}
 )
 _OF_MANY: Final = frozenset({"count", "sum"})
-_STRICT: Final = frozenset({"DENY", "HOLD"})
+_STRICT: Final = ("DENY", "HOLD")
 
 Found: TypeAlias = Iterator[tuple[Node, str]]
 """Where, and the sentence."""
@@ -83,10 +85,8 @@ def empty_passes(one: Judged) -> Found:
 
 def unequal_to_missing(one: Judged) -> Found:
     """`input.x != "y"` in a denial: where x is missing, nothing is denied."""
-    effect = members(one.rule["head"].get("key") or {}).get("effect", {}).get("value")
-    if effect not in _STRICT:
-        return
-    for expression in one.rule["body"]:
+    effect = _strict_effect(one)
+    for expression in one.rule["body"] if effect else ():
         if called(expression) != "neq" or expression.get("negated"):
             continue
         stated = _stated(one.rule, expression)
@@ -94,6 +94,27 @@ def unequal_to_missing(one: Judged) -> Found:
             missing = path_of(term)
             if missing.startswith("input.") and not {missing} & stated and not _is_sure(missing):
                 yield expression, _UNEQUAL.format(missing=missing, effect=effect)
+
+
+def ordered_with_missing(one: Judged) -> Found:
+    """`input.x > 5` in a denial: where x is missing, nothing is denied.
+
+    An argument that the tool's schema requires is never missing, which a rule does not say: so this
+    is how a rule should read, and no reason to keep a policy out of force.
+    """
+    effect = _strict_effect(one)
+    body = one.rule["body"] if effect else []
+    compared = [e for e in body if called(e) in _ORDERS and not e.get("negated")]
+    if not compared:
+        return
+    named = [e for e in body if called(e) == "assign"]
+    stated = _stated(one.rule, *compared, *named)
+    local = {name: term for name, term in assigned(one.rule).items() if name not in stated}
+    for expression in compared:
+        for term in arguments(expression):
+            for missing in _weighed(term, local):
+                if missing.startswith(_LEFT_OUT) and missing not in stated:
+                    yield expression, _ORDERED.format(missing=missing, effect=effect)
 
 
 _NEGATED: Final = (
@@ -106,6 +127,28 @@ _UNEQUAL: Final = (
     "where {missing} is missing, this {effect} is skipped: negate a helper rule that states what "
     "is equal"
 )
+_ORDERED: Final = (
+    "where {missing} is missing, this {effect} is skipped: negate a helper rule that states what "
+    "may run, such as `not _small`"
+)
+
+
+def _strict_effect(one: Judged) -> str:
+    """DENY or HOLD, of a rule that contributes such a verdict; else nothing."""
+    effect = members(one.rule["head"].get("key") or {}).get("effect", {}).get("value")
+    return str(effect) if effect in _STRICT else ""
+
+
+def _weighed(term: Node, local: dict[str, Node]) -> Iterator[str]:
+    """The paths that a compared term cannot do without, through the rule's own names."""
+    if term.get("type") == "call":
+        for part in arguments(term):
+            yield from _weighed(part, local)
+    elif term.get("type") == "var":
+        if (value := local.get(path_of(term))) is not None:
+            yield from _weighed(value, {})
+    elif term.get("type") == "ref":
+        yield path_of(term)
 
 
 def _is_partial(rule: Node) -> bool:
@@ -207,12 +250,12 @@ def assigned(rule: Node) -> dict[str, Node]:
     return found
 
 
-def _stated(rule: Node, apart: Node) -> set[str]:
-    """What must be there for the bodies around an expression to hold, that expression aside."""
+def _stated(rule: Node, *apart: Node) -> set[str]:
+    """What must be there for the bodies around an expression to hold, it and some others aside."""
     named: set[str] = set()
-    for body in _around(rule["body"], apart) or [rule["body"]]:
+    for body in _around(rule["body"], apart[0]) or [rule["body"]]:
         for expression in body:
-            if expression is apart or expression.get("negated"):
+            if any(expression is one for one in apart) or expression.get("negated"):
                 continue
             for name in _needed(expression["terms"]):
                 parts = name.split(".")

@@ -2,8 +2,8 @@
 
 OPA's checker knows types; it does not know that a rule which is undefined denies nothing, that a
 pattern without ends fits anything, or that an agent would choose its own reviewer. These findings
-stop a policy from coming into force. How rules should read (formatting, length, names) is `style`,
-which `callbroker policy check` alone minds.
+stop a policy from coming into force. How rules should read (formatting, length, names, effects that
+only deny, comparisons that may be skipped) is `style`, which `callbroker policy check` alone minds.
 """
 
 import json
@@ -21,6 +21,7 @@ from broker.policy.absence import (
     empty_passes,
     judged,
     negated_calls,
+    ordered_with_missing,
     unequal_to_missing,
 )
 from broker.policy.patterns import pattern_problem
@@ -40,6 +41,7 @@ from broker.policy.syntax import (
 
 LINES_MAX: Final = 120
 _CONTRIBUTED: Final = frozenset({"verdicts", "obligations", "tightens_only"})
+_EFFECTS: Final = frozenset({"ALLOW", "HOLD", "DENY"})
 _TOOL: Final = "input.call.tool"
 _MADE: Final = frozenset({"var", "ref", "call"})
 
@@ -69,15 +71,7 @@ def traps(modules: Mapping[str, Node], declared: Declared) -> list[str]:
     Returns:
         `file:line: sentence`, in the order of the files.
     """
-    found: set[tuple[str, int, str]] = set()
-    for file, tree in modules.items():
-        folder = file.rpartition("/")[0]
-        siblings = [other for path, other in modules.items() if path.rpartition("/")[0] == folder]
-        for one in judged(tree, siblings):
-            for check in _CHECKS:
-                found |= {(file, place(node).row, told) for node, told in check(one)}
-            found |= {(file, place(n).row, told) for n, told in _undeclared(one.rule, declared)}
-    return [f"{file}:{row}: {told}" for file, row, told in sorted(found)]
+    return _told(modules, [*_CHECKS, lambda one: _undeclared(one.rule, declared)])
 
 
 def trap_findings(
@@ -139,7 +133,20 @@ def style(opa: Path, modules: Mapping[str, bytes]) -> list[str]:
             found.append(f"{file}:{LINES_MAX + 1}: {count} lines, more than {LINES_MAX}")
         if file.startswith("broker/rules/"):
             found += _named(file, read[file])
-    return [*found, *_described(read)]
+    families = {file: tree for file, tree in read.items() if file.startswith("broker/rules/")}
+    return [*found, *_described(read), *_told(families, _STYLE_CHECKS)]
+
+
+def _told(modules: Mapping[str, Node], checks: Iterable[Callable[[Judged], Found]]) -> list[str]:
+    """What checks find in the rules of modules, in the order of files and lines."""
+    found: set[tuple[str, int, str]] = set()
+    for file, tree in modules.items():
+        folder = file.rpartition("/")[0]
+        siblings = [other for path, other in modules.items() if path.rpartition("/")[0] == folder]
+        for one in judged(tree, siblings):
+            for check in checks:
+                found |= {(file, place(node).row, told) for node, told in check(one)}
+    return [f"{file}:{row}: {told}" for file, row, told in sorted(found)]
 
 
 def documented_parameters(tree: Node) -> frozenset[str]:
@@ -181,6 +188,18 @@ def _constants(one: Judged) -> Found:
                 yield told[name], f"the {name} of a verdict is a constant"
         if "hold" in told and (source := _from_question(told["hold"], one.rule)):
             yield told["hold"], f"who decides a hold must not come from {source}"
+
+
+def _effects(one: Judged) -> Found:
+    """A misspelt effect is a denial of whatever it is said of, and says so to the caller alone."""
+    for node in nodes([one.rule.get("body"), one.rule["head"]]):
+        told = members(node)
+        effect = told.get("effect", {})
+        if "code" not in told or not effect or effect.get("type") in _MADE:
+            continue
+        if effect.get("type") != "string" or effect["value"] not in _EFFECTS:
+            wrong = place(effect).text
+            yield effect, f"{wrong} is no effect, and only denies: write ALLOW, HOLD or DENY"
 
 
 def _from_question(term: Node, rule: Node) -> str:
@@ -229,6 +248,7 @@ _CHECKS: Final[Iterable[Callable[[Judged], Found]]] = (
     _defaults,
     _constants,
 )
+_STYLE_CHECKS: Final[Iterable[Callable[[Judged], Found]]] = (_effects, ordered_with_missing)
 
 
 def _first_difference(data: bytes, wanted: bytes) -> int:

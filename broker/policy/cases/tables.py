@@ -5,6 +5,7 @@ that asks for nothing; its family's parameters are those of the bundle, patched 
 that no question has is a finding: misspelt, it would leave the case to test something else.
 """
 
+import difflib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from broker.yaml_documents import YamlRefused, read_yaml
 
 SUFFIX: Final = "_cases.yaml"
 _PARAMETERS: Final = "parameters/data.json"
+_SILENT: Final = frozenset({"then", "else"})  # of the form: whether an effect goes with the codes
 # For lines alone, and four times as fast where PyYAML was built with libyaml.
 _LINES_LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -142,12 +144,12 @@ def _expected(told: dict[str, Any]) -> Expected:
 def _findings(path: str, table: JsonValue, lines: list[int]) -> Iterator[str]:
     """What is wrong with a table, in the order of its lines; nothing where it can be read."""
     errors = sorted(_form().iter_errors(table), key=lambda error: [*map(str, error.path)])
-    for error in errors:
+    for error in _causes(errors):
         match [*error.path]:
             case ["cases", int(number), *_]:
-                yield f"{path}:{lines[number]}: {_short(error.message)}"
+                yield f"{path}:{lines[number]}: {_sentence(error)}"
             case _:
-                yield f"{path}:1: {_short(error.message)}"
+                yield f"{path}:1: {_sentence(error)}"
     if errors or not isinstance(table, dict):
         return
     known = question_schema()
@@ -198,6 +200,41 @@ def _lines(data: bytes) -> list[int]:
 def _form() -> jsonschema.Draft202012Validator:
     text = (library_directory() / "schemas" / "cases.json").read_text(encoding="utf-8")
     return jsonschema.Draft202012Validator(json.loads(text))
+
+
+def _causes(errors: list[jsonschema.ValidationError]) -> Iterator[jsonschema.ValidationError]:
+    """Of what is wrong in one place the first cause: a misspelt key is a missing one, too."""
+    of_place: dict[tuple[str | int, ...], list[jsonschema.ValidationError]] = {}
+    for error in errors:
+        of_place.setdefault(tuple(error.path), []).append(error)
+    for found in of_place.values():
+        first = min(map(_rank, found))
+        yield from (error for error in found if _rank(error) == first)
+
+
+def _rank(error: jsonschema.ValidationError) -> int:
+    if error.validator == "additionalProperties":
+        return 0
+    return 1 if _SILENT.isdisjoint(error.schema_path) else 2
+
+
+def _sentence(error: jsonschema.ValidationError) -> str:
+    if error.validator == "additionalProperties":
+        form: Any = error.schema
+        table: Any = error.instance
+        known = list(form["properties"])
+        return "; ".join(_unknown_key(name, known) for name in table if name not in known)
+    if "then" in error.schema_path:
+        return "expect: leave effect out where codes is []"
+    if "else" in error.schema_path:
+        return "expect: add the effect that these codes have"
+    return _short(error.message)
+
+
+def _unknown_key(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    return f"no such key as {_short(name)}; {meant}There are {', '.join(known)}"
 
 
 def _short(sentence: str) -> str:

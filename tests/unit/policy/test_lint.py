@@ -200,6 +200,7 @@ def test_an_annotation_declares_parameters(tmp_path):
     assert documented_parameters(syntax(opa(), path)) == {"most"}
 
 
+UNSURE = "where input.call.arguments.size is missing, this HOLD is skipped"
 GOOD = """\
 # METADATA
 # title: A sample
@@ -230,3 +231,81 @@ def test_a_constant_for_each_tool_is_a_constant():
     head = 'verdicts contains {"effect": "HOLD", "code": "X", "message": "x", "hold": terms}'
     told = found(f'{head} if {{\n\tterms := {{"pay": {{"reviewers": ["a"]}}}}[input.call.tool]\n}}')
     assert told == []
+
+
+def read_otherwise(verdict, body="true"):
+    """What `check` says of the rows of a rule's head (8) and body (from 9)."""
+    text = f"{GOOD}\nverdicts contains {{{verdict}}} if {{\n\t{body}\n}}\n"
+    told = style(opa(), {FILE: text.encode()})
+    return [one.removeprefix(f"{FILE}:") for one in told if "opa fmt" not in one]
+
+
+@pytest.mark.parametrize("effect", ['"HOLDD"', '"hold"', '""', "true", "null", '["HOLD"]'])
+def test_what_is_no_effect_is_told_with_its_line(effect):
+    verdict = f'"effect": {effect}, "code": "X", "message": "x."'
+    assert read_otherwise(verdict) == [
+        f"8: {effect} is no effect, and only denies: write ALLOW, HOLD or DENY"
+    ]
+    held = '"effect": "HOLD", "code": "X", "message": "x."'
+    assert read_otherwise(held) == []
+    assert read_otherwise(held, f"other := {{{verdict}}}\n\tother.code")[0].startswith("9: ")
+
+
+@pytest.mark.parametrize("effect", ["effect", "input.call.tool", 'lower("HOLD")'])
+def test_an_effect_that_is_reckoned_is_left_alone(effect):
+    assert read_otherwise(f'"effect": {effect}, "code": "X", "message": "x."') == []
+
+
+HELD = '"effect": "HOLD", "code": "X", "message": "x."'
+
+
+@pytest.mark.parametrize(
+    ("body", "row"),
+    [
+        ("input.call.arguments.size > 5", 9),
+        ("5 <= input.call.arguments.size", 9),
+        ("input.call.arguments.size + 1 >= 5", 9),
+        ("count(input.call.arguments.size) > 5", 9),
+        ("size := input.call.arguments.size\n\tsize > 5", 10),
+        ("size := input.call.arguments.size * 2\n\t5 < size", 10),
+        ('input.call.tool == "pay"\n\tinput.call.arguments.size > 5', 10),
+    ],
+)
+def test_a_hold_for_what_is_large_is_told_what_a_missing_amount_does(body, row):
+    (told,) = read_otherwise(HELD, body)
+    assert told.startswith(f"{row}: {UNSURE}: negate a helper rule")
+
+
+def test_two_borders_are_no_guard_of_each_other():
+    told = read_otherwise(HELD, "input.call.arguments.size > 5\n\tinput.call.arguments.size < 9")
+    assert [one.partition(":")[0] for one in told] == ["9", "10"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "is_number(input.call.arguments.size)\n\tinput.call.arguments.size > 5",
+        "size := input.call.arguments.size\n\tis_number(size)\n\tsize > 5",
+        'object.get(input.call.arguments, "size", 9) > 5',
+        "some size in input.call.arguments.sizes\n\tsize > 5",
+        "count([1 | some size in input.call.arguments.sizes; size > 5]) > 0",
+        "input.usage.mails.used > 5",
+        "input.history.send_mail.ALLOW.count > 0",
+        "not _small",
+    ],
+)
+def test_what_is_guarded_or_bound_or_counted_by_the_broker_may_be_compared(body):
+    assert read_otherwise(HELD, body) == []
+
+
+def test_an_effect_that_is_reckoned_keeps_no_trap_from_being_looked_for():
+    verdict = 'verdicts contains {"effect": effect, "code": "X", "message": "x."}'
+    body = '\teffect := data.parameters.sample.most\n\tinput.call.arguments.name != "a"'
+    assert found(f"{verdict} if {{\n{body}\n}}") == []
+    listed = verdict.replace(": effect", ': ["HOLD"]')
+    assert found(f"{listed} if {{\n{body}\n}}") == []
+
+
+def test_an_allow_may_compare_what_is_missing():
+    allowed = HELD.replace("HOLD", "ALLOW")
+    assert read_otherwise(allowed, "input.call.arguments.size < 5") == []
