@@ -97,6 +97,7 @@ def back() -> Iterator[str]:
 
 @pytest.fixture
 def flow(oidc_provider: OidcProvider, back: str) -> Flow:
+    oidc_provider.set_clock(ahead_s=0)  # whatever a broker's clock was before
     oidc_provider.put_client("http://127.0.0.1/back")
     oidc_provider.put_user("lead-1", groups=["support-leads", "staff"], full_name="First Lead")
     return Flow(oidc_provider, back)
