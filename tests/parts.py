@@ -52,7 +52,7 @@ PARTS: Final = (
         budget_s=480,
     ),
     Part(name="sandboxes", paths=("tests/attacks/sandbox",), budget_s=420),
-    Part(name="browser", paths=("tests/browser",), budget_s=300),
+    Part(name="browser", paths=("tests/browser",), budget_s=420),
     Part(name="policies", paths=("tests/policies",), budget_s=300),
     Part(name="replay", paths=("tests/replay",), budget_s=900),
 )
