@@ -53,9 +53,7 @@ def require_style(files: Mapping[str, bytes], opa: Path | None) -> None:
     with refusing():
         findings = style(_found(opa), modules)
     if findings:
-        raise CommandFailed(
-            "These rules work, and should read otherwise:", findings=tuple(findings)
-        )
+        raise CommandFailed("These rules compile, and should be mended:", findings=tuple(findings))
 
 
 def _found(opa: Path | None) -> Path:
