@@ -164,13 +164,14 @@ class Decider:
         Raises:
             DependencyError: a part cannot be asked; nothing was decided.
         """
-        if refusal is None:
-            await self._compiled(previewed(call.tool) if is_preview else call.tool)
-        control = self.control()
         if refusal is not None:
             # Before the tool is looked up: what it names says nothing of which tools there are.
-            return Considered(control=control, tool=None, plan=make_plan(settle((refusal,))))
-        tool = control.tools.get(previewed(call.tool) if is_preview else call.tool)
+            refused = make_plan(settle((refusal,)))
+            return Considered(control=self.control(), tool=None, plan=refused)
+        name = previewed(call.tool) if is_preview else call.tool
+        await self._compiled(name)
+        control = self.control()
+        tool = control.tools.get(name)
         if is_preview:
             tool = tool.preview if tool else None
         scopes = effective_scopes(control, caller, now=self.clock())

@@ -5,8 +5,8 @@ host's late words, each sent so that it was looked at before the erasure and sto
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from broker.store.sql import Database
 from broker.tools.evidence import Evidence
 from tests import store_values as v
 from tests.fakes.decision_point import TERMS, hold, opinion
+from tests.hurried import Hurried
 from tests.offices import operator
 from tests.postgres import server
 from tests.several_stores import NAMES, open_one
@@ -37,27 +38,6 @@ from tests.stores import NOW
 from tests.world import World, credential, reviewer, world
 
 SECRET = "the patient is Mallory Quux of 7 Elm Street"
-
-
-@dataclass(slots=True)
-class Hurried:
-    """A store; after one read, and before what follows from it, something else happens."""
-
-    store: Any
-    read: str
-    then: Callable[[], Awaitable[None]]
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self.store, name)
-        if name != self.read:
-            return found
-
-        async def reading(*asked: Any, **more: Any) -> Any:
-            seen = await found(*asked, **more)
-            await self.then()
-            return seen
-
-        return reading
 
 
 async def rejected(w: World) -> tuple[Session, Invocation, Hold]:

@@ -22,6 +22,7 @@ from broker.sessions import REVOKED
 from broker.tools.caller import CallerHub
 from tests.attacks.test_permits_of_killed_brokers import AFTER_THE_LEASE_S
 from tests.called import PAID, TAKER, Called, beside, called
+from tests.hurried import Hurried
 
 TAKEN_WITHIN_S = 0.2
 IMPATIENT = functools.partial(CallerHub, take_within_s=TAKEN_WITHIN_S)
@@ -35,8 +36,8 @@ async def test_no_permit_of_a_call_that_was_ended_while_its_session_was_looked_u
         with permits.awaited(c.caller.session.name, "r", TAKER):
             invocation = await c.world.refund(c.caller, request_id="r")
             assert invocation.state is State.RUNNING
-            slow = dataclasses.replace(permits, store=_Slow(c.world.store))
-            _, permit = await slow.taken(invocation, TAKER)
+            slow: Any = Hurried(c.world.store, "find_session", _until_it_is_over)
+            _, permit = await dataclasses.replace(permits, store=slow).taken(invocation, TAKER)
         assert (await c.find(invocation)).state is State.CANCELLED
         assert permit is None
 
@@ -118,6 +119,10 @@ async def test_one_call_that_cannot_be_ended_does_not_keep_the_others(tmp_path: 
         assert (await c.find(first)).state is State.RUNNING
 
 
+async def _until_it_is_over() -> None:
+    await asyncio.sleep(3 * TAKEN_WITHIN_S)
+
+
 @contextlib.asynccontextmanager
 async def _all_places(c: Called) -> AsyncGenerator[None]:
     """While the block runs, the agent has every place that it may have."""
@@ -130,21 +135,6 @@ async def _all_places(c: Called) -> AsyncGenerator[None]:
                 )
                 await stack.enter_async_context(place)
         yield
-
-
-class _Slow:
-    """A store that takes its time over sessions."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def find_session(self, name: str) -> Any:
-        found = await self._store.find_session(name)
-        await asyncio.sleep(3 * TAKEN_WITHIN_S)
-        return found
 
 
 class _Broken:

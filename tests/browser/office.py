@@ -162,6 +162,16 @@ class Office:
         )
         return [int(row["amount_minor"]) for row in found]
 
+    def refund_by_hand(self, order: str, minor: int) -> None:
+        """Have somebody else refund so many cents, beside the broker."""
+        self.shop.write(
+            """INSERT INTO refunds (id, invocation, order_id, amount_minor, reason)
+               VALUES (:id, :id, :order, :minor, 'by hand')""",
+            id=f"by hand, {order}",
+            order=order,
+            minor=minor,
+        )
+
     def reject(self, hold: str) -> None:
         """Somebody else rejects it, from a terminal."""
         with self._terminal() as (reviews, by):

@@ -83,12 +83,7 @@ def test_an_approval_is_for_what_was_previewed(visitor: Visitor, office: Office)
         changes = page.locator("main .changes")
         expect(changes).to_contain_text("EUR 500.00")
         expect(changes).to_contain_text("EUR 445.00")
-        office.shop.write(
-            """INSERT INTO refunds (id, invocation, order_id, amount_minor, reason)
-               VALUES (:id, :id, :order, 100, 'by hand')""",
-            id=f"by hand, {order}",
-            order=order,
-        )
+        office.refund_by_hand(order, 100)
         click(page, "Approve")
         assert "Approved" in said(page)
         row = page.get_by_role("link", name=re.compile(f"Refund EUR 55.00 of order {order}"))

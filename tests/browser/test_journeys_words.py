@@ -142,12 +142,7 @@ def test_history_says_why_what_was_approved_did_not_run(visitor: Visitor, office
         held = agent.refund(5500)
         first = office.hold_of(held)
         open_hold(page, first)
-        office.shop.write(
-            """INSERT INTO refunds (id, invocation, order_id, amount_minor, reason)
-               VALUES (:id, :id, :order, 100, 'by hand')""",
-            id=f"by hand, {order}",
-            order=order,
-        )
+        office.refund_by_hand(order, 100)
         click(page, "Approve")
         assert "Approved" in said(page)
         office.let_run()
