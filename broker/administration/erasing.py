@@ -17,6 +17,7 @@ from broker.core.arguments import JsonValue
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.control import Control
 from broker.core.errors import BrokerError
+from broker.core.restored import is_to_be_looked_at
 from broker.core.retention import (
     DAY_S,
     Erasable,
@@ -69,12 +70,18 @@ class ErasedTally:
 
 
 class Eraser:
-    """Erases by order, or by age for ever."""
+    """Erases by order, or by age for ever.
+
+    By age nothing is erased while the freeze of a restore stands: what must be kept, and for how
+    long, may have been said since the backup, and nobody has looked yet.
+    """
 
     def __init__(self, *, changes: ControlChanges, keeping: Keeping) -> None:
         self._changes = changes
         self._keeping = keeping
         self._session_of: dict[str, str] = {}
+        # A broker that was killed may have erased and left it in the journal.
+        self._is_scrubbed = False
 
     async def sweep(self) -> None:
         """For ever: erase what is older than the setting says. Ends by cancellation."""
@@ -93,8 +100,10 @@ class Eraser:
         Raises:
             StoreUnavailable: the store is away; the next round begins again.
         """
-        days = self._changes.room.current().retention.contents_days
-        if not days:
+        await self._scrub()
+        control = self._changes.room.current()
+        days = control.retention.contents_days
+        if not days or is_to_be_looked_at(control.restored, control.freezes):
             return ErasedTally()
         before = self._changes.clock() - days * DAY_S
         order = EraseOrder(by=PERIOD, said={"contents_days": days}, before=before)
@@ -109,10 +118,17 @@ class Eraser:
         tally = ErasedTally()
         async for one in self._every(order):
             await self._one(one, order, tally)
+        await self._scrub()
         if tally.sessions or tally.calls or tally.mandates:
-            await self._keeping.scrub()
             _log.info("contents_erased", sessions=tally.sessions, calls=tally.calls, by=order.by)
         return tally
+
+    async def _scrub(self) -> None:
+        """Have what was erased gone from the journal too, now or with the next round."""
+        if not self._is_scrubbed:
+            self._is_scrubbed = await self._keeping.scrub()
+        if not self._is_scrubbed:
+            _log.warning("journal_not_emptied", why="somebody reads the database")
 
     async def _every(self, order: EraseOrder) -> AsyncIterator[Erasable]:
         now = self._changes.clock()
@@ -144,6 +160,7 @@ class Eraser:
             if await self._is_kept(control, one):
                 tally.held += 1
                 return
+            self._is_scrubbed = False
             try:
                 await self._changes.store.commit(self._unit(one, calls, order, control))
             except Conflict as conflict:

@@ -95,5 +95,6 @@ def _what_to_do() -> Iterator[Text]:
     yield ours("  * look in the systems that tools act on for what was done since then")
     yield ours("  * callbroker invocations list --state unknown   each needs a person")
     yield ours("  * callbroker token list, freezes, retention show   what was revoked, frozen or")
-    yield ours("    kept since then is no longer: do it again; so with grants, tools and policy")
+    yield ours("    kept since then is no longer, and what was erased is back: do it again; so")
+    yield ours("    with grants, tools and policy")
     yield ours("  * callbroker freezes, then callbroker unfreeze   limits fill by themselves again")

@@ -2,14 +2,16 @@
 
 A limit's window that reaches back before the restore may hold effects that the backup does not
 know. Until such a window has gone by its counter is full: nothing else makes it so, and nothing
-lifts it early.
+lifts it early. What would be lost for ever waits until an operator has looked and has lifted the
+freeze that the restore has put on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from broker.core.calls import Usage
+from broker.core.freezes import Freeze, FreezeKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,13 @@ class RestoredAt:
 
 
 NEVER: Final = RestoredAt(at=0.0, epoch=0)
+
+
+def is_to_be_looked_at(restored: RestoredAt, freezes: Iterable[Freeze]) -> bool:
+    """Whether the freeze that the last restore has put on, at its own time, still stands."""
+    return restored.epoch > 0 and any(
+        freeze.kind is FreezeKind.ALL and freeze.created_at == restored.at for freeze in freezes
+    )
 
 
 def filled(usage: Mapping[str, Usage], restored: RestoredAt, *, now: float) -> Mapping[str, Usage]:

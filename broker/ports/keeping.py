@@ -26,7 +26,7 @@ class Keeping(Protocol):
     async def erasable_mandates(
         self, *, after: str, made_before: float, now: float, page_size: int
     ) -> Sequence[Erasable]:
-        """A page of mandates that nobody redeemed or can redeem, and that have words yet."""
+        """A page of mandates that nobody redeemed or can redeem, and that are not erased."""
         ...
 
     async def unerased_calls(self, session: str, *, calls_max: int) -> Sequence[str]:
@@ -41,6 +41,10 @@ class Keeping(Protocol):
         """The newest signed head."""
         ...
 
-    async def scrub(self) -> None:
-        """Have nothing that was erased left in the database's own journal, where it has one."""
+    async def scrub(self) -> bool:
+        """Have nothing that was erased left in the database's own journal, where it has one.
+
+        Returns:
+            Whether that is so. Where somebody reads what is in it, ask again.
+        """
         ...

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam as bound
 
 from broker.core.retention import Erasable
 from broker.store import tables as t
-from broker.store.erasing import scrub
+from broker.store.erasing import BLANK_ORDER, scrub
 from broker.store.json_text import decode
 from broker.store.names import name_at
 from broker.store.readers import Readers
@@ -35,16 +35,16 @@ class ErasableReads:
     async def erasable_mandates(
         self, *, after: str, made_before: float, now: float, page_size: int
     ) -> Sequence[Erasable]:
-        """A page of mandates that nobody redeemed or can redeem, and that have words yet."""
+        """A page of mandates that nobody redeemed or can redeem, and that are not erased."""
         return await self._readers.ask(mandates, after, made_before, now, page_size)
 
     async def unerased_calls(self, session: str, *, calls_max: int) -> Sequence[str]:
         """Some calls of a session that are not erased."""
         return await self._readers.ask(unerased_calls, session, calls_max)
 
-    async def scrub(self) -> None:
-        """Have nothing that was erased left in the database's journal."""
-        await self._readers.ask(_scrubbed, self._connect)
+    async def scrub(self) -> bool:
+        """Have nothing that was erased left in the database's journal; whether that is so."""
+        return await self._readers.ask(_scrubbed, self._connect)
 
 
 def sessions(
@@ -103,10 +103,10 @@ def _session(row: Row, now: float) -> Erasable:
     )
 
 
-def _scrubbed(_database: Database, connect: Callable[[], Database]) -> None:
+def _scrubbed(_database: Database, connect: Callable[[], Database]) -> bool:
     own = connect()
     try:
-        scrub(own)
+        return scrub(own)
     finally:
         own.close()
 
@@ -141,8 +141,12 @@ _MANDATES: Final = Statement(
         _M.name < bound("before"),
         sa.or_(_M.state == "REVOKED", _M.redeem_by <= bound("now")),
         ~sa.exists().where(_S.mandate == _M.name),
-        sa.exists().where(
-            t.mandate_words.c.mandate == _M.name, t.mandate_words.c.words != bound("blank")
+        # Words can come after it was erased: nobody redeems it, but its host may go on.
+        sa.or_(
+            sa.func.substr(_M.session, 1, len(BLANK_ORDER)) != BLANK_ORDER,
+            sa.exists().where(
+                t.mandate_words.c.mandate == _M.name, t.mandate_words.c.words != bound("blank")
+            ),
         ),
     )
     .order_by(_M.name)

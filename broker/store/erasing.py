@@ -28,6 +28,8 @@ from broker.store.sql import Database, Row, Statement
 
 _OPEN_STATES: Final = frozenset({"HELD", "RUNNING", "UNKNOWN"})
 _NO_TEXT: Final = '""'
+BLANK_ORDER: Final = '{"erased":'
+"""How the order of a mandate begins whose contents are erased, and no other one."""
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _decode: Final = json.JSONDecoder().decode
 
@@ -53,11 +55,11 @@ def erase_calls(database: Database, change: EraseCalls) -> None:
 
 def erase_session(database: Database, change: EraseSession) -> None:
     """Blank the words, files and memory of a session whose calls are erased."""
+    mark = Erased(at=change.at, by=change.by)
     if change.session:
         row = _require_over(database, change.session, change.at)
         if database.row(_UNERASED_CALL, {"session": change.session}) is not None:
             raise Conflict(ConflictOn.INVOCATION)
-        mark = Erased(at=change.at, by=change.by)
         body = _encode(_blank_session(_decode(row["body"])))
         blank = {"blank": body, "mark": marked(mark)}
         database.run(_BLANK_SESSION, {"at_name": change.session, **blank})
@@ -69,7 +71,8 @@ def erase_session(database: Database, change: EraseSession) -> None:
         raise Conflict(ConflictOn.MANDATE)
     told = _decode(order["session"])
     told["body"] = _blank_session(told["body"])
-    database.run(_BLANK_MANDATE, {"at_name": change.mandate, "blank": _encode(told)})
+    blank_order = _encode({"erased": erased_part(mark), **told})
+    database.run(_BLANK_MANDATE, {"at_name": change.mandate, "blank": blank_order})
     database.run(_BLANK_WORDS, {"of_mandate": change.mandate, "blank": _NO_TEXT})
     about = {"session": change.session or change.mandate, "mandate": change.mandate}
     database.run(_DROP_CONTENTS, about)
@@ -87,11 +90,13 @@ def require_unerased(database: Database, change: RequireUnerased) -> None:
             raise Conflict(ConflictOn.MANDATE)
 
 
-def scrub(database: Database) -> None:
-    """Have no old page left in the journal, as far as no reader needs it now."""
-    if not database.dialect.is_shared:
-        database.say("PRAGMA busy_timeout = 250")
-        database.say("PRAGMA wal_checkpoint(TRUNCATE)")
+def scrub(database: Database) -> bool:
+    """Have no old page left in the journal; False where a reader needs some of it just now."""
+    if database.dialect.is_shared:
+        return True
+    database.say("PRAGMA busy_timeout = 250")
+    is_busy, *_ = database.ask("PRAGMA wal_checkpoint(TRUNCATE)")
+    return not is_busy
 
 
 def _require_over(database: Database, session: str, at: float) -> Row:
@@ -137,9 +142,11 @@ def _blank_hold(body: Row, mark: Erased) -> Row:
 
 
 def _blank_session(body: Row) -> Row:
-    """Who, without what a host said of them."""
+    """Who, without what a host said of them or narrowed scopes to: such a scope allows nothing."""
     for name in ("principal", "agent"):
         body[name]["attributes"] = {}
+    for scope in body.get("scopes", ()):
+        scope["where"] = {at: [] for at in scope["where"]}
     return body
 
 

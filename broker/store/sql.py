@@ -88,6 +88,12 @@ class Database:
         if text:
             self.dialect.say(self._cursor, text)
 
+    def ask(self, text: str) -> tuple[Any, ...]:
+        """As `say`, of what answers with a row."""
+        self.say(text)
+        found: tuple[Any, ...] | None = self._cursor.fetchone()
+        return found or ()
+
     def claim(self, name: str, *, former: int) -> int:
         """Have a broker's name for this connection alone; what to give as `former` next time."""
         self.dialect.claim(self._cursor, name, former)

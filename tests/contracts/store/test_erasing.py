@@ -94,7 +94,7 @@ async def test_pages_of_what_might_be_erased_go_on_where_they_ended(store: SqlSt
     await store.commit(v.unit(rest_of(session)))
     left = await store.erasable_sessions(after="", opened_before=0.0, now=v.NOW, page_size=9)
     assert session.name not in {one.session for one in left}
-    await store.scrub()
+    assert await store.scrub()
 
 
 async def test_a_mandate_is_erased_once_nobody_can_redeem_it(store: SqlStore):
