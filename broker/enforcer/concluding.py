@@ -1,5 +1,7 @@
 """What an outcome makes of an invocation: FAILED means that nothing took effect, or it is UNKNOWN.
 
+A tool that only reads and gives no answer has failed: there is nothing that a person could look
+for. In a sandbox that may be anybody's code, and there only what the node has seen counts.
 A result that may not be released is withheld, and the files beside it too; the call has SUCCEEDED
 all the same, because it took effect.
 """
@@ -23,6 +25,7 @@ from broker.core.inspection import (
 )
 from broker.core.labels import Labels
 from broker.core.lifecycle import InvocationState
+from broker.core.manifest import ToolManifest
 from broker.core.plan import Run
 from broker.core.previews import PREVIEW_LOST
 from broker.ports import CarriedFile, Failed, Lost, NeverStarted, Outcome, Succeeded
@@ -72,6 +75,13 @@ PREVIEW_INTERRUPTED = Ended(
     code=PREVIEW_LOST,
     message="The tool did not say what the call would change.",
     why="the broker stopped while the tool was asked",
+)
+
+
+READING_LOST = Ended(
+    state=InvocationState.FAILED,
+    code="READING_LOST",
+    message="No answer came. The tool only reads, so nothing took effect; it may be asked again.",
 )
 
 
@@ -131,9 +141,16 @@ def _concluded(outcome: Outcome, tool: RegisteredTool, plan: Run, *, is_asking: 
             code, message = failure(code, message)
             return Ended(state=InvocationState.FAILED, code=code, message=message)
         case Lost(why=why):
-            return replace(PREVIEW_INTERRUPTED if is_asking else INTERRUPTED, why=why)
+            return replace(_lost(tool.manifest, is_asking=is_asking), why=why)
         case NeverStarted(why=why):
             return replace(NEVER_HANDED_OVER, why=why)
+
+
+def _lost(manifest: ToolManifest, *, is_asking: bool) -> Ended:
+    if is_asking:
+        return PREVIEW_INTERRUPTED
+    only_reads = manifest.behaviour.read_only and manifest.sandbox is None
+    return READING_LOST if only_reads else INTERRUPTED
 
 
 def _inspected(answer: bytes, tool: RegisteredTool, plan: Run) -> Released | Withheld:

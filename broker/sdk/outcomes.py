@@ -116,7 +116,7 @@ class Refused(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(Record):
-    """It took no effect: the tool says so, or the runner proves it."""
+    """It took no effect: the tool says so, the runner proves it, or the tool only reads."""
 
     def for_model(self) -> str:
         """The tool's own words."""

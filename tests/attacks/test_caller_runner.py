@@ -300,6 +300,14 @@ async def test_an_error_of_a_tool_that_only_reads_is_a_failure(tmp_path: Path):
         assert reported.invocation.message == "The tool raised KeyError."
 
 
+async def test_silence_of_a_tool_that_only_reads_is_a_failure(tmp_path: Path):
+    async with called(tmp_path, behaviour={"read_only": True}, deadline_s=0.2) as c:
+        invocation, _ = await c.ask()
+        while (found := await c.find(invocation)).state is State.RUNNING:
+            await asyncio.sleep(0.01)
+        assert (found.state, found.code) == (State.FAILED, "READING_LOST")
+
+
 async def test_the_name_of_an_error_carries_nothing_into_the_log(tmp_path: Path):
     """Name the error's class with a customer's data, which the entry itself would keep for ever."""
     async with called(tmp_path) as c:

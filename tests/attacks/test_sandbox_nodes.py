@@ -192,12 +192,18 @@ async def test_a_call_that_the_node_does_not_take_never_started(tmp_path: Path):
         assert (await w.refund(caller)).state is InvocationState.SUCCEEDED
 
 
-async def test_a_node_that_dies_after_the_call_makes_it_unknown_and_is_not_replaced(tmp_path: Path):
-    """Kill the node while it works, so that the call is carried out again elsewhere."""
+@pytest.mark.parametrize("behaviour", [{}, {"read_only": True}])
+async def test_a_node_that_dies_after_the_call_makes_it_unknown_and_is_not_replaced(
+    tmp_path: Path, behaviour: dict[str, bool]
+):
+    """Kill the node while it works, so that the call is carried out again elsewhere.
+
+    Or run something that acts under the name of a tool that only reads, so that nobody looks.
+    """
     async with (
         sandbox_node(tmp_path, name="a", warm={(IMAGE, "compute"): 2}) as a,
         sandbox_node(tmp_path, name="b") as b,
-        sandbox_world(tmp_path, a.address, b.address) as (w, _),
+        sandbox_world(tmp_path, a.address, b.address, behaviour=behaviour) as (w, _),
     ):
         a.going.clear()
         caller = await w.caller()

@@ -77,6 +77,20 @@ async def test_an_answer_that_means_nothing_is_withheld(tmp_path: Path, sent, st
         assert (done.state, done.code, done.result) == (state, code, None)
 
 
+@pytest.mark.parametrize("plan", ["raises", "is silent"])
+async def test_a_reader_that_gives_no_answer_has_failed(tmp_path: Path, plan: str):
+    """Have people look, for nothing, at each call of a reader that is made to break."""
+    async with hub_world(tmp_path) as (w, hub):
+        await w.put_tool(behaviour={"read_only": True}, deadline_s=5 if plan == "raises" else 0.2)
+        connection = hub.connect(WORKER, offer())
+        task = asyncio.ensure_future(w.refund(await w.caller()))
+        handover = await next_call(connection)
+        if plan == "raises":
+            await connection.answer(answer(handover, Lost(why="KeyError")))
+        done = await task
+        assert (done.state, done.code) == (InvocationState.FAILED, "READING_LOST")
+
+
 async def test_an_answer_is_acknowledged_once_its_outcome_is_recorded(tmp_path: Path):
     """Let the broker crash between the answer and its record, after the worker has forgotten it."""
     async with world(tmp_path) as w:
