@@ -86,7 +86,9 @@ async def refunded(s: Site, words: tuple[str, ...] = ("Please.",), **arguments: 
     )
 
 
-async def decided(s: Site, count: int, *, state: HoldState = HoldState.REJECTED) -> list[Any]:
+async def decided(
+    s: Site, count: int, *, state: HoldState = HoldState.REJECTED, **changed: Any
+) -> list[Any]:
     """So many holds that were decided, oldest first."""
     caller = await s.world.caller()
     call = stored_call(caller.session, InvocationState.REJECTED)
@@ -95,7 +97,9 @@ async def decided(s: Site, count: int, *, state: HoldState = HoldState.REJECTED)
     made = []
     for number in range(count):
         name = f"holds/{s.world.ids()}"
-        one = stored_hold(call, name=name, state=state, summary=f"Refund number {number}.")
+        one = stored_hold(
+            call, name=name, state=state, summary=f"Refund number {number}.", **changed
+        )
         changes += [AddHold(hold=one), AddReview(review=stored_review(one, "lead-1"))]
         made.append(one)
     await s.world.store.commit(Unit(changes=tuple(changes), entries=()))

@@ -1,5 +1,6 @@
 """Decided holds, newest first, a page at a time."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -61,6 +62,7 @@ class Row:
         reviews: those that counted.
         took_s: from its opening until the last of those; None where there are none.
         voided: None where it is not void, or where the log does not say.
+        withdrawn_by: who took the call back; empty where nobody did, or where the log does not say.
     """
 
     hold: Hold
@@ -69,6 +71,14 @@ class Row:
     reviews: tuple[Review, ...]
     took_s: float | None
     voided: Voided | None
+    withdrawn_by: str
+
+    @property
+    def too_late(self) -> str:
+        """What was not done in time; empty unless it has expired."""
+        if self.hold.state is not HoldState.EXPIRED:
+            return ""
+        return "not used in time" if self.hold.run_by else "not decided in time"
 
 
 def routes(parts: WebParts, pages: Pages) -> list[BaseRoute]:
@@ -85,13 +95,13 @@ def routes(parts: WebParts, pages: Pages) -> list[BaseRoute]:
         browse = parts.records.browse
         before = field(request, "before")
         page = await browse.history(wanted, before=before)
-        voided = await _voided(parts, [hold for hold, _ in page.rows])
+        stories = await _stories(parts, [hold for hold, _ in page.rows])
         filters = {name: value for name, value in asked.items() if value}
         return pages.page(
             request,
             "history.html",
             sign_in=sign_in,
-            rows=[_row(hold, reviews, voided.get(hold.name)) for hold, reviews in page.rows],
+            rows=[_row(hold, reviews, stories.get(hold.invocation)) for hold, reviews in page.rows],
             filters=filters,
             tools=browse.tools(),
             outcomes=OUTCOMES,
@@ -116,21 +126,15 @@ def _address(query: Mapping[str, str]) -> str:
     return f"/history?{urlencode(query)}" if query else "/history"
 
 
-async def _voided(parts: WebParts, holds: Sequence[Hold]) -> Mapping[str, Voided]:
-    """Of those that are void, by name, what the story of each one's call says of that."""
-    found: dict[str, Voided] = {}
+async def _stories(parts: WebParts, holds: Sequence[Hold]) -> Mapping[str, Story]:
+    """Of the calls, by name, whose holds somebody or something ended otherwise than by deciding."""
     stories: dict[str, Story] = {}
     for hold in holds:
-        if hold.state is not HoldState.VOID:
+        if hold.state not in {HoldState.VOID, HoldState.WITHDRAWN} or hold.invocation in stories:
             continue
-        try:
-            if hold.invocation not in stories:
-                stories[hold.invocation] = await parts.records.stories.tell(hold.invocation)
-        except NotFound:
-            continue
-        if (told := voided_in(stories[hold.invocation], hold.name)) is not None:
-            found[hold.name] = told
-    return found
+        with contextlib.suppress(NotFound):
+            stories[hold.invocation] = await parts.records.stories.tell(hold.invocation)
+    return stories
 
 
 def voided_in(story: Story, name: str) -> Voided | None:
@@ -141,14 +145,10 @@ def voided_in(story: Story, name: str) -> Voided | None:
         act = by_people[-1]
         reason = dict(act.said).get("reason", "")
         return Voided(less=less, by=act.actor, reason=reason, is_denied=False, codes=())
-    changed = [
-        at
-        for at, one in enumerate(story.moments)
-        if one.hold == name and one.kind == EntryKind.HOLD_CHANGED
-    ]
-    if not changed:
+    at = _changed_at(story, name)
+    if at is None:
         return None
-    after = story.moments[changed[-1] :]
+    after = story.moments[at:]
     again = next((one for one in after if one.kind == EntryKind.CALL_DECIDED), None)
     verdicts = again.verdicts if again else ()
     stopped = [one for one in verdicts if one.effect != "ALLOW" and one.is_enforced]
@@ -161,15 +161,30 @@ def voided_in(story: Story, name: str) -> Voided | None:
     )
 
 
+def _changed_at(story: Story, name: str) -> int | None:
+    """Which moment ended the hold of this name."""
+    changed = [
+        at
+        for at, one in enumerate(story.moments)
+        if one.hold == name and one.kind == EntryKind.HOLD_CHANGED
+    ]
+    return changed[-1] if changed else None
+
+
 def _has_made_less(moment: Moment) -> bool:
     return moment.kind == EntryKind.REVIEW_GIVEN and any(
         name == "narrowed digest" for name, _ in moment.details
     )
 
 
-def _row(hold: Hold, reviews: Sequence[Review], voided: Voided | None) -> Row:
+def _row(hold: Hold, reviews: Sequence[Review], story: Story | None) -> Row:
     counted = tuple(review for review in reviews if review.counted)
     is_money = hold.amount_minor is not None
+    voided, withdrawn_by = None, ""
+    if story is not None and hold.state is HoldState.VOID:
+        voided = voided_in(story, hold.name)
+    elif story is not None and (at := _changed_at(story, hold.name)) is not None:
+        withdrawn_by = story.moments[at].actor
     return Row(
         hold=hold,
         amount=format_money(hold.amount_minor, hold.currency) if is_money else "",
@@ -177,4 +192,5 @@ def _row(hold: Hold, reviews: Sequence[Review], voided: Voided | None) -> Row:
         reviews=counted,
         took_s=max(review.at for review in counted) - hold.created_at if counted else None,
         voided=voided,
+        withdrawn_by=withdrawn_by,
     )

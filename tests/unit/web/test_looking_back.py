@@ -95,6 +95,25 @@ async def test_history_is_browsed_page_by_page_to_its_end(s: Site):
     assert seen == [str(number) for number in reversed(range(len(made)))]
 
 
+@pytest.mark.parametrize(
+    ("run_by", "told"), [(0.0, "not decided in time"), (60.0, "not used in time")]
+)
+async def test_history_says_what_was_not_done_in_time(s: Site, run_by: float, told: str):
+    await decided(s, 1, state=HoldState.EXPIRED, run_by=run_by)
+    shown = await read(s, "/history")
+    assert f'<span class="under">{told}</span>' in shown
+    assert re.search(r'approved by <span class="word">[^\n]*lead-1', shown)
+
+
+async def test_history_says_who_took_a_call_back(s: Site):
+    held = await s.waiting()
+    assert "by <span" not in await read(s, "/history")
+    await s.world.invocations.withdraw(held.name, actor=AGENT)
+    shown = await read(s, "/history")
+    row = shown[shown.index("Withdrawn</span>") :]
+    assert re.search(rf'by <span class="word">[^\n]*{AGENT}', row)
+
+
 async def test_history_is_filtered_and_older_pages_keep_the_filter(s: Site):
     await decided(s, 60)
     await decided(s, 1, state=HoldState.EXPIRED)
