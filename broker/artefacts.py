@@ -42,7 +42,6 @@ from broker.core.unit import (
     AddArtefact,
     Conflict,
     ConflictOn,
-    DropArtefacts,
     TouchSession,
     Unit,
 )
@@ -182,26 +181,6 @@ class Artefacts:
         if await asyncio.to_thread(content_digest, content) != artefact.sha256:
             raise Defect(f"{artefact.name} is not what was stored.")
         return content
-
-    async def erase(self) -> int:
-        """Erase what is over.
-
-        Returns:
-            How many there were.
-
-        Raises:
-            StoreUnavailable: the store is away; the next round erases them.
-        """
-        now = self._clock()
-        count = await self._store.expired_artefacts(now=now)
-        if count:
-            entry = EntryDraft(
-                kind=EntryKind.ARTEFACTS_ERASED, at=now, actor="broker", body={"count": count}
-            )
-            await self._store.commit(
-                Unit(changes=(DropArtefacts(expired_at=now),), entries=(entry,))
-            )
-        return count
 
     async def _require_room(self, caller: Caller, upload: Upload) -> None:
         """Before a byte is taken in; the store looks again when it is stored."""

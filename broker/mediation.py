@@ -223,7 +223,6 @@ def mediation(parts: Parts) -> Mediation:
             ),
             last_words=LastWords(permits=permits, control=control, compiler=compiler),
             carrier=carrier,
-            artefacts=artefacts,
             is_gone=parts.is_gone,
             store=store,
             events=events,

@@ -10,7 +10,7 @@ from broker.artefacts import Upload
 from broker.core.artefacts import Artefact
 from broker.core.calls import Caller, Invocation
 from broker.ports import CarriedFile, FrozenCall, Outcome, Succeeded
-from tests.world import AGENT, World, world
+from tests.world import AGENT, CUSTOMER, World, world
 
 CONVERT = {
     "name": "convert",
@@ -46,9 +46,9 @@ async def filed_world(path: Path, **changed: Any) -> AsyncIterator[tuple[World, 
         yield w, await another(w)
 
 
-async def another(w: World) -> Caller:
-    """One more session of the same agent for the same principal."""
-    return await w.caller(scopes=("files:convert",))
+async def another(w: World, principal: str = CUSTOMER) -> Caller:
+    """One more session of the same agent, for the same principal if no other is named."""
+    return await w.caller(principal, scopes=("files:convert",))
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:

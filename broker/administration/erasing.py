@@ -5,6 +5,8 @@ legal hold that comes meanwhile wins. What is interrupted is begun again by whoe
 """
 
 import asyncio
+import enum
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +24,7 @@ from broker.core.retention import (
     DAY_S,
     Erasable,
     EraseCalls,
+    EraseFiles,
     EraseSession,
     Erasing,
     LegalHoldKind,
@@ -69,6 +72,14 @@ class ErasedTally:
     held: int = 0
 
 
+class _Came(enum.Enum):
+    """What came of a unit: a legal hold keeps what it would erase, or that is not over."""
+
+    DONE = enum.auto()
+    HELD = enum.auto()
+    OPEN = enum.auto()
+
+
 class Eraser:
     """Erases by order, or by age for ever.
 
@@ -102,8 +113,12 @@ class Eraser:
         """
         await self._scrub()
         control = self._changes.room.current()
+        if is_to_be_looked_at(control.restored, control.freezes):
+            return ErasedTally()
+        await self._erase_files_over()
         days = control.retention.contents_days
-        if not days or is_to_be_looked_at(control.restored, control.freezes):
+        if not days:
+            await self._scrub()
             return ErasedTally()
         before = self._changes.clock() - days * DAY_S
         order = EraseOrder(by=PERIOD, said={"contents_days": days}, before=before)
@@ -156,24 +171,44 @@ class Eraser:
             return
         while True:
             calls = await self._calls(one)
-            control = self._changes.room.current()
-            if await self._is_kept(control, one):
-                tally.held += 1
+            came = await self._commit(one, functools.partial(self._unit, one, calls, order))
+            tally.held += came is _Came.HELD
+            tally.open += came is _Came.OPEN
+            if came is not _Came.DONE:
                 return
-            self._is_scrubbed = False
-            try:
-                await self._changes.store.commit(self._unit(one, calls, order, control))
-            except Conflict as conflict:
-                if conflict.on is not ConflictOn.CONTROL:
-                    tally.open += 1
-                    return
-                await self._changes.room.refresh()
-                continue
             tally.calls += len(calls)
             if not calls:
                 tally.sessions += bool(one.session)
                 tally.mandates += not one.session
                 return
+
+    async def _erase_files_over(self) -> None:
+        """Files have a time of their own, which is over long before most periods."""
+        now = self._changes.clock()
+
+        async def with_files_over(after: str) -> Sequence[Erasable]:
+            return await self._keeping.sessions_with_files_over(
+                after=after, now=now, page_size=limits.ERASING_PAGE
+            )
+
+        async for one in _paged(with_files_over):
+            await self._commit(one, functools.partial(_files_unit, one, now))
+
+    async def _commit(self, one: Erasable, unit_under: Callable[[Control], Unit]) -> _Came:
+        """Commit a unit under the control revision under which nothing was seen to keep it."""
+        while True:
+            control = self._changes.room.current()
+            if await self._is_kept(control, one):
+                return _Came.HELD
+            self._is_scrubbed = False
+            try:
+                await self._changes.store.commit(unit_under(control))
+            except Conflict as conflict:
+                if conflict.on is not ConflictOn.CONTROL:
+                    return _Came.OPEN
+                await self._changes.room.refresh()
+                continue
+            return _Came.DONE
 
     async def _calls(self, one: Erasable) -> tuple[str, ...]:
         if not one.session:
@@ -217,6 +252,18 @@ class Eraser:
             if found is not None:
                 self._session_of[name] = found.session
         return frozenset(self._session_of[name] for name in named & self._session_of.keys())
+
+
+def _files_unit(one: Erasable, now: float, control: Control) -> Unit:
+    entry = EntryDraft(
+        kind=EntryKind.ARTEFACTS_ERASED,
+        at=now,
+        actor="broker",
+        session=one.session,
+        body={"count": one.files},
+    )
+    erase = EraseFiles(session=one.session, at=now)
+    return Unit(changes=(RequireControl(revision=control.revision), erase), entries=(entry,))
 
 
 async def _paged(page: _Page) -> AsyncIterator[Erasable]:

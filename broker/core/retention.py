@@ -59,6 +59,7 @@ class Erasable:
     Attributes:
         is_over: nothing can be asked in it any more, and none of its calls is under way or waits.
         changed_at: POSIX seconds of its newest call's end, or of its own.
+        files: how many of its files are over, where it was asked for by these.
     """
 
     mandate: str
@@ -66,6 +67,15 @@ class Erasable:
     principal: str
     is_over: bool
     changed_at: float
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EraseFiles:
+    """Files of a session whose own time was over at `at` are gone. None there: Conflict."""
+
+    session: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +116,7 @@ class RequireUnerased:
     mandate: str = ""
 
 
-Erasing = EraseCalls | EraseSession | RequireUnerased
+Erasing = EraseFiles | EraseCalls | EraseSession | RequireUnerased
 
 
 def is_held(holds: Iterable[LegalHold], one: Erasable, sessions_held: Collection[str]) -> bool:

@@ -294,13 +294,6 @@ class AddArtefact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DropArtefacts:
-    """Files whose time was over at `expired_at` are erased."""
-
-    expired_at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PutShadowTally:
     """What this broker has seen of a shadow, in place of what it had said of it before."""
 
@@ -376,7 +369,6 @@ Change = (
     | DropControl
     | AddDocument
     | AddArtefact
-    | DropArtefacts
     | PutShadowTally
     | DropShadowTallies
     | AddSighting

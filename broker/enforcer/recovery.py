@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from broker.artefacts import Artefacts
 from broker.core import limits
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Invocation
@@ -68,7 +67,6 @@ class Recovery:
     reconciling: Reconciling
     last_words: LastWords
     carrier: Carrier
-    artefacts: Artefacts
     store: Store
     events: Events
     clock: Clock
@@ -133,7 +131,6 @@ class Recovery:
                     _log.exception("call_not_taken_over", invocation=invocation.name)
         self.reconciling.sweep()
         await self.last_words.permits.sweep()
-        await self.artefacts.erase()
 
     def _is_left_behind(self, invocation: Invocation, *, now: float) -> bool:
         """RUNNING, its lease is over, and nobody is at it."""

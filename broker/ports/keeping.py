@@ -29,6 +29,12 @@ class Keeping(Protocol):
         """A page of mandates that nobody redeemed or can redeem, and that are not erased."""
         ...
 
+    async def sessions_with_files_over(
+        self, *, after: str, now: float, page_size: int
+    ) -> Sequence[Erasable]:
+        """A page of sessions that have files whose own time is over, by name."""
+        ...
+
     async def unerased_calls(self, session: str, *, calls_max: int) -> Sequence[str]:
         """Some calls of a session that are not erased."""
         ...

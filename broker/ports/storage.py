@@ -254,10 +254,6 @@ class Store(Protocol):
         """What is in an artefact of the session."""
         ...
 
-    async def expired_artefacts(self, *, now: float) -> int:
-        """How many artefacts there are whose time is over."""
-        ...
-
     async def entries(self, invocation: str) -> Sequence[Mapping[str, JsonValue]]:
         """The audit entries of one invocation in order, with contents where not erased."""
         ...

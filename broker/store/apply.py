@@ -25,7 +25,6 @@ from broker.core.unit import (
     ConflictOn,
     CountHistory,
     CountReached,
-    DropArtefacts,
     DropControl,
     DropShadowTallies,
     EndSession,
@@ -331,11 +330,6 @@ def _add_artefact(database: Database, change: AddArtefact) -> None:
     database.run(s.ADD_CONTENT, content_row(change.stored))
 
 
-def _drop_artefacts(database: Database, change: DropArtefacts) -> None:
-    database.run(s.DROP_CONTENTS, {"now": change.expired_at})
-    database.run(s.DROP_ARTEFACTS, {"now": change.expired_at})
-
-
 def _put_shadow_tally(database: Database, change: PutShadowTally) -> None:
     at = {"of_shadow": change.shadow, "of_broker": change.broker}
     if database.run(s.PUT_SHADOW_TALLY, {**at, "seen": change.body}):
@@ -375,7 +369,6 @@ _APPLY: Final[Mapping[type, Callable[[Database, Any], None]]] = {
     DropControl: _drop_control,
     AddDocument: _add_document,
     AddArtefact: _add_artefact,
-    DropArtefacts: _drop_artefacts,
     PutShadowTally: _put_shadow_tally,
     DropShadowTallies: _drop_shadow_tallies,
     AddSighting: add_sighting,

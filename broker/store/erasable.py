@@ -38,6 +38,12 @@ class ErasableReads:
         """A page of mandates that nobody redeemed or can redeem, and that are not erased."""
         return await self._readers.ask(mandates, after, made_before, now, page_size)
 
+    async def sessions_with_files_over(
+        self, *, after: str, now: float, page_size: int
+    ) -> Sequence[Erasable]:
+        """A page of sessions that have files whose own time is over, by name."""
+        return await self._readers.ask(sessions_with_files_over, after, now, page_size)
+
     async def unerased_calls(self, session: str, *, calls_max: int) -> Sequence[str]:
         """Some calls of a session that are not erased."""
         return await self._readers.ask(unerased_calls, session, calls_max)
@@ -78,6 +84,24 @@ def mandates(
             changed_at=float(row["redeem_by"]),
         )
         for row in database.rows(_MANDATES, values)
+    ]
+
+
+def sessions_with_files_over(
+    database: Database, after: str, now: float, page_size: int
+) -> Sequence[Erasable]:
+    """A page of sessions that have files whose own time is over, by name."""
+    values = {"after": after, "now": now, "limit": page_size}
+    return [
+        Erasable(
+            mandate=row["mandate"],
+            session=row["name"],
+            principal=str(decode(row["body"])["principal"]["id"]),
+            is_over=True,
+            changed_at=float(row["last"]),
+            files=int(row["files"]),
+        )
+        for row in database.rows(_WITH_FILES_OVER, values)
     ]
 
 
@@ -150,6 +174,21 @@ _MANDATES: Final = Statement(
         ),
     )
     .order_by(_M.name)
+    .limit(bound("limit")),
+)
+_A: Final = t.artefacts.c
+_WITH_FILES_OVER: Final = Statement(
+    sa.select(
+        _S.name,
+        _S.mandate,
+        _S.body,
+        sa.func.count().label("files"),
+        sa.func.max(_A.expires_at).label("last"),
+    )
+    .select_from(t.artefacts.join(t.sessions, _S.name == _A.session))
+    .where(_A.expires_at <= bound("now"), _S.name > bound("after"))
+    .group_by(_S.name)
+    .order_by(_S.name)
     .limit(bound("limit")),
 )
 _CALLS: Final = Statement(

@@ -18,7 +18,7 @@ from sqlalchemy import bindparam as bound
 from broker.core.canonical import call_digest
 from broker.core.erased import Erased
 from broker.core.reports import DropReports
-from broker.core.retention import EraseCalls, EraseSession, RequireUnerased
+from broker.core.retention import EraseCalls, EraseFiles, EraseSession, RequireUnerased
 from broker.core.unit import Conflict, ConflictOn
 from broker.store import tables as t
 from broker.store.marks import mark as marked
@@ -27,11 +27,18 @@ from broker.store.reports import drop_reports
 from broker.store.sql import Database, Row, Statement
 
 _OPEN_STATES: Final = frozenset({"HELD", "RUNNING", "UNKNOWN"})
+_EVER: Final = float(2**53)
 _NO_TEXT: Final = '""'
 BLANK_ORDER: Final = '{"erased":'
 """How the order of a mandate begins whose contents are erased, and no other one."""
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _decode: Final = json.JSONDecoder().decode
+
+
+def erase_files(database: Database, change: EraseFiles) -> None:
+    """Drop files of a session whose own time is over, and what is in them. None there: Conflict."""
+    if not _drop_files(database, change.session, until=change.at):
+        raise Conflict(ConflictOn.ARTEFACT)
 
 
 def erase_calls(database: Database, change: EraseCalls) -> None:
@@ -64,8 +71,7 @@ def erase_session(database: Database, change: EraseSession) -> None:
         blank = {"blank": body, "mark": marked(mark)}
         database.run(_BLANK_SESSION, {"at_name": change.session, **blank})
         database.run(_BLANK_SIGHTINGS, {"of_session": change.session, "nothing": b""})
-        database.run(_DROP_FILES, {"of_session": change.session})
-        database.run(_DROP_ARTEFACTS, {"of_session": change.session})
+        _drop_files(database, change.session, until=_EVER)
     order = database.row(_MANDATE, {"name": change.mandate})
     if order is None or not (change.session or _is_dead(order, change.at)):
         raise Conflict(ConflictOn.MANDATE)
@@ -97,6 +103,12 @@ def scrub(database: Database) -> bool:
     database.say("PRAGMA busy_timeout = 250")
     is_busy, *_ = database.ask("PRAGMA wal_checkpoint(TRUNCATE)")
     return not is_busy
+
+
+def _drop_files(database: Database, session: str, *, until: float) -> int:
+    values = {"of_session": session, "until": until}
+    database.run(_DROP_FILES, values)
+    return database.run(_DROP_ARTEFACTS, values)
 
 
 def _require_over(database: Database, session: str, at: float) -> Row:
@@ -213,16 +225,15 @@ _BLANK_SIGHTINGS: Final = Statement(
     .where(t.sightings.c.session == bound("of_session"))
     .values(content=bound("nothing"), size=0),
 )
+_FILES: Final = sa.and_(
+    t.artefacts.c.session == bound("of_session"), t.artefacts.c.expires_at <= bound("until")
+)
 _DROP_FILES: Final = Statement(
     sa.delete(t.artefact_contents).where(
-        t.artefact_contents.c.artefact.in_(
-            sa.select(t.artefacts.c.name).where(t.artefacts.c.session == bound("of_session")),
-        ),
+        t.artefact_contents.c.artefact.in_(sa.select(t.artefacts.c.name).where(_FILES)),
     ),
 )
-_DROP_ARTEFACTS: Final = Statement(
-    sa.delete(t.artefacts).where(t.artefacts.c.session == bound("of_session")),
-)
+_DROP_ARTEFACTS: Final = Statement(sa.delete(t.artefacts).where(_FILES))
 _MANDATE: Final = Statement(
     sa.select(_M.state, _M.redeem_by, _M.session).where(_M.name == bound("name")),
 )
@@ -240,6 +251,7 @@ _DROP_CONTENTS: Final = Statement(
     ),
 )
 ERASING: Final[Mapping[type, Callable[[Database, Any], None]]] = {
+    EraseFiles: erase_files,
     EraseCalls: erase_calls,
     EraseSession: erase_session,
     RequireUnerased: require_unerased,

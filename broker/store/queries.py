@@ -177,11 +177,6 @@ CONTENT: Final = Statement(
     .select_from(t.artefact_contents.join(t.artefacts))
     .where(t.artefacts.c.name == bound("name"), t.artefacts.c.session == bound("session")),
 )
-EXPIRED_COUNT: Final = Statement(
-    sa.select(sa.func.count().label("count"))
-    .select_from(t.artefacts)
-    .where(t.artefacts.c.expires_at <= bound("now")),
-)
 SHADOW_TALLIES: Final = Statement(
     sa.select(t.shadow_tallies.c.broker, t.shadow_tallies.c.body)
     .where(t.shadow_tallies.c.shadow == bound("shadow"))

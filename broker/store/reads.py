@@ -233,12 +233,6 @@ def artefact_content(database: Database, session: str, name: str) -> bytes | Non
     return None if row is None else bytes(row["content"])
 
 
-def expired_artefacts(database: Database, now: float) -> int:
-    """How many artefacts there are whose time is over."""
-    (row,) = database.rows(q.EXPIRED_COUNT, {"now": now})
-    return int(row["count"])
-
-
 def shadow_tallies(database: Database, shadow: str) -> Mapping[str, bytes]:
     """What each broker has seen of a shadow."""
     rows = database.rows(q.SHADOW_TALLIES, {"shadow": shadow})

@@ -254,13 +254,6 @@ SIGHTINGS_HAD: Final = Statement(
     ).where(t.sightings.c.session == bound("session")),
 )
 ADD_SIGHTING: Final = insert(t.sightings)
-_EXPIRED: Final = t.artefacts.c.expires_at <= bound("now")
-DROP_CONTENTS: Final = Statement(
-    sa.delete(t.artefact_contents).where(
-        t.artefact_contents.c.artefact.in_(sa.select(t.artefacts.c.name).where(_EXPIRED)),
-    ),
-)
-DROP_ARTEFACTS: Final = Statement(sa.delete(t.artefacts).where(_EXPIRED))
 PUT_SHADOW_TALLY: Final = Statement(
     sa.update(t.shadow_tallies)
     .where(

@@ -266,10 +266,6 @@ class SqlStore(ErasableReads, ReportReads):
         """What is in an artefact of the session."""
         return await self._readers.ask(reads.artefact_content, session, name)
 
-    async def expired_artefacts(self, *, now: float) -> int:
-        """How many artefacts there are whose time is over."""
-        return await self._readers.look(reads.expired_artefacts, now)
-
     async def entries(self, invocation: str) -> Sequence[Mapping[str, JsonValue]]:
         """The audit entries of one invocation in order; see `export.entries` for their form."""
         return await self._readers.ask(export.entries, invocation)

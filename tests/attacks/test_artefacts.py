@@ -7,16 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from broker.administration.changes import ControlChanges
+from broker.administration.retention import RetentionAdministration
 from broker.core import limits
 from broker.core.artefacts import Stored, new_name
 from broker.core.credentials import CredentialClass
 from broker.core.decision import Obligation
 from broker.core.errors import Defect, IllegalTransition, NotFound
 from broker.core.lifecycle import InvocationState
+from broker.core.retention import LegalHoldKind
 from broker.core.unit import AddArtefact, Conflict, Unit
 from tests.fakes.decision_point import allow, deny, hold, opinion
 from tests.filed import another, convert, ended, filed_world, leaving, upload
-from tests.world import TERMS, credential, reviewer
+from tests.offices import operator
+from tests.world import TERMS, World, credential, reviewer
 
 OTHER_AGENT = credential(CredentialClass.AGENT, "agents/other", person="somebody")
 
@@ -95,11 +99,41 @@ async def test_a_file_is_erased_after_its_session_and_before_that_counts_for_not
         w.clock.now = one.expires_at
         with pytest.raises(NotFound):
             await w.artefacts.find(mine, one.name)
-        await w.recovery.sweep_once()
+        await keeping(w).eraser.sweep_once()
         assert await w.store.artefact_content(mine.session.name, one.name) is None
         w.clock.now = one.created_at
         with pytest.raises(NotFound):
             await w.artefacts.find(mine, one.name)
+
+
+def keeping(w: World) -> RetentionAdministration:
+    """What erases by age, and what a legal hold is put on with."""
+    changes = ControlChanges(store=w.store, room=w.room, clock=w.clock, ids=w.ids)
+    return RetentionAdministration(changes=changes, keeping=w.store)
+
+
+@pytest.mark.parametrize("kind", list(LegalHoldKind))
+async def test_a_file_is_not_erased_under_a_legal_hold(tmp_path: Path, kind: LegalHoldKind):
+    """Wait for a day, and what I had a tool send is gone, whatever a court has asked for."""
+    async with filed_world(tmp_path) as (w, mine):
+        one, other = await upload(w, mine), await another(w, "customers/c-9")
+        theirs = await upload(w, other)
+        call = await convert(w, mine, document=one.name)
+        subjects = {
+            LegalHoldKind.PRINCIPAL: mine.principal.id,
+            LegalHoldKind.SESSION: mine.session.name,
+            LegalHoldKind.INVOCATION: call.name,
+        }
+        retention, court = keeping(w), operator()
+        held = await retention.hold(court, kind=kind, subject=subjects[kind], reason="case 12")
+        w.clock.now = one.expires_at
+        await retention.eraser.sweep_once()
+        await w.recovery.sweep_once()
+        assert await w.store.artefact_content(mine.session.name, one.name) == b"content"
+        assert await w.store.artefact_content(other.session.name, theirs.name) is None
+        await retention.release(court, held.name, reason="closed")
+        await retention.eraser.sweep_once()
+        assert await w.store.artefact_content(mine.session.name, one.name) is None
 
 
 async def test_a_file_cannot_be_swapped_between_approval_and_run(tmp_path: Path):

@@ -6,7 +6,8 @@ import pytest
 
 from broker.core.artefacts import Stored
 from broker.core.lifecycle import InvocationState
-from broker.core.unit import AddArtefact, AddInvocation, ConflictOn, DropArtefacts, MoveInvocation
+from broker.core.retention import EraseFiles
+from broker.core.unit import AddArtefact, AddInvocation, ConflictOn, MoveInvocation
 from broker.store import SqlStore
 from tests.store_values import NOW, invocation, moved, opened, refused, stored, unit
 
@@ -78,11 +79,14 @@ async def test_what_is_over_is_erased_and_nothing_else(store: SqlStore):
     over, good = stored(session, expires_at=NOW + 1), stored(session, expires_at=NOW + 2)
     await added(store, over)
     await added(store, good)
-    assert await store.expired_artefacts(now=NOW + 1) == 1
-    await store.commit(unit(DropArtefacts(expired_at=NOW + 1)))
+    (found,) = await store.sessions_with_files_over(after="", now=NOW + 1, page_size=9)
+    assert (found.session, found.mandate, found.files) == (session.name, session.mandate, 1)
+    assert found.principal == session.principal.id
+    await store.commit(unit(EraseFiles(session=session.name, at=NOW + 1)))
     assert await store.list_artefacts(session.name) == [good.artefact]
     assert await store.artefact_content(session.name, over.artefact.name) is None
-    assert await store.expired_artefacts(now=NOW + 1) == 0
+    assert await store.sessions_with_files_over(after="", now=NOW + 1, page_size=9) == []
+    await refused(store, ConflictOn.ARTEFACT, EraseFiles(session=session.name, at=NOW + 1))
 
 
 async def test_a_file_of_no_session_is_refused(store: SqlStore):
