@@ -42,3 +42,28 @@ async def test_a_rule_that_cannot_be_computed_denies(address, code):
     strictest = min(verdicts, key=lambda verdict: verdict.effect)
     assert strictest.code == code
     assert (strictest.effect is Effect.ALLOW) == (code == "FINE")
+
+
+ON_DATA_ALONE = f"""\
+{ALLOW_ALL}
+
+verdicts contains {{"effect": "DENY", "code": "INSIDE", "message": "Inside."}} if {{
+	input.call.tool == "pay"
+	net.cidr_contains("10.0.0.0/8", data.callbroker.preset)
+}}
+"""
+
+
+async def test_a_rule_that_cannot_be_computed_from_data_alone_denies_as_well():
+    """I wait for somebody to have bundles optimised when they are built, for speed.
+
+    What depends on data alone is computed then, and a rule whose built-in fails there is left out,
+    in silence, with the denial that it would have been.
+    """
+    question = merge_patch(EXAMPLE, {"call": {"tool": "pay"}})
+    point = await SupervisedOpa.start(bundle_of(family(ON_DATA_ALONE)), opa=opa())
+    try:
+        verdicts = (await point.evaluate(question, deadline_s=5)).verdicts
+    finally:
+        await point.close()
+    assert [verdict.code for verdict in verdicts] == ["POLICY_ERROR"]
