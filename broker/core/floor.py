@@ -70,8 +70,9 @@ def floor(
 def exclusive_keys(manifest: ToolManifest, call: ToolCall) -> tuple[str, ...]:
     """The keys that this call's effect excludes others by, sorted, each once.
 
-    A key is `name="value"` in canonical JSON and says nothing of the tool: whoever names the key
-    alike excludes each other. An array gives one key per element; long values go by their digest.
+    A key is a name and a value's digest, since it stays when what was said in the call is erased.
+    It says nothing of the tool: whoever names the key alike excludes each other. An array gives one
+    key per element.
     """
     arguments = dict(call.arguments)
     keys: set[str] = set()
@@ -214,7 +215,7 @@ def _counter(
 
 
 def _key(name: str, value: JsonValue) -> str:
-    return f"{name}={_short(value)}"
+    return f"{name}={digest(value)}"
 
 
 def _short(value: JsonValue) -> str:

@@ -29,6 +29,7 @@ from broker.store.restoring import RestoreOrder, restore
 from tests import store_values as v
 from tests.offices import operator
 from tests.stores import NOW, temporary_store, url_of
+from tests.world import world
 
 SECRET = "the patient is Mallory Quux of 7 Elm Street"
 WHOSE = {"principal": v.PRINCIPAL.id, "reason": "asked"}
@@ -56,7 +57,11 @@ async def over(store: SqlStore, **changes: Any) -> tuple[Session, str]:
 
 
 def files_with_it(path: Path) -> list[str]:
-    return [f.name for f in path.glob("broker.db*") if SECRET.encode() in f.read_bytes()]
+    return files_with(path, SECRET)
+
+
+def files_with(path: Path, text: str) -> list[str]:
+    return [f.name for f in path.glob("broker.db*") if text.encode() in f.read_bytes()]
 
 
 @contextlib.contextmanager
@@ -160,3 +165,16 @@ async def test_a_legal_hold_that_a_restore_lost_can_be_put_on_before_anything_is
         (freeze,) = [row for row in (await store.control()).rows if row.kind == "freeze"]
         await store.commit(v.unit(DropControl(kind="freeze", key=freeze.key)))
         assert (await (await office(store, at=later)).eraser.sweep_once()).sessions == 1
+
+
+async def test_of_what_was_exclusive_no_value_is_left(tmp_path: Path):
+    """Read in the log, which is for ever, and in the keys, of what thing a call was."""
+    async with world(tmp_path) as w:
+        caller = await w.caller()
+        done = await w.refund(caller, 1, order_id="O-1002")
+        assert done.state is InvocationState.SUCCEEDED
+        assert files_with(tmp_path, "O-1002")
+        await w.store.commit(v.unit(EndSession(name=caller.session.name, state="CLOSED")))
+        retention = await office(w.store, at=w.clock())
+        await retention.erase(operator(), principal=caller.principal.id, reason="asked")
+        assert files_with(tmp_path, "O-1002") == []

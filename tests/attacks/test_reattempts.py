@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from broker.core import limits
 from broker.core.audit import EntryKind
 from broker.core.calls import Caller, Invocation
+from broker.core.canonical import digest
 from broker.core.errors import OutcomeUnstored
 from broker.core.freezes import FreezeKind
 from broker.core.lifecycle import InvocationState
@@ -240,7 +241,7 @@ async def test_only_a_success_of_a_later_attempt_proves_anything(tmp_path: Path,
         x.later.runner.effect = lambda _: outcome
         after = await x.again()
         assert (after.state, after.attempt) == (InvocationState.UNKNOWN, 2)
-        keys = await x.later.store.keys(['order_id="O-1001"'])
+        keys = await x.later.store.keys([f"order_id={digest('O-1001')}"])
         assert {k.invocation for k in keys.values()} == {x.invocation.name}
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from broker.core.calls import Fact, Usage
+from broker.core.canonical import digest
 from broker.core.decision import Effect
 from broker.core.floor import counter_keys, exclusive_keys, floor
 from broker.core.scopes import Scope
@@ -107,16 +108,11 @@ def test_sums_are_kept_apart_by_currency_and_principal():
 
 
 def test_exclusive_keys_say_nothing_of_the_tool():
-    assert exclusive_keys(TOOL, call()) == ('order_id="O-1001"',)
+    assert exclusive_keys(TOOL, call()) == (f"order_id={digest('O-1001')}",)
     tool = manifest(exclusive=[{"as": "order", "value": "/order_id"}])
-    assert exclusive_keys(tool, call()) == ('order="O-1001"',)
+    assert exclusive_keys(tool, call()) == (f"order={digest('O-1001')}",)
 
 
 def test_an_exclusive_array_gives_each_key_once():
     asked = call(order_id=["O-2", "O-1", "O-2"])
-    assert exclusive_keys(TOOL, asked) == ('order_id="O-1"', 'order_id="O-2"')
-
-
-def test_a_long_exclusive_value_goes_by_its_digest():
-    (key,) = exclusive_keys(TOOL, call(order_id="x" * 100_000))
-    assert key.startswith("order_id=sha256:")
+    assert set(exclusive_keys(TOOL, asked)) == {f"order_id={digest(o)}" for o in ("O-1", "O-2")}

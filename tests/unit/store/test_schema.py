@@ -17,6 +17,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import Script
 
+from broker.core.canonical import digest
 from broker.core.errors import StoreUnavailable
 from broker.store import (
     DatabaseInUse,
@@ -206,4 +207,21 @@ async def test_an_older_database_goes_forward_with_all_that_is_in_it(tmp_path: P
     upgrade(url_of(tmp_path))
     store = await opened(tmp_path)
     assert await store.document("sha256:x") == b"{}"
+    await store.close()
+
+
+async def test_a_key_that_a_call_has_is_still_its_own_by_its_new_name(tmp_path: Path):
+    """What is UNKNOWN over an upgrade goes on to keep others from its order."""
+    to_revision(tmp_path, "0014")
+    long = f"note=sha256:{'1' * 64}"
+    before = ['order="O=1001"', 'a=b="c=d"', "n=7", long]
+    for number, key in enumerate(before):
+        execute(tmp_path, f"INSERT INTO keys VALUES ('{key}', {number}, 'invocations/{number}')")
+    upgrade(url_of(tmp_path))
+    store = await opened(tmp_path)
+    names = [f"order={digest('O=1001')}", f"a=b={digest('c=d')}", f"n={digest(7)}", long]
+    found = await store.keys(names)
+    assert [(found[name].version, found[name].invocation) for name in names] == [
+        (number, f"invocations/{number}") for number in range(len(before))
+    ]
     await store.close()
