@@ -70,7 +70,7 @@ def copy(source: Path, out: Path) -> None:
     """Copy a database, as it is at one moment, into one durable file without a journal beside it.
 
     Raises:
-        BackupRefused: it cannot be read.
+        BackupRefused: it cannot be read, or there is no room for the copy.
     """
     if not source.is_file():
         raise BackupRefused(f"There is no file {source}.")
@@ -82,6 +82,11 @@ def copy(source: Path, out: Path) -> None:
             database.backup(copied, pages=-1)
             copied.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
+        if sqlite.is_full(error):
+            raise BackupRefused(
+                f"There is no room for a copy of {source} in {out.parent}: it takes "
+                f"{source.stat().st_size} bytes. Make room there, and ask again."
+            ) from error
         raise BackupRefused(f"{source} cannot be read as a database: {error}.") from error
     with out.open("rb") as file:
         sync(file)

@@ -89,7 +89,10 @@ class Checking:
         self.follow(row)
         self.tree.add(leaf_hash(row["entry"]))
         if self.tree.size == self.outside.size and self.tree.root() != self.outside.root:
-            raise LogRefused("The audit log is not the one whose head was signed outside of it.")
+            raise LogRefused(
+                "The audit log is not the one whose head was signed outside of it. Where a restore "
+                "was interrupted, restore again; else it was changed or exchanged."
+            )
 
     def follow(self, row: Row) -> None:
         """The next entry of an instance's chain."""

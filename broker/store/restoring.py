@@ -34,7 +34,7 @@ def restore(order: RestoreOrder, *, audit_keys: AuditKeys, clock: Clock) -> Rest
         BackupRefused, LogRefused, SchemaRefused: the backup is not one of this log, or is damaged.
         DatabaseRefused: the server may lose what it has committed.
         OSError: a file cannot be written.
-        StoreUnavailable: the server cannot be asked.
+        StoreUnavailable: the server cannot be asked, or a file's disk is full.
         ValueError: the address is of no database, or the heads outside cannot be read.
     """
     if order.backup is None:
@@ -55,7 +55,12 @@ def restore(order: RestoreOrder, *, audit_keys: AuditKeys, clock: Clock) -> Rest
         heads = Heads(order.state / "checkpoints")
         opened = _in_one_transaction(replace(order, url=url), audit_keys, clock, heads)
         replaced = _swap(prepared, path)
-        heads.open_epoch(opened.note, opened.head)
+        _tell(heads, opened)
+    except sqlite.OPENING_ERRORS as error:
+        raise StoreUnavailable(
+            f"The copy of {order.backup} cannot be made ready: {schema.reason(error)}. That takes "
+            f"room for twice the backup in {path.parent}, where nothing was changed."
+        ) from error
     finally:
         _remove(prepared)
         release()
@@ -68,7 +73,7 @@ def _in_place(order: RestoreOrder, keys: AuditKeys, clock: Clock) -> Restored:
     try:
         with _for_oneself(order.url, dialect, heads):
             opened = _in_one_transaction(order, keys, clock, heads)
-            heads.open_epoch(opened.note, opened.head)
+            _tell(heads, opened)
     except dialect.opening_errors as error:
         raise StoreUnavailable(
             f"The database {shown(order.url)} cannot be restored: {schema.reason(error)}"
@@ -115,6 +120,17 @@ def _in_one_transaction(order: RestoreOrder, keys: AuditKeys, clock: Clock, head
         database.close()
         engine.dispose()
     return opened
+
+
+def _tell(heads: Heads, opened: Opened) -> None:
+    """Have the heads outside hear of the epoch; until then no broker starts on it."""
+    try:
+        heads.open_epoch(opened.note, opened.head)
+    except OSError as error:
+        raise backing_up.BackupRefused(
+            f"The backup is in place, but {heads.path} could not be told ({error.strerror or error}"
+            "), and no broker starts on it until it is: have that file written, and restore again."
+        ) from error
 
 
 def _swap(prepared: Path, path: Path) -> Path | None:

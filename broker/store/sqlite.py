@@ -105,6 +105,11 @@ def is_certainly_not_committed(error: BaseException) -> bool:
     return code is not None and code & _PRIMARY in _CERTAIN
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether there was no room on the disk."""
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY == sqlite3.SQLITE_FULL
+
+
 def is_of_unit(error: BaseException) -> bool:
     """Whether it is the fault of the values, and rolling the unit back is enough."""
     return isinstance(error, _OF_UNIT)
