@@ -5,6 +5,7 @@ committed, the log is whole, and it is not older than the newest signed head out
 """
 
 import asyncio
+import functools
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,6 +99,8 @@ async def open_database(
         path = sqlite.path_of(url)
         reserve = Reserve(path=path.with_name(path.name + ".reserve"))
     writer = Writer(connect, log, heads, cadence, dialect, reserve)
+    if dialect.is_shared:
+        writer.refuse = functools.partial(schema.refuse_moved, engine)
     writer.start()
     return Opened(
         writer=writer,

@@ -5,7 +5,7 @@ and starts again, beside newer ones. One that does not ends that for all release
 newer release knows which those are, the older ones cannot; so it is written into the database.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final
 
 import sqlalchemy as sa
@@ -29,6 +29,16 @@ def still_running(newest_first: Iterable[Script]) -> tuple[str, ...]:
         if not getattr(script.module, "EXPANDS", False):
             break
     return tuple(running)
+
+
+def ends_others(newest_first: Iterable[Script], present: Container[str]) -> bool:
+    """Whether the way from what is present to the newest does more than add."""
+    for script in newest_first:
+        if script.revision in present:
+            return False
+        if not getattr(script.module, "EXPANDS", False):
+            return True
+    return True
 
 
 def note(connection: sa.Connection, revisions: Iterable[str]) -> None:

@@ -1,7 +1,8 @@
 """The tables change by migrations alone; a broker starts on exactly the schema it was made for.
 
 Making and migrating a file take the lock of a running broker, so neither happens beneath one.
-A server's tables are migrated beneath running brokers: they only grow, and one at a time does it.
+A server's tables are migrated beneath running brokers where they only grow, by one at a time. What
+does more waits until none runs, and a broker that was away meanwhile is refused when it comes back.
 """
 
 import functools
@@ -17,8 +18,17 @@ from alembic.script import Script, ScriptDirectory
 from broker.core.errors import StoreUnavailable
 from broker.store import rolling
 from broker.store.addresses import dialect_of, shown
+from broker.store.alone import refuse_running
+from broker.store.dialects import DatabaseInUse, Dialect
+from broker.store.sql import Database
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
+
+_VERSION: Final[sa.Select[str]] = (
+    sa.select(sa.column("version_num", sa.Text()))
+    .select_from(sa.table("alembic_version"))
+    .with_for_update(read=True)
+)
 
 
 class SchemaRefused(Exception):
@@ -29,7 +39,8 @@ def upgrade(url: str) -> None:
     """Make the database, or bring it to this release's schema.
 
     Raises:
-        DatabaseInUse: a broker is running on it, and it serves one process at a time.
+        DatabaseInUse: a broker is running on it, and it serves one process at a time, or its tables
+            change in a way that this broker does not know.
         SchemaRefused: it is of a newer release.
         StoreUnavailable: it cannot be connected to, or its tables cannot be changed.
         ValueError: the address names no database.
@@ -42,9 +53,15 @@ def upgrade(url: str) -> None:
             # DDL is transactional here; the driver begins nothing by itself.
             dialect.say(connection.connection.cursor(), dialect.begin_migration)
             _refuse_unknown(connection)
+            present = _present(connection)
+            ends_others = bool(present) and rolling.ends_others(_scripts(), present)
+            if ends_others:
+                _refuse_others(connection, dialect)
             command.upgrade(_configuration(connection), "head")
             rolling.note(connection, rolling.still_running(_scripts()))
             dialect.finish(connection)
+            if ends_others:  # whoever comes from here on waits in `refuse_moved`
+                _refuse_others(connection, dialect)
             connection.exec_driver_sql("COMMIT")
     except dialect.opening_errors as error:
         raise StoreUnavailable(
@@ -79,6 +96,27 @@ def refuse_other(connection: sa.Connection) -> None:
     _refuse_unknown(connection)
     if present != {_known()[0]}:
         raise SchemaRefused("The database is of an older release: run `callbroker migrate`.")
+
+
+def refuse_moved(engine: sa.Engine) -> None:
+    """As `refuse_other`, for a broker that has its name by now; waits for a migration to be over.
+
+    Raises:
+        SchemaRefused: it was migrated to tables that this release does not know.
+    """
+    with engine.connect() as connection:
+        connection.execute(_VERSION).all()
+        refuse_other(connection)
+
+
+def _refuse_others(connection: sa.Connection, dialect: Dialect) -> None:
+    try:
+        refuse_running(Database(connection, dialect))
+    except DatabaseInUse as running:
+        raise DatabaseInUse(
+            "This release changes tables in a way that brokers of the one before do not know: stop "
+            "every broker on the database, and ask again."
+        ) from running
 
 
 def _refuse_unknown(connection: sa.Connection) -> None:

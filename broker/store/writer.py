@@ -28,6 +28,7 @@ from broker.store.heads import Heads
 from broker.store.jobs import Job, fail, forget_conflicts, wake
 from broker.store.log import Addition, Log
 from broker.store.reserve import Reserve
+from broker.store.schema import SchemaRefused
 from broker.store.sql import Database
 
 RETRY_S: Final = 1.0
@@ -53,6 +54,8 @@ class Writer:
         connect: opens the one connection that writes.
         log: read and checked.
         reserve: room for how calls end; None where another machine's disk is not ours to keep.
+        refuse: raises `SchemaRefused` where the tables are no longer this release's; asked of each
+            connection once it has the broker's name.
         commits: how many transactions there were.
     """
 
@@ -62,6 +65,7 @@ class Writer:
     cadence: Cadence
     dialect: Dialect = sqlite.DIALECT
     reserve: Reserve | None = None
+    refuse: Callable[[], None] = lambda: None
     commits: int = 0
     _jobs: queue.SimpleQueue[Job | None] = field(default_factory=queue.SimpleQueue)
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -77,7 +81,7 @@ class Writer:
     @property
     def _refusals(self) -> tuple[type[BaseException], ...]:
         """All that says that the database cannot be used now; never what is a defect of ours."""
-        return (*self.dialect.opening_errors, LogRefused, OSError)
+        return (*self.dialect.opening_errors, LogRefused, SchemaRefused, OSError)
 
     def start(self) -> None:
         """Begin to write."""
@@ -347,6 +351,7 @@ class Writer:
             if self._database is None:
                 self._database = self.connect()
                 self._backend = self._database.claim(self.log.instance, former=self._backend)
+                self.refuse()
             if not self._is_log_current:
                 self._read_again(self._database)
         except self._refusals as error:
