@@ -25,8 +25,11 @@ _BASE32: Final = re.compile(r"[A-Z2-7]{16,}={0,6}")
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}[\s:,-]?){6,}")
 _HEX_SPACE: Final = re.compile(r"[\s:,-]")
 _HALVES: Final = range(0xD800, 0xE000)  # of characters, none by themselves
+_NUMBERED: Final = re.compile(r"&#([0-9]{8,});?")  # of thousands of digits Python makes no number
 _ESCAPE: Final = re.compile(r"\\u\{?([0-9a-fA-F]{4,6})\}?|\\x([0-9a-fA-F]{2})")
-_SPOKEN: Final = re.compile(r"[\s\[\](){}<>]+(at|dot)[\s\[\](){}<>]+", re.IGNORECASE)
+_SIGNS: Final = r"[\s\[\](){}<>]"
+# From where a run of signs begins, and never from within: else a long one is read once for each.
+_SPOKEN: Final = re.compile(rf"(?<!{_SIGNS}){_SIGNS}++(at|dot){_SIGNS}++", re.IGNORECASE)
 _READABLE: Final = re.compile(rb"[\x20-\x7e]{8,}")
 _SPACE: Final = re.compile(r"\s+")
 
@@ -118,7 +121,7 @@ def _once(text: str, *, is_spread: bool) -> Iterator[str]:
     if "%" in text:
         yield unquote(text, errors="replace")
     if "&" in text:
-        yield html.unescape(text)
+        yield html.unescape(_NUMBERED.sub(_numbered, text))
     if "\\" in text:
         yield _ESCAPE.sub(_escaped, text)
     if "xn--" in text:
@@ -140,6 +143,11 @@ def _once(text: str, *, is_spread: bool) -> Iterator[str]:
 def _may_be_spoken(plain: bytes) -> bool:
     spoken = plain.translate(_OF_SPOKEN)
     return b" at " in spoken or b" dot " in spoken
+
+
+def _numbered(match: re.Match[str]) -> str:
+    """The same character by few digits: zeros before a number mean nothing, and no code has 8."""
+    return f"&#{match[1].lstrip('0')[:8] or 0};"
 
 
 def _escaped(match: re.Match[str]) -> str:
