@@ -67,6 +67,9 @@ OPTIONS: Final[Sequence[tuple[str, Any]]] = (
     # Above what is taken (`limits.MESSAGE_BYTES_MAX`), so that the refusal is ours and is written
     # down; strangers' bodies are not read at all.
     ("grpc.max_receive_message_length", 4 * MESSAGE_BYTES_MAX),
+    # gRPC unpacks a message before it looks how large it is: sixteen megabytes would become
+    # gigabytes, a stranger's too. So nothing that is compressed is taken (1 << GRPC_COMPRESS_NONE).
+    ("grpc.compression_enabled_algorithms_bitset", 1),
     ("grpc.max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.max_concurrent_streams", 100),

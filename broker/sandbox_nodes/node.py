@@ -31,6 +31,8 @@ PROBLEM_CHARACTERS_MAX: Final = 300
 OPTIONS: Final[Sequence[tuple[str, Any]]] = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    # What is compressed would be unpacked before it is looked how large it is.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
     # A call is handed over once: what may have reached a node is never sent again by itself.
