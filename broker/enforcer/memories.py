@@ -6,19 +6,22 @@ seen much, or asks much, keeps no other waiting.
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from broker.core.calls import Context, Session
+from broker.core.provenance.effort import Effort
 from broker.core.provenance.memory import Memory, Sighting
 
 MEMORIES_MAX: Final = 1_024
 MEMORIES_BYTES_MAX: Final = 256 * 1024 * 1024
 AT_ONCE_BYTES_MAX: Final = 16 * 1024
 """What is looked at on the loop itself; more goes to a thread, of which there are two."""
+AT_ONCE_EFFORT_BYTES_MAX: Final = 1024 * 1024
+"""What is read for that on the loop; a look that wants more begins again in a thread."""
 _THREADS: Final = 2
 
 _Seen = TypeVar("_Seen")
@@ -87,7 +90,7 @@ class Memories:
         self,
         recalled: Recalled,
         sightings: Mapping[str, Sequence[Sighting]],
-        look: Callable[[Memory], _Seen],
+        look: Callable[[Memory, Effort], _Seen],
         *,
         size: int,
     ) -> _Seen:
@@ -96,7 +99,7 @@ class Memories:
         Args:
             recalled: as it was before the store was asked.
             sightings: what the store has besides, by session.
-            look: asks the memory; must not change it.
+            look: asks the memory, with so much effort; must not change it.
             size: of what it looks for, bytes.
         """
         async with AsyncExitStack() as stack:
@@ -105,18 +108,26 @@ class Memories:
             new = [(one, _new(one.memory, sightings.get(one.name, ()))) for one in recalled.chain]
             size += sum(len(seen.content) for _, every in new for seen in every)
 
-            def work() -> _Seen:
+            def work(effort: Effort) -> _Seen:
                 for one, every in new:
-                    for seen in every:
-                        one.memory.see(seen)
-                return look(recalled.memory)
+                    while every:
+                        one.memory.see(every.popleft())
+                return look(recalled.memory, effort)
 
-            found = work() if size <= AT_ONCE_BYTES_MAX else await self._beside(work)
-            for one, every in new:
-                if every:
-                    self._weigh(one)
+            grown = [one for one, every in new if every]
+            found = await self._found(work, is_little=size <= AT_ONCE_BYTES_MAX)
+            for one in grown:
+                self._weigh(one)
         self._bound()
         return found
+
+    async def _found(self, work: Callable[[Effort], _Seen], *, is_little: bool) -> _Seen:
+        if is_little:
+            effort = Effort(AT_ONCE_EFFORT_BYTES_MAX)
+            found = work(effort)
+            if not effort.is_spent:
+                return found
+        return await self._beside(lambda: work(Effort()))
 
     async def _beside(self, work: Callable[[], _Seen]) -> _Seen:
         """In a thread; whoever stops waiting waits for its end all the same."""
@@ -140,6 +151,6 @@ class Memories:
             self.size -= self.sizes.pop(name, 0)
 
 
-def _new(memory: Memory, sightings: Iterable[Sighting]) -> list[Sighting]:
+def _new(memory: Memory, sightings: Iterable[Sighting]) -> deque[Sighting]:
     """Those that no other call of the session has read meanwhile."""
-    return [seen for seen in sightings if seen.position > memory.position]
+    return deque(seen for seen in sightings if seen.position > memory.position)

@@ -10,6 +10,7 @@ from broker.core.control import Control
 from broker.core.directory import subjects_of
 from broker.core.labels import BEST, Labels
 from broker.core.manifest import ToolManifest
+from broker.core.provenance.effort import Effort
 from broker.core.provenance.finding import Known
 from broker.core.provenance.memory import Memory, Sighting
 from broker.core.provenance.origins import Origin
@@ -72,7 +73,7 @@ class Tracer:
         looked_up = {PRINCIPAL: _told_of(principal), **facts}
         selected_by = {name: spec.references for name, spec in manifest.facts.items()}
 
-        def look(memory: Memory) -> Traced:
+        def look(memory: Memory, effort: Effort) -> Traced:
             known = Known(
                 words=caller.session.words,
                 places=self.places.to(directory, subjects_of(principal.id, principal.groups)),
@@ -84,6 +85,7 @@ class Tracer:
                 known=known,
                 facts=looked_up,
                 selected_by={PRINCIPAL: (), **selected_by},
+                effort=effort,
             )
             return Traced(
                 origins=found.origins,

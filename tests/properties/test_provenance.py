@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from broker.core.directory import Entry
 from broker.core.labels import BEST, Labels
 from broker.core.provenance.decoding import decoded
+from broker.core.provenance.effort import Effort
 from broker.core.provenance.finding import Known
 from broker.core.provenance.folding import fold
 from broker.core.provenance.marked import INDEXED_BYTES_MIN, PIECE, Marked
@@ -153,9 +154,11 @@ def test_the_index_hides_nothing(texts, which, start, length):
     needle = clean[which % len(clean)][start : start + length]
     assume(needle)
     expected = [number for number, text in enumerate(clean) if needle in text]
-    assert list(marked.holders(needle)) == expected
+    assert list(marked.holders(needle, Effort())) == expected
+    assert list(marked.holders(needle, Effort(0))) == []
+    assert marked.sharers(needle, Effort(0))[1] is False
     if len(needle) >= max(PIECE + 3, INDEXED_BYTES_MIN):
-        numbers, is_all = marked.sharers(b"~" * 7 + needle + b"~" * 9)
+        numbers, is_all = marked.sharers(b"~" * 7 + needle + b"~" * 9, Effort())
         assert numbers or not is_all
 
 

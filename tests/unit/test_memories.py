@@ -9,9 +9,11 @@ import pytest
 
 from broker.core.calls import Caller, Context, Session
 from broker.core.labels import Labels
+from broker.core.provenance.effort import Effort
 from broker.core.provenance.memory import Memory, Sighting
 from broker.enforcer.memories import (
     AT_ONCE_BYTES_MAX,
+    AT_ONCE_EFFORT_BYTES_MAX,
     MEMORIES_BYTES_MAX,
     Memories,
     Recalled,
@@ -49,7 +51,7 @@ def store(*names: str, size: int = 1_000) -> Mapping[str, Sequence[Sighting]]:
 
 
 async def looked(memories: Memories, recalled: Recalled, seen: Mapping[str, Sequence[Sighting]]):
-    return await memories.look(recalled, seen, lambda memory: memory.labels, size=0)
+    return await memories.look(recalled, seen, lambda memory, _: memory.labels, size=0)
 
 
 async def test_the_least_lately_used_is_given_up_once_all_together_are_too_large(caller):
@@ -112,7 +114,7 @@ async def test_a_call_that_is_cancelled_while_its_trace_runs_waits_for_the_threa
     memories, begun, go = Memories(), threading.Event(), threading.Event()
     recalled = memories.recall(named(caller, "a"))
 
-    def slow(_: Memory) -> None:
+    def slow(_: Memory, __: Effort) -> None:
         begun.set()
         assert go.wait(10)
 
@@ -123,7 +125,7 @@ async def test_a_call_that_is_cancelled_while_its_trace_runs_waits_for_the_threa
         memories.look(
             recalled,
             {"a": [sighting(1), sighting(2)]},
-            lambda memory: (memory.position, memory.labels),
+            lambda memory, _: (memory.position, memory.labels),
             size=0,
         )
     )
@@ -140,7 +142,7 @@ async def test_what_a_cancelled_trace_had_read_is_read_once(caller):
     memories, begun, go = Memories(), threading.Event(), threading.Event()
     recalled = memories.recall(named(caller, "a"))
 
-    def slow(memory: Memory) -> int:
+    def slow(memory: Memory, _: Effort) -> int:
         begun.set()
         assert go.wait(10)
         return memory.size
@@ -160,10 +162,26 @@ async def test_a_trace_that_fails_in_its_thread_leaves_the_session_to_the_next(c
     memories = Memories()
     recalled = memories.recall(named(caller, "a"))
 
-    def failing(_: Memory) -> None:
+    def failing(_: Memory, __: Effort) -> None:
         raise RuntimeError("a defect")
 
     with pytest.raises(RuntimeError, match="a defect"):
         await memories.look(recalled, {"a": [sighting(1)]}, failing, size=LARGE)
     async with asyncio.timeout(10):
         assert await looked(memories, recalled, {"a": [sighting(1)]}) == UNTRUSTED
+
+
+@pytest.mark.parametrize(("read", "threads"), [(0, 1), (AT_ONCE_EFFORT_BYTES_MAX, 2)])
+async def test_what_takes_much_effort_begins_again_beside_the_loop(
+    caller: Caller, read: int, threads: int
+):
+    memories = Memories()
+    recalled = memories.recall(named(caller, "a"))
+
+    def look(memory: Memory, effort: Effort) -> tuple[int, int, bool]:
+        effort.spend(read)
+        return memory.position, threading.get_ident(), effort.is_spent
+
+    position, thread, is_spent = await memories.look(recalled, {"a": [sighting(1)]}, look, size=0)
+    assert (position, is_spent) == (1, False)
+    assert len({thread, threading.get_ident()}) == threads

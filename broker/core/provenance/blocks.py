@@ -10,6 +10,8 @@ from array import array
 from collections.abc import Iterator
 from typing import Final
 
+from broker.core.provenance.effort import Effort
+
 GRAM: Final = 8
 STEP: Final = 4
 LONG_BYTES_MIN: Final = GRAM + STEP - 1
@@ -81,18 +83,22 @@ class Blocks:
             mask &= fine
         return mask
 
-    def find(self, needle: bytes, where: int, start: int = 0, end: int = sys.maxsize) -> int:
-        """Where all of this stands first between two places; -1 where it does not.
+    def find(self, needle: bytes, where: int, effort: Effort, start: int = 0) -> int:
+        """Where all of this stands first; -1 where it does not, or no effort is left.
 
         Args:
             needle: one byte at least.
             where: of this needle, since the text was last added to.
+            effort: what may be read.
             start: the place from which on it may begin.
-            end: the place at which it must have ended.
         """
-        if where == _ANYWHERE or not where:
-            return self.text.find(needle, start, end) if where else -1
-        end = min(end, len(self.text))
+        end = len(self.text)
+        if not where or effort.is_spent:
+            return -1
+        if where == _ANYWHERE:
+            place = self.text.find(needle, start)
+            effort.spend((place if place >= 0 else end) - start)
+            return place
         number, last = start // BLOCK_BYTES, end // BLOCK_BYTES
         while number <= last:
             after = number
@@ -100,8 +106,10 @@ class Blocks:
                 after += 1
             if after > number:
                 begin, stop = max(start, number * BLOCK_BYTES), after * BLOCK_BYTES
-                place = self.text.find(needle, begin, min(end, stop + len(needle) - 1))
-                if place >= 0:
+                stop = min(end, stop + len(needle) - 1)
+                place = self.text.find(needle, begin, stop)
+                effort.spend((place if place >= 0 else stop) - begin)
+                if place >= 0 or effort.is_spent:
                     return place
             number = after + 1
         return -1

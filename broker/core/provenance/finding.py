@@ -13,6 +13,7 @@ from typing import Final
 from broker.core.arguments import JsonValue
 from broker.core.labels import BEST, Labels, Sensitivity, join
 from broker.core.provenance.decoding import decoded
+from broker.core.provenance.effort import Effort
 from broker.core.provenance.folding import fold, folded
 from broker.core.provenance.leaves import leaves_of
 from broker.core.provenance.marked import INDEXED_BYTES_MIN
@@ -51,11 +52,13 @@ class Finder:
     """Finds texts, each once; looks at no more than it may.
 
     Attributes:
+        effort: what may be read of what the session has seen.
         left: characters that may still be looked at.
     """
 
     memory: Memory
     known: Known
+    effort: Effort
     left: int = LOOKED_AT_CHARACTERS_MAX
     _found: dict[tuple[str, bool], Origin] = field(default_factory=dict)
 
@@ -73,8 +76,8 @@ class Finder:
         return origin
 
     def _find(self, text: str, *, is_number: bool) -> Origin:
-        is_looked_at = len(text) <= TRACED_CHARACTERS_MAX and self.left > 0
-        if not is_looked_at:
+        has_room = self.left > 0 and not self.effort.is_spent
+        if len(text) > TRACED_CHARACTERS_MAX or not has_room:
             return self._unlooked()
         loose = _folded(text)
         carried = self._carried(text, loose)
@@ -110,7 +113,7 @@ class Finder:
         others = (other for other in others if len(other) >= INDEXED_BYTES_MIN)
         needles = dict.fromkeys((loose, *others))
         parts = dict.fromkeys((*needles, *_tokens(text)))
-        found = [self.memory.carried(part) for part in parts]
+        found = [self.memory.carried(part, self.effort) for part in parts]
         labels = join(*(one.labels for one in found))
         if not forms.is_complete:
             labels = join(labels, self.memory.labels)
@@ -137,7 +140,7 @@ class Finder:
             )
         if not carried.is_complete or not self.memory.has(text):
             return None
-        by = self.memory.trusted(text, _apart(text, carried.forms))
+        by = self.memory.trusted(text, _apart(text, carried.forms), self.effort)
         return Origin(source="trusted_result", origins=(by,)) if by else None
 
     def _unlooked(self) -> Origin:

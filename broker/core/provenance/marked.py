@@ -2,14 +2,18 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from broker.core.provenance.blocks import GRAM, LONG_BYTES_MIN, STEP, Blocks
+from broker.core.provenance.effort import Effort
 
 PIECE: Final = GRAM + 2 * STEP
 """Folded bytes of a longer text that give it away inside of another. A common run of `PIECE` and
 three more is always found, wherever it begins."""
 INDEXED_BYTES_MIN: Final = LONG_BYTES_MIN
+TOLD_MAX: Final = 16
+"""How many of those that share something are told, the first ones."""
 _LOOKED_UP_MAX: Final = 64
 _START_BYTES: Final = 40  # that one start takes
 _END: Final = b"\n"  # no folded text has one
@@ -33,56 +37,51 @@ class Marked:
         self._starts.append(len(self._blocks.text))
         self._blocks.add(folded + _END)
 
-    def holders(self, needle: bytes) -> Iterator[int]:
-        """The numbers of those that have all of this, rising."""
+    def holders(self, needle: bytes, effort: Effort) -> Iterator[int]:
+        """The numbers of those that have all of this, rising, as far as the effort goes."""
         if not needle:
             return
         starts, where = self._starts, self._blocks.where(needle)
-        at = self._blocks.find(needle, where)
+        at = self._blocks.find(needle, where, effort)
         while at >= 0:
             number = bisect_right(starts, at) - 1
             yield number
             if number + 1 == len(starts):
                 return
-            at = self._blocks.find(needle, where, starts[number + 1])
+            at = self._blocks.find(needle, where, effort, starts[number + 1])
 
-    def sharers(self, needle: bytes) -> tuple[set[int], bool]:
-        """The numbers of those that have this, or a long piece of it; and whether that is all.
+    def sharers(self, needle: bytes, effort: Effort) -> tuple[set[int], bool]:
+        """The numbers of those that have this, or a long piece of it; and whether that is sure.
 
-        Not all: so much of it looked alike that it was not looked up to the end.
+        The first `TOLD_MAX` are among them. Not sure: so much of it looked alike, or there was so
+        little effort left, that it was not looked up to the end.
         """
         if len(needle) < PIECE + STEP:
-            return set(self.holders(needle)), True
+            return set(islice(self.holders(needle, effort), TOLD_MAX)), not effort.is_spent
         found: set[int] = set()
         looked_up, past = 0, 0
         for offset in self._blocks.likely(needle):
             if offset < past:
                 continue
-            if looked_up == _LOOKED_UP_MAX:
+            if looked_up == _LOOKED_UP_MAX or effort.is_spent:
                 return found, False
             looked_up += 1
-            at = self._add_holders(needle[offset : offset + PIECE], found)
+            at = self._add_holders(needle[offset : offset + PIECE], found, effort)
             if at >= 0:
                 past = offset + self._common(needle, offset, at) - PIECE + 1
-        return found, True
+        return found, not effort.is_spent
 
-    def _add_holders(self, piece: bytes, found: set[int]) -> int:
-        """Add the numbers of those that have it, unless they were found before.
+    def _add_holders(self, piece: bytes, found: set[int], effort: Effort) -> int:
+        """Add the numbers of the first that have it: the first of all pieces are among those.
 
         Returns:
-            Where it stands first, be that found before or not; -1 where it does not.
+            Where it stands first; -1 where it does not.
         """
-        starts, where = self._starts, self._blocks.where(piece)
-        first = self._blocks.find(piece, where)
-        if first < 0:
-            return first
-        number = bisect_right(starts, first) - 1
-        found.add(number)
-        ends = [*starts[1:], len(self._blocks.text)]
-        for other in sorted(set(range(number + 1, len(starts))) - found):
-            if self._blocks.find(piece, where, starts[other], ends[other]) >= 0:
-                found.add(other)
-        return first
+        first = next(holding := self.holders(piece, effort), None)
+        if first is None:
+            return -1
+        found.update((first, *islice(holding, TOLD_MAX - 1)))
+        return self._blocks.text.find(piece, self._starts[first])
 
     def _common(self, needle: bytes, offset: int, at: int) -> int:
         """How much of the needle from here on stands at a place of the whole."""

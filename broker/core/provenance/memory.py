@@ -16,13 +16,14 @@ from typing import Final
 from broker.core.arguments import JsonValue
 from broker.core.labels import BEST, Labels, join
 from broker.core.provenance.decoding import FORM_CHARACTERS_MAX, undone
+from broker.core.provenance.effort import Effort
 from broker.core.provenance.folding import fold
-from broker.core.provenance.marked import Marked
+from broker.core.provenance.marked import TOLD_MAX, Marked
 
 MEMORY_BYTES_MAX: Final = 4 * 1024 * 1024
 """Of one session, of what was released to it. In memory it takes five to twenty-two times as much,
 where it is many short texts up to fifty times (`Memory.size`)."""
-ORIGINS_MAX: Final = 16
+ORIGINS_MAX: Final = TOLD_MAX
 _TEXT_BYTES: Final = 320  # that a short text takes besides its characters
 _OVERLAP_CHARACTERS: Final = 512
 # A few characters of Unicode are, by NFC, the same as one of ASCII. No program takes them for that.
@@ -140,7 +141,7 @@ class Memory:
                 self._alike.add(fold(text))
                 self._texts_size += _TEXT_BYTES + 2 * len(text)
 
-    def trusted(self, text: str, forms: Collection[bytes]) -> str:
+    def trusted(self, text: str, forms: Collection[bytes], effort: Effort) -> str:
         """The invocation that first released exactly this from a trusted source; empty: none did.
 
         Nothing that was met as untrusted before counts, and once something untrusted was lost
@@ -149,15 +150,16 @@ class Memory:
         Args:
             text: in its exact form.
             forms: what it folds to, and what it may have been made of does.
+            effort: what may be read.
         """
         if self._parent is not None:
-            known = self._parent.trusted(text, forms)
+            known = self._parent.trusted(text, forms, effort)
             if known:
                 return known
         found = self._trusted.get(text)
         if found is None:
             return ""
-        if any(self._was_untrusted(form, before=found.position) for form in forms):
+        if any(self._was_untrusted(form, effort, before=found.position) for form in forms):
             return ""
         return found.invocation
 
@@ -165,9 +167,10 @@ class Memory:
         """Whether exactly this was released from a trusted source, be it trusted or not."""
         return text in self._trusted or (self._parent is not None and self._parent.has(text))
 
-    def _was_untrusted(self, folded: bytes, *, before: int | None = None) -> bool:
+    def _was_untrusted(self, folded: bytes, effort: Effort, *, before: int | None = None) -> bool:
         """Whether it is met in something untrusted, or may be."""
-        if self._parent is not None and self._parent._was_untrusted(folded):  # noqa: SLF001
+        parent = self._parent
+        if parent is not None and parent._was_untrusted(folded, effort):  # noqa: SLF001
             return True
 
         def counts(seen: _Seen) -> bool:
@@ -180,10 +183,10 @@ class Memory:
                 continue
             if not folded:
                 return True
-            first = next(marked.holders(folded), None)
+            first = next(marked.holders(folded, effort), None)
             if first is not None and counts(numbered[first]):
                 return True
-        return False
+        return effort.is_spent
 
     def is_like_trusted(self, folded: bytes) -> bool:
         """Whether something trusted folds to the same."""
@@ -191,24 +194,25 @@ class Memory:
             self._parent is not None and self._parent.is_like_trusted(folded)
         )
 
-    def carried(self, folded: bytes) -> Carried:
+    def carried(self, folded: bytes, effort: Effort) -> Carried:
         """What marked results have of this: all of it, or a long piece.
 
         Args:
             folded: of the text that is looked for; an empty one is in none.
+            effort: what may be read; with none left, all of them may have it.
         """
         if not folded:
             return _NOTHING
-        above = self._parent.carried(folded) if self._parent is not None else _NOTHING
+        above = self._parent.carried(folded, effort) if self._parent is not None else _NOTHING
         found = [above.labels]
         untrusted: list[_Seen] = []
         for labels, (marked, numbered) in self._marked.items():
-            numbers, is_all = marked.sharers(folded)
-            if numbers or not is_all:
+            numbers, is_sure = marked.sharers(folded, effort)
+            if numbers or not is_sure:
                 found.append(labels)
             if labels.trust == "untrusted":
                 untrusted += [numbered[number] for number in numbers]
-                untrusted += [] if is_all else numbered[:1]
+                untrusted += [] if is_sure else numbered[:1]
         for seen, labels in self._lost:
             found.append(labels)
             if labels.trust == "untrusted":

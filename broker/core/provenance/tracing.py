@@ -12,6 +12,7 @@ from broker.core.arguments import JsonValue
 from broker.core.calls import Fact
 from broker.core.labels import BEST, Labels, join
 from broker.core.pointers import Reference
+from broker.core.provenance.effort import Effort
 from broker.core.provenance.finding import FactTexts, Finder, Known
 from broker.core.provenance.leaves import Leaf, leaves_of
 from broker.core.provenance.memory import Memory, exact, spelled
@@ -47,6 +48,7 @@ def trace(
     known: Known,
     facts: Mapping[str, Fact] | None = None,
     selected_by: Mapping[str, Sequence[Reference]] | None = None,
+    effort: Effort | None = None,
 ) -> Trace:
     """The origin of every leaf.
 
@@ -58,8 +60,10 @@ def trace(
         facts: as they were looked up for the call, by name.
         selected_by: what each was looked up by, in an order in which each comes after those that
             it was looked up by.
+        effort: what may be read of what the session has seen; as much as for any call, where left
+            out.
     """
-    finder = Finder(memory=memory, known=known)
+    finder = Finder(memory=memory, known=known, effort=effort or Effort())
     leaves = list(leaves_of(arguments, schema))
     found = _origins(leaves, finder.find, known)
     sound = unselected(facts or {}, selected_by or {}, found, memory)
