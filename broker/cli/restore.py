@@ -40,9 +40,9 @@ def restore(
     """Put a backup in the database's place, and go on from it; while no broker runs.
 
     What happened since it was taken is lost to the broker, though not to the world. So holds
-    expire, what was under way is UNKNOWN, sessions and sign-ins end, every limit counts as reached
-    until its window has gone by, and everything is frozen until you lift that. The log says so for
-    ever.
+    expire, what was under way is UNKNOWN, sessions and sign-ins end, operators' credentials are
+    revoked, every limit counts as reached until its window has gone by, and everything is frozen
+    until you lift that. The log says so for ever.
     """
     from broker.bootstrap import restore_backup  # noqa: PLC0415 - the database, for this alone
     from broker.cli.opening import refusing  # noqa: PLC0415
@@ -72,6 +72,7 @@ def restore(
                 "calls_unknown": done.calls_unknown,
                 "sessions_revoked": done.sessions_revoked,
                 "mandates_revoked": done.mandates_revoked,
+                "operators_revoked": done.operators_revoked,
                 "replaced": str(done.replaced) if done.replaced else "",
             }
         )
@@ -82,7 +83,8 @@ def restore(
     say(
         ours(
             f"Ended: {done.holds_expired} holds, {done.calls_unknown} calls under way, "
-            f"{done.sessions_revoked} sessions, {done.mandates_revoked} mandates."
+            f"{done.sessions_revoked} sessions, {done.mandates_revoked} mandates, "
+            f"{done.operators_revoked} operators' credentials."
         )
     )
     if done.replaced:
@@ -91,6 +93,7 @@ def restore(
 
 
 def _what_to_do() -> Iterator[Text]:
+    yield ours("Before you start the broker: callbroker token create operator NAME --first --save")
     yield ours("What happened since then nobody here knows. Before you lift the freeze:")
     yield ours("  * look in the systems that tools act on for what was done since then")
     yield ours("  * callbroker invocations list --state unknown   each needs a person")

@@ -2,7 +2,8 @@
 
 What happened after the backup was taken is lost to the database, though not to the world: so
 nothing that the backup believes to be open stays open, every limit counts as reached until its
-window has gone by, and everything is frozen until an operator has looked. The entry that tells of
+window has gone by, and everything is frozen until an operator has looked: one whom whoever restores
+has made anew, since nobody knows which of those of then was revoked. The entry that tells of
 it comes first, because from it on the log is linked and signed with the keys of now, also where
 the backup is of before they were rotated.
 """
@@ -18,7 +19,8 @@ from sqlalchemy import bindparam as bound
 
 from broker.core.audit import EntryDraft, EntryKind
 from broker.core.calls import Invocation
-from broker.core.control_rows import freeze_row
+from broker.core.control_rows import credential_row, credentials_in, freeze_row
+from broker.core.credentials import Credential, CredentialClass
 from broker.core.epochs import Epoch, sign_epoch
 from broker.core.freezes import Freeze, FreezeKind
 from broker.core.hold_endings import RESTORED, unit_of
@@ -32,6 +34,7 @@ from broker.core.sign_ins import DropSignIns
 from broker.core.unit import EndSession, MoveInvocation, RevokeMandate, Unit
 from broker.ids import UuidFactory
 from broker.store import queries as q
+from broker.store import reads
 from broker.store import tables as t
 from broker.store.apply import apply, control_revision
 from broker.store.checking import LogRefused
@@ -77,6 +80,7 @@ class Restored:
     calls_unknown: int
     sessions_revoked: int
     mandates_revoked: int
+    operators_revoked: int
     replaced: Path | None
 
 
@@ -153,13 +157,15 @@ class _Restoring:
         running = [self._unknown(invocation_of(row)) for row in self._pages(_RUNNING)]
         sessions = [self._session_over(row) for row in self._pages(_OPEN_SESSIONS)]
         mandates = [self._mandate_over(row) for row in self._pages(_OPEN_MANDATES)]
+        operators = [self._operator_over(one) for one in self._operators()]
         counted = {
             "holds_expired": len(held),
             "calls_unknown": len(running),
             "sessions_revoked": len(sessions),
             "mandates_revoked": len(mandates),
+            "operators_revoked": len(operators),
         }
-        return [*held, *running, *sessions, *mandates], counted
+        return [*held, *running, *sessions, *mandates, *operators], counted
 
     def _said(
         self, epoch: Epoch, note: str, untold: tuple[str, ...], counted: dict[str, int]
@@ -237,6 +243,28 @@ class _Restoring:
     def _mandate_over(self, row: Row) -> Unit:
         revoked = RevokeMandate(name=row["name"])
         return Unit(changes=(revoked,), entries=(self._ended(row["name"]),))
+
+    def _operators(self) -> list[Credential]:
+        """Whoever could lift the freeze before anybody has looked."""
+        every = credentials_in(reads.control(self.database))
+        is_operator = CredentialClass.OPERATOR
+        return [c for c in every if c.credential_class is is_operator and c.is_good(now=self.now)]
+
+    def _operator_over(self, operator: Credential) -> Unit:
+        entry = EntryDraft(
+            kind=EntryKind.CREDENTIAL_REVOKED,
+            at=self.now,
+            actor=self.order.actor,
+            body={
+                "created": operator.name,
+                "class": operator.credential_class.value,
+                "subject": operator.subject,
+                "of": str(operator.person or ""),
+                "reason": _WHY,
+            },
+        )
+        revoked = credential_row(replace(operator, revoked_at=self.now))
+        return Unit(changes=(revoked,), entries=(entry,))
 
     def _ended(self, mandate: str, *, session: str = "") -> EntryDraft:
         return EntryDraft(
