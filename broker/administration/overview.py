@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from dataclasses import dataclass, replace
 
 from broker.administration.changes import ControlChanges
-from broker.administration.policies import Libraries, is_ready
+from broker.administration.policies import Libraries, is_answering
 from broker.administration.shadow import ShadowReport
 from broker.core.arguments import JsonValue
 from broker.core.audit import EntryKind
@@ -130,7 +130,7 @@ class Overview:
             about=self.about,
             control_revision=control.revision,
             policy_revision=control.policy_revision,
-            policy_ready=is_ready(self._policies, control.policy_revision),
+            policy_ready=await is_answering(self._policies, control.policy_revision),
             tools=len(control.tools),
             freezes=sum(f.is_in_force(now=now) for f in control.freezes),
             directory=control.directory.sources,

@@ -367,12 +367,21 @@ class PolicyAdministration:
 
 
 def is_ready(policies: Policies, revision: str) -> bool:
-    """Whether the policy of a revision answers now."""
+    """Whether the policy of a revision was started, and has answered."""
     try:
         policies.at(revision)
     except PolicyUnavailable:
         return False
     return True
+
+
+async def is_answering(policies: Policies, revision: str) -> bool:
+    """Whether the policy of a revision answers now."""
+    try:
+        point = policies.at(revision)
+    except PolicyUnavailable:
+        return False
+    return await point.is_answering()
 
 
 def _require_families(bundle: Bundle, families: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ OPA's evaluation: a rule that loops costs its own call and no more.
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,12 +17,15 @@ from typing import Final, Protocol, Self
 from broker.core.arguments import JsonValue
 from broker.core.canonical import canonical_bytes
 from broker.core.decision import Opinion
+from broker.core.errors import PolicyUnavailable
 from broker.core.question_schema import EXAMPLE
 from broker.policy.grouping import GROUP_ROOT, GROUP_RULE, Grouping
 from broker.policy.opa_socket import OpaFailed, OverSocket
 from broker.policy.opinion import denied, opinion_of, opinions_of
 
 WARM_UP_DEADLINE_S: Final = 5.0
+LOOK_DEADLINE_S: Final = 1.0
+"""For a question of whether it answers: whoever asks waits for it."""
 # OPA ignores `=1` in silence, and then a rule whose built-in fails is merely undefined.
 _STRICT: Final = "strict-builtin-errors=true"
 _ALONE: Final = f"/v1/data/broker/decision/decision?{_STRICT}"
@@ -56,6 +60,7 @@ class Opa:
         self._client = client
         self._revision = revision
         self._asks = _Asks(client, revision)
+        self._is_away = False
         self._grouping = (
             Grouping(asks=self._asks, revision=revision, places=os.cpu_count() or 1)
             if takes_groups
@@ -126,9 +131,14 @@ class Opa:
             return await self._grouping.ask(asked, key=_key(question), deadline_s=deadline_s)
         try:
             async with asyncio.timeout(deadline_s):
-                return await self._asks.one(asked)
-        except TimeoutError:
+                opinion = await self._asks.one(asked)
+        except (TimeoutError, PolicyUnavailable) as away:
+            self._is_away = True
+            if isinstance(away, PolicyUnavailable):
+                raise
             return denied("POLICY_LATE", revision=self._revision)
+        self._is_away = False
+        return opinion
 
     async def warm_up(self) -> str:
         """Ask the question that asks for nothing; the code of what is wrong, empty if nothing is.
@@ -139,6 +149,13 @@ class Opa:
         opinion = await self.evaluate(EXAMPLE, deadline_s=WARM_UP_DEADLINE_S)
         code = opinion.verdicts[0].code
         return code if code.startswith("POLICY_") else ""
+
+    async def is_answering(self) -> bool:
+        """Whether the last question had an answer in time; where not, one is asked."""
+        if self._is_away:
+            with contextlib.suppress(PolicyUnavailable):
+                await self.evaluate(EXAMPLE, deadline_s=LOOK_DEADLINE_S)
+        return not self._is_away
 
     async def is_alive(self, *, deadline_s: float) -> bool:
         """Whether OPA answers that it is well."""

@@ -8,6 +8,7 @@ changes: a new revision is a new child. While a child is away nothing is decided
 
 import asyncio
 import contextlib
+import contextvars
 import hashlib
 import json
 import os
@@ -125,7 +126,10 @@ class SupervisedOpa:
             report=report,
         )
         supervised._child = await supervised._start_child()
-        supervised._supervision = asyncio.create_task(supervised._supervise(supervised._child))
+        supervised._supervision = asyncio.create_task(
+            supervised._supervise(supervised._child),
+            context=contextvars.Context(),  # it outlives whoever asked for it, and is nobody's
+        )
         return supervised
 
     @property
@@ -155,6 +159,10 @@ class SupervisedOpa:
             if self._asking == 0:
                 self._idle.set()
 
+    async def is_answering(self) -> bool:
+        """Whether there is a child, and it was well when it was last asked."""
+        return self._child is not None and self._child.is_well
+
     async def close(self) -> None:
         """Take no more questions, let those under way be answered, and end the child."""
         if self._closing:
@@ -182,6 +190,8 @@ class SupervisedOpa:
             since = loop.time()
             await _until_useless(child, interval_s=self._health_interval_s)
             self._child = None
+            if not child.ended.done():
+                self._report("OPA does not answer, and is replaced")
             await child.end()
             self._report(f"OPA ended ({child.process.returncode}): {child.last_words()}")
             if loop.time() - since > STEADY_S:
@@ -202,6 +212,7 @@ class _Child:
     def __init__(self, process: asyncio.subprocess.Process, opa: Opa, folder: Path) -> None:
         self.process = process
         self.opa = opa
+        self.is_well = True
         self._folder = folder
         self._heard = bytearray()
         self.ended = asyncio.create_task(self._hear())
@@ -294,7 +305,8 @@ async def _until_useless(child: _Child, *, interval_s: float) -> None:
         ended, _ = await asyncio.wait({child.ended}, timeout=interval_s)
         if ended:
             return
-        failures = 0 if await child.opa.is_alive(deadline_s=interval_s) else failures + 1
+        child.is_well = await child.opa.is_alive(deadline_s=interval_s)
+        failures = 0 if child.is_well else failures + 1
 
 
 def _command(opa: Path, folder: Path) -> list[str]:

@@ -56,5 +56,9 @@ class _Coming:
                 return await ready.evaluate(question, deadline_s=deadline_s)
             await asyncio.sleep(LOOK_S)
 
+    async def is_answering(self) -> bool:
+        """Not before it is ready; then it is no longer this that is asked."""
+        return False
+
     async def close(self) -> None:
         """It holds nothing."""

@@ -33,6 +33,10 @@ class DecisionPoint(Protocol):
         """
         ...
 
+    async def is_answering(self) -> bool:
+        """Whether it can be asked now, as far as is known; one that could not is asked again."""
+        ...
+
     async def close(self) -> None:
         """Give up what it holds."""
         ...

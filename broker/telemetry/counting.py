@@ -234,6 +234,9 @@ class _WatchedPoint:
     async def evaluate(self, question: Mapping[str, JsonValue], *, deadline_s: float) -> Opinion:
         return await self._counting.asked(self._inner, question, deadline_s=deadline_s)
 
+    async def is_answering(self) -> bool:
+        return await self._inner.is_answering()
+
     async def close(self) -> None:
         await self._inner.close()
 

@@ -112,6 +112,9 @@ class _ToldPoint:
                     span.error, span.is_failure = verdict.code, True
         return opinion
 
+    async def is_answering(self) -> bool:
+        return await self._inner.is_answering()
+
     async def close(self) -> None:
         await self._inner.close()
 

@@ -56,6 +56,9 @@ class StuckFor:
             await self.let_go.wait()
         return opinion(allow())
 
+    async def is_answering(self) -> bool:
+        return True
+
     async def close(self) -> None:
         self.let_go.set()
 

@@ -6,11 +6,13 @@ answering for whoever finds its socket; one that hangs must not deny everybody f
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
 
 import pytest
+import structlog
 
 from broker.core.decision import Effect
 from broker.core.errors import PolicyUnavailable
@@ -70,6 +72,31 @@ async def test_while_it_is_away_nothing_is_decided(point):
     with pytest.raises(PolicyUnavailable):
         await point.evaluate(EXAMPLE, deadline_s=5)
     assert await answers_again(point, after=process_id)
+    assert await point.is_answering()
+
+
+async def test_where_it_cannot_come_back_nobody_is_told_that_it_answers(tmp_path):
+    """Take the program away as well, and have the operator told that policy is ready."""
+    program = shutil.copy(opa(), tmp_path / "opa")
+    told: list[tuple[str, dict[str, object]]] = []
+
+    def report(line: str) -> None:
+        told.append((line, structlog.contextvars.get_contextvars()))
+
+    with structlog.contextvars.bound_contextvars(caller="whoever-activated-it"):
+        point = await SupervisedOpa.start(
+            bundle_of(family(RULES)), opa=program, runtime_directory=tmp_path, report=report
+        )
+    try:
+        program.unlink()
+        os.kill(point.process_id, signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while len(told) < 3:  # it ended, and was tried to start twice
+                await asyncio.sleep(0.02)
+        assert not await point.is_answering()
+        assert all(bound == {} for _, bound in told)
+    finally:
+        await point.close()
 
 
 async def test_killed_again_and_again_it_still_comes_back(point):
@@ -94,6 +121,9 @@ async def test_frozen_it_denies_for_being_late_and_is_replaced(point):
             await asyncio.sleep(0)
     (verdict,) = (await point.evaluate(EXAMPLE, deadline_s=0.2)).verdicts
     assert (verdict.effect, verdict.code) == (Effect.DENY, "POLICY_LATE")
+    async with asyncio.timeout(10):
+        while await point.is_answering():
+            await asyncio.sleep(0.02)
     assert await answers_again(point, after=process_id)
     assert not is_running(process_id)
 

@@ -150,3 +150,14 @@ async def test_once_closed_it_decides_nothing(point):
     await point.close()
     with pytest.raises(PolicyUnavailable):
         await point.evaluate(question("allowed"), deadline_s=5)
+
+
+async def test_it_answers_until_it_cannot_be_asked(point):
+    """An operator is told by this that nothing is allowed any more."""
+    assert await point.is_answering()
+    await point.evaluate(question("looping"), deadline_s=0.3)  # one that is late is no outage
+    assert await point.is_answering()
+    await point.close()
+    with pytest.raises(PolicyUnavailable):
+        await point.evaluate(question("allowed"), deadline_s=5)
+    assert not await point.is_answering()

@@ -67,6 +67,9 @@ class FakeDecisionPoint:
             return denied("POLICY_LATE", revision=self._revision)
         return self.answer if isinstance(self.answer, Opinion) else self.answer(question)
 
+    async def is_answering(self) -> bool:
+        return not self.away
+
     async def close(self) -> None:
         self.away = True
 

@@ -117,6 +117,16 @@ async def test_status_says_what_is_in_force_and_what_waits(office):
     assert (status.freezes, status.policy_ready) == (0, False)
 
 
+async def test_a_policy_that_was_started_and_is_away_is_not_said_to_be_ready(office):
+    """Lose the engine for good, and have status, doctor and the alert's figure say all is well."""
+    await office.admin.policies.activate(OPERATOR, {"a/x": b"1"})
+    revision = (await office.admin.overview.status()).policy_revision
+    office.policies.points[revision].away = True
+    assert not (await office.admin.overview.status()).policy_ready
+    office.policies.points[revision].away = False
+    assert (await office.admin.overview.status()).policy_ready
+
+
 async def test_taking_the_log_away_is_an_entry_in_it(office):
     parts = office.admin.overview.export(OPERATOR, since=0.0, include_contents=True)
     async with contextlib.aclosing(parts):
