@@ -28,6 +28,11 @@ DEADLINE_S: Final = 30.0
 ACTIVATE_DEADLINE_S: Final = 180.0
 
 _REASON_KEY: Final = "callbroker-reason"
+_PAGES: Final = {
+    "STORE_UNAVAILABLE": ("docs/runbooks/store-cannot-commit.md",),
+    "POLICY_UNAVAILABLE": ("docs/runbooks/policy-engine-away.md",),
+}
+"""Where to go on, of what a broker that answers cannot do now."""
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _HOW_TO_MAKE: Final = {
     "operator": "with the broker stopped, `callbroker token create operator NAME --first --save` "
@@ -177,7 +182,9 @@ def failure_of(error: grpc.RpcError, *, address: str, token: Token) -> CommandFa
                 exit_code=ExitCode.UNREACHABLE,
             )
         case grpc.StatusCode.UNAVAILABLE:
-            return CommandFailed(told, exit_code=ExitCode.UNREACHABLE)
+            return CommandFailed(
+                told, exit_code=ExitCode.UNREACHABLE, findings=_PAGES.get(reason, ())
+            )
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return CommandFailed(
                 f"The broker at {address} did not answer in time; `callbroker status` shows how "

@@ -72,7 +72,7 @@ def doctor(
     settings, refusals = configured()
     found = (
         *_engine(findings(look(engine)), engine, settings),
-        _opa(),
+        _opa(settings),
         *refusals,
         *_of_broker(settings, mend=mend),
     )
@@ -155,10 +155,10 @@ def _of_broker(settings: Settings | None, *, mend: bool) -> Iterator[Finding]:
     yield from broker_findings(settings, now=around().now, mend=mend)
 
 
-def _opa() -> Finding:
+def _opa(settings: Settings | None) -> Finding:
     """The engine that decides: without it nothing is allowed."""
     try:
-        path = opa_binary.find()
+        path = opa_binary.find(settings.opa if settings else None)
     except opa_binary.OpaBinaryError as error:
         return Finding(
             level=Level.REFUSED, part="opa", said=str(error), mend="callbroker opa install"

@@ -141,9 +141,14 @@ def _running(now: float) -> Sequence[Finding]:
             freezes = line.ask(line.stub.ListFreezes, ListFreezesRequest()).freezes
             known = line.ask(line.stub.ListCredentials, ListCredentialsRequest()).credentials
     except CommandFailed as silent:
-        said = f"nobody was asked: {silent}"
-        return (_ill(Level.WARNING, "broker", said, "callbroker serve, or an operator's token"),)
+        return (silent_finding(silent),)
     return tuple(running_findings(told, list(freezes), list(known), now=now))
+
+
+def silent_finding(silent: CommandFailed) -> Finding:
+    """Of a broker that did not say how it is: one that runs need not be started again."""
+    told = "; ".join(silent.findings) or "callbroker serve, or an operator's token"
+    return _ill(Level.WARNING, "broker", f"nobody was asked: {silent}", told)
 
 
 def running_findings(

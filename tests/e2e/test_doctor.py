@@ -1,6 +1,7 @@
 """`callbroker doctor` looks at a real engine, and at one that is absent or hangs."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -70,3 +71,22 @@ def test_an_address_that_is_none_is_one_sentence(url):
 
     assert ended.returncode == 2
     assert "is not a socket of this machine" in ended.stderr
+
+
+def test_the_engine_is_looked_for_where_the_settings_name_it(tmp_path):
+    """Not where another one is: a broker starts its own from there and nowhere else."""
+    settings = tmp_path / "callbroker.toml"
+    settings.write_text(f'opa = "{tmp_path}/opa"\n', "utf-8")
+    ended = subprocess.run(
+        [*COMMAND, "--engine", f"unix://{tmp_path}/none", "--json"],
+        cwd=tmp_path,
+        env={**os.environ, "CALLBROKER_CONFIG": str(settings)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+
+    (found,) = [f for f in json.loads(ended.stdout)["findings"] if f["part"] == "opa"]
+    assert (found["level"], ended.returncode) == ("refused", 1)
+    assert f"{tmp_path}/opa, which is not there" in found["said"]

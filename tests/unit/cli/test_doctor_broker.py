@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from broker import bootstrap
+from broker.cli.connection import Token, failure_of
 from broker.cli.doctor_broker import (
     database_findings,
     running_findings,
+    silent_finding,
     state_findings,
 )
 from broker.config import Settings
@@ -23,6 +26,7 @@ from sandboxes.doctor import Finding, Level
 from tests.postgres import server
 
 NOW = 1_800_000_000.0
+TOKEN = Token(text="not-a-token", origin="CALLBROKER_OPERATOR_TOKEN")
 DAY_S = 86_400
 
 
@@ -31,6 +35,22 @@ def settings(tmp_path: Path) -> Settings:
     made = Settings(state=tmp_path / "state", database=f"sqlite:///{tmp_path}/state/callbroker.db")
     bootstrap.prepare(made)
     return made
+
+
+class Refused(grpc.RpcError):
+    """What a broker says that cannot read its database; what a channel says that finds nobody."""
+
+    def __init__(self, *reasons: str) -> None:
+        self._metadata = tuple(("callbroker-reason", reason) for reason in reasons)
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        return "The database cannot be read; nothing was decided and nothing ran."
+
+    def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._metadata
 
 
 def levels(found: list[Finding]) -> dict[str, Level]:
@@ -131,3 +151,13 @@ def test_a_broker_that_leaves_nothing_undone_is_well():
         GetStatusResponse(broker="brokers/1", policy_ready=True), [], [], now=NOW
     )
     assert found.level is Level.OK
+
+
+def test_a_broker_whose_database_is_away_need_not_be_started():
+    """At night, with the database down, `callbroker serve` is the last thing to type."""
+    away = failure_of(Refused("STORE_UNAVAILABLE"), address="127.0.0.1:7400", token=TOKEN)
+    found = silent_finding(away)
+    assert (found.level, found.mend) == (Level.WARNING, "docs/runbooks/store-cannot-commit.md")
+    assert "database cannot be read" in found.said
+    nobody = silent_finding(failure_of(Refused(), address="127.0.0.1:7400", token=TOKEN))
+    assert "callbroker serve" in nobody.mend
