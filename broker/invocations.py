@@ -5,7 +5,9 @@ the call stood when it was last seen.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Final
 
 from broker.core.calls import Invocation, Session
 from broker.core.credentials import Credential
@@ -13,11 +15,14 @@ from broker.core.errors import IllegalTransition, NotFound, StoreUnavailable
 from broker.core.hold_endings import WITHDRAWN, unit_of
 from broker.core.lifecycle import TERMINAL, HoldState, InvocationState
 from broker.core.unit import Conflict
-from broker.events import Events
+from broker.events import Events, Subscription
 from broker.ports import Clock, Store
 
 _NO_INVOCATION = "There is no such invocation."
 _LOOK_AGAIN_S = 1.0
+LOOKS_PER_S: Final = 256
+"""Of all who wait together, however many: a change is told, and this is for one that went unheard.
+Waiting costs whoever asks nothing, and each look costs the broker a read."""
 _WITHDRAW_ATTEMPTS_MAX = 5
 
 
@@ -29,6 +34,7 @@ class Invocations:
         self._events = events
         self._clock = clock
         self._is_stopping = False
+        self._waiting = 0
 
     def answer_waiters(self) -> None:
         """From now on nobody waits here for people: whoever does is told that it is HELD."""
@@ -52,7 +58,7 @@ class Invocations:
 
     async def watch(self, agent: Credential, name: str) -> AsyncIterator[Invocation]:
         """The invocation now and after each change, until nothing more can come of itself."""
-        with self._events.subscribe("invocation", name) as changes:
+        with self._following(name) as changes:
             etag = 0
             while True:
                 invocation = await self.find(agent, name)
@@ -61,7 +67,7 @@ class Invocations:
                     yield invocation
                 if is_settled(invocation.state):
                     return
-                await changes.next(_LOOK_AGAIN_S)
+                await changes.next(self._look_again_s())
 
     async def wait(
         self,
@@ -72,12 +78,13 @@ class Invocations:
     ) -> Invocation:
         """The invocation once it is settled, or as it was last seen when the time is up.
 
-        `unless`: it is looked at about once a second, and nothing is waited for once it is so.
+        `unless`: it is looked at about once a second, where not many wait, and nothing is waited
+        for once it is so.
 
         What the agent's own process is to execute waits for that, and not the other way round.
         While the broker stops, what waits for people is not waited for.
         """
-        with self._events.subscribe("invocation", invocation.name) as changes:
+        with self._following(invocation.name) as changes:
             try:
                 async with asyncio.timeout(wait_s):
                     while self._is_awaited(invocation) and not unless():
@@ -85,11 +92,24 @@ class Invocations:
                         invocation = found or invocation
                         if not self._is_awaited(invocation):
                             break
-                        await changes.next(_LOOK_AGAIN_S)
+                        await changes.next(self._look_again_s())
             except (TimeoutError, StoreUnavailable):
                 # Decided and recorded it is: that cannot be asked just now is no error of the call.
                 pass
         return invocation
+
+    @contextlib.contextmanager
+    def _following(self, name: str) -> Iterator[Subscription]:
+        """Hear of its changes while the block runs, as one more who waits."""
+        self._waiting += 1
+        try:
+            with self._events.subscribe("invocation", name) as changes:
+                yield changes
+        finally:
+            self._waiting -= 1
+
+    def _look_again_s(self) -> float:
+        return max(_LOOK_AGAIN_S, self._waiting / LOOKS_PER_S)
 
     def _is_awaited(self, invocation: Invocation) -> bool:
         if self._is_stopping and invocation.state is InvocationState.HELD:
