@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
-from broker.cli.connection import administering, looking
+from broker.cli.connection import Line, administering, looking
 from broker.cli.failures import CommandFailed, ExitCode
 from broker.cli.invocations import resolved, resolved_session
 from broker.cli.json_output import enum_word, plain, print_json
@@ -15,7 +15,8 @@ from broker.cli.names import resolve, short
 from broker.cli.options import AsJson, Reason, group
 from broker.cli.screen import Around, around, list_width, ours, say, table, theirs
 from broker.cli.times import clock, epoch
-from broker.v1 import retention_pb2
+from broker.v1 import admin_pb2, retention_pb2
+from broker.v1.admin_pb2_grpc import AdminServiceStub
 from broker.v1.retention_pb2 import GetRetentionResponse, LegalHold
 
 ERASE_DEADLINE_S: Final = 3_600.0
@@ -89,11 +90,14 @@ def legal_hold(
             kind=LegalHold.Kind.Value(f"KIND_{kind.name}"), subject=subject, reason=reason
         )
         made = line.ask(line.stub.CreateLegalHold, request).legal_hold
+        is_unheard_of = kind is Kind.PRINCIPAL and _is_unheard_of(line, subject)
     if as_json:
         print_json(plain(made))
         return
     release = f'callbroker retention release {short(made.name)} --reason "..."'
     say(ours("Kept: ") + _subject(made) + ours(f". It is released by: {release}"))
+    if is_unheard_of:
+        say(_unheard_of(subject))
 
 
 @app.command(epilog='Example: callbroker retention release l-9c2e01ab --reason "Case closed."')
@@ -142,12 +146,27 @@ def erase(
     with administering() as line:
         request = retention_pb2.EraseContentsRequest(principal=principal, reason=reason)
         told = line.ask(line.stub.EraseContents, request, deadline_s=ERASE_DEADLINE_S)
+        is_nothing = told == retention_pb2.EraseContentsResponse()
+        is_unheard_of = is_nothing and _is_unheard_of(line, principal)
     if as_json:
         print_json(plain(told))
     else:
         say(*_erased(told))
+    if is_unheard_of and not as_json:
+        say(_unheard_of(principal))
     if told.sessions_open or told.sessions_held:
         raise typer.Exit(ExitCode.NO)
+
+
+def _is_unheard_of(line: Line[AdminServiceStub], principal: str) -> bool:
+    """Whether a principal may be misspelt: ids are a host's own, and none is refused."""
+    request = admin_pb2.ListInvocationsRequest(principal=principal, page_size=1)
+    return not line.ask(line.stub.ListInvocations, request).invocations
+
+
+def _unheard_of(principal: str) -> Text:
+    said = ours("note  ", "yellow") + ours("no call was ever made for ") + theirs(principal)
+    return said + ours(". Is it spelt as `callbroker invocations list` says it?")
 
 
 def _picture(told: GetRetentionResponse, shown: Around) -> list[Text]:
