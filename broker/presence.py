@@ -144,10 +144,19 @@ class Presence:
         for name in {*rows, *self._missed}:
             row, before = rows.get(name), self._others.get(name)
             is_new = row is not None and (before is None or row.beats != before.beats)
-            self._missed[name] = 0 if is_new else self._missed.get(name, 0) + 1
+            self._count(name, is_new=is_new, is_there=row is not None)
         self._others = rows
         self._tell()
         await self._forget()
+
+    def _count(self, name: str, *, is_new: bool, is_there: bool) -> None:
+        """One more look; one that has left has taken its row with it, and is no news."""
+        missed = self._missed.get(name, 0)
+        if is_new and missed >= MISSED_MAX:
+            _log.warning("broker_back", broker=name)
+        elif is_there and not is_new and missed + 1 == MISSED_MAX:
+            _log.warning("broker_gone", broker=name)
+        self._missed[name] = 0 if is_new else missed + 1
 
     def _tell(self) -> None:
         live = self.live

@@ -18,6 +18,7 @@ import structlog
 
 from broker.core.errors import StoreUnavailable
 from broker.store.dialects import Dialect
+from broker.store.schema import reason
 from broker.store.sql import Database
 
 P = ParamSpec("P")
@@ -85,7 +86,7 @@ class Readers:
                     self._threads, lambda: self._ask(lambda d: read(d, *args, **kwargs))
                 )
         except self._away as error:
-            _log.warning("store_not_read", why=str(error), what=read.__name__)
+            _log.warning("store_not_read", why=reason(error), what=read.__name__)
             raise StoreUnavailable(_AWAY) from error
 
     @property

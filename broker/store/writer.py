@@ -28,7 +28,7 @@ from broker.store.heads import Heads
 from broker.store.jobs import Job, fail, forget_conflicts, wake
 from broker.store.log import Addition, Log
 from broker.store.reserve import Reserve
-from broker.store.schema import SchemaRefused
+from broker.store.schema import SchemaRefused, reason
 from broker.store.sql import Database
 
 RETRY_S: Final = 1.0
@@ -72,6 +72,7 @@ class Writer:
     _thread: threading.Thread | None = None
     _database: Database | None = None
     _is_log_current: bool = True
+    _is_away: bool = False
     _unsent: str = ""
     _sign_by: float | None = None
     _left_over: Job | None = None
@@ -251,6 +252,9 @@ class Writer:
                     fail(jobs, OutcomeUnstored(_UNKNOWN))
                 return
         self.commits += 1
+        if self._is_away:
+            self._is_away = False
+            _log.warning("store_written_again")
         addition.accept()
         self._unsent = addition.note or self._unsent
         if self.dialect.is_shared:
@@ -296,6 +300,7 @@ class Writer:
 
     def _put_off(self, jobs: Sequence[Job]) -> None:
         """Nothing was written; a head that is due is tried again a little later."""
+        self._is_away = True
         _refuse(jobs)
         if self._sign_by is not None:
             self._sign_by = time.monotonic() + RETRY_S
@@ -355,7 +360,7 @@ class Writer:
             if not self._is_log_current:
                 self._read_again(self._database)
         except self._refusals as error:
-            _log.error("store_not_readable", why=str(error))
+            _log.error("store_not_readable", why=reason(error))
             self._give_up()
             return None
         return self._database

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from structlog.testing import capture_logs
+
 from broker.core.brokers import BeatBroker, BrokerRow, DropBroker
 from broker.core.errors import StoreUnavailable
 from broker.core.unit import Unit
@@ -74,6 +76,25 @@ async def test_a_broker_that_says_nothing_new_for_long_is_gone_and_may_come_back
     await one.look()
     assert not one.is_gone("brokers/2")
     assert names(one) == ["brokers/1", "brokers/2"]
+
+
+async def test_an_operator_is_told_who_is_lost_and_of_nobody_who_has_left() -> None:
+    """Calls of one that is lost end as UNKNOWN at others, whose logs must say why."""
+    rows = Rows()
+    one, lost, leaves = presence(rows, 1), presence(rows, 2), presence(rows, 3)
+    for each in (lost, leaves, one):
+        await each.join()
+    await leaves.leave()
+    with capture_logs() as told:
+        for _ in range(2 * MISSED_MAX):
+            await one.look()
+        await lost.beat()
+        await one.look()
+        await one.look()
+    assert [(entry["event"], entry["broker"]) for entry in told] == [
+        ("broker_gone", "brokers/2"),
+        ("broker_back", "brokers/2"),
+    ]
 
 
 async def test_one_that_was_never_heard_of_is_watched_before_it_is_gone() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from broker.core.errors import OutcomeUnstored, StoreUnavailable
 from broker.core.lifecycle import InvocationState
@@ -136,6 +137,31 @@ async def test_a_connection_that_ended_while_nobody_asked_is_made_anew(url: str,
     await store.commit(mark(1))
     assert (await store.counts()).audit_entries == 2
     await store.close()
+
+
+async def test_the_log_says_why_it_is_away_and_when_it_is_not_any_more(url: str, tmp_path: Path):
+    """A journal that ends with failures has whoever reads it mend what is well again."""
+    store = await open_at(url, tmp_path)
+    name = url.partition("@/")[2].partition("?")[0]
+    cut = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
+    with capture_logs() as told:
+        server().run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        server().run(cut)
+        with pytest.raises(StoreUnavailable):
+            await store.commit(mark(0))
+        with pytest.raises(StoreUnavailable):
+            await store.counts()
+        server().run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await store.commit(mark(1))
+        await store.commit(mark(2))
+    await store.close()
+    whys = [entry["why"] for entry in told if entry["event"].endswith(("_readable", "_read"))]
+    assert all("not currently accepting connections" in why for why in whys)
+    assert all("sqlalche.me" not in why and "\n" not in why for why in whys)
+    events = [entry["event"] for entry in told]
+    assert {"store_not_readable", "store_not_read"} <= set(events)
+    assert events.count("store_written_again") == 1
+    assert events[-1] == "store_written_again"
 
 
 async def test_one_name_is_had_by_one_process(url: str, tmp_path: Path):
