@@ -27,7 +27,7 @@ def story_picture(entries: Iterable[bytes], shown: Around) -> list[Text]:
     lines: list[Text] = [ours("")]
     for entry in map(_parsed, entries):
         told = _main_points(entry.get("body") or {}, entry.get("contents") or {})
-        kind = theirs(str(entry.get("kind", "")).ljust(21))
+        kind = theirs(str(entry.get("kind", "")).ljust(20) + " ")
         value = kind + theirs(str(entry.get("actor", ""))) + told
         # What is folded stays beside the time, so that no text can look like an entry.
         lines += columns([[ours(f"  {_clock(entry, shown)}"), value]], width=shown.width)
@@ -114,7 +114,7 @@ def _main_points(body: Mapping[str, Any], contents: Mapping[str, Any]) -> Text:
         told += ours("  ") + theirs(" ".join(str(code) for code in codes))
     if observed:
         told += ours("  observed only: ", "yellow") + theirs(" ".join(observed))
-    for name in ("code", "why", "attempt", "hold"):
+    for name in ("outcome", "code", "why", "attempt", "hold"):
         value = body.get(name)
         if value:
             said = ours(short(value)) if isinstance(value, str) else theirs(f"{name} {value}")

@@ -1,6 +1,7 @@
 """Every `callbroker` command and option that a page or a message names is there."""
 
 import re
+import shlex
 from collections.abc import Iterator
 
 import pytest
@@ -36,6 +37,22 @@ NAMED = sorted(set(_named()))
 
 def test_commands_are_named():
     assert len(NAMED) > 20
+
+
+@pytest.mark.parametrize(
+    ("where", "line"), [(where, line) for where, line in NAMED if "/runbooks/" in where]
+)
+def test_a_command_of_a_runbook_is_understood_as_it_stands(where: str, line: str):
+    """Whoever is woken types what the page says, and not what it means."""
+    words = shlex.split(line)[1:]
+    command = get_command(app)
+    context = Context(command, info_name="callbroker")
+    while isinstance(command, TyperGroup):
+        name, words = words[0], words[1:]
+        found = command.get_command(context, name)
+        assert found is not None, f"{where} names `{line}`, and there is no {name}"
+        command, context = found, Context(found, info_name=name, parent=context)
+    command.make_context(context.info_name, words, parent=context.parent)
 
 
 @pytest.mark.parametrize(("where", "line"), NAMED)
