@@ -15,6 +15,7 @@ only where call, tool and facts are still what they were shown.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 from broker.core import reaching, restored, standing
 from broker.core.arguments import JsonValue
@@ -33,13 +34,13 @@ from broker.core.floor import CounterKey, counter_keys, exclusive_keys, floor
 from broker.core.holds import Hold, lifted
 from broker.core.manifest import ToolManifest
 from broker.core.observing import observed
-from broker.core.plan import Plan, make_plan
+from broker.core.plan import Plan, Suspend, make_plan
 from broker.core.previews import Preview, previewed
 from broker.core.profiles import OfferedProfile
 from broker.core.question import question
 from broker.core.scopes import EffectiveScope, effective, held_by
 from broker.core.screening import screen
-from broker.core.standing import RequireRoomForHold, RequireStanding, StandingAsked
+from broker.core.standing import Marks, RequireRoomForHold, RequireStanding, StandingAsked
 from broker.core.summary import summarise
 from broker.enforcer import files
 from broker.enforcer.asking import Asking
@@ -49,6 +50,10 @@ from broker.enforcer.looked_up import NO_FACTS, digest_of, sound
 from broker.enforcer.memories import Recalled
 from broker.enforcer.tracing import Traced, Tracer
 from broker.ports import Clock, CounterAsked, Facts, Policies, Seen, Store
+
+_Told = TypeVar("_Told")
+_TOLD_AT_ONCE_BYTES_MAX: Final = 2 * 1024
+"""Of arguments that a call is told by on the loop: each of their texts is undone, which is slow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +68,7 @@ class Considered:
         traced: where the arguments come from, by how much of what the session had seen; None where
             it did not matter.
         preview: what the tool says that it would change, where it waits and has one.
+        reached: what a no to it is remembered by, where it waits.
         standing, room: what `record` requires where an agent asks: of what the session was refused,
             and of how much waits for people.
         lifted: whether an approval's codes were lifted, and the hold is to be claimed.
@@ -82,6 +88,7 @@ class Considered:
     question: Mapping[str, JsonValue] | None = None
     summary: str = ""
     preview: Preview | None = None
+    reached: Marks = ()
     traced: Traced | None = None
     standing: RequireStanding | None = None
     room: RequireRoomForHold | None = None
@@ -229,7 +236,11 @@ class Decider:
         seen = await self._seen(caller, counters, recalled, targets, asked_now)
         usage = restored.filled(seen.usage, control.restored, now=self.clock())
         screened += standing.too_many(seen.standing, fair.denials, self.terms)
-        refusals = standing.asked_again(seen.standing, manifest, call)
+        refusals: tuple[Verdict, ...] = ()
+        if seen.standing.rejections:
+            refusals = await self._told(
+                call, lambda: standing.asked_again(seen.standing, manifest, call)
+            )
         if refusals:
             plan = make_plan(settle((*screened, *refusals)))
             return Considered(control=control, tool=tool, plan=plan)
@@ -290,10 +301,15 @@ class Decider:
         if decision.effect is Effect.HOLD:
             # A new hold is for all that stops the call: this approval will have been used up.
             decision = settle(verdicts, obligations=obligations)
+        plan = make_plan(decision, manifest=manifest, offered=self.offered())
+        reached: Marks = ()
+        if isinstance(plan, Suspend):
+            reached = await self._told(call, lambda: standing.marks(manifest, call))
         return Considered(
             control=control,
             tool=tool,
-            plan=make_plan(decision, manifest=manifest, offered=self.offered()),
+            plan=plan,
+            reached=reached,
             keys=keys,
             counters=counters,
             usage=usage,
@@ -315,6 +331,11 @@ class Decider:
             room=fair.room_for(caller) if is_asked else None,
             lifted=bool(discharged),
         )
+
+    async def _told(self, call: ToolCall, tell: Callable[[], _Told]) -> _Told:
+        if len(call.canonical) <= _TOLD_AT_ONCE_BYTES_MAX:
+            return tell()
+        return await self.tracer.memories.beside(tell)
 
     async def _seen(
         self,

@@ -127,10 +127,10 @@ class Memories:
             found = work(effort)
             if not effort.is_spent:
                 return found
-        return await self._beside(lambda: work(Effort()))
+        return await self.beside(lambda: work(Effort()))
 
-    async def _beside(self, work: Callable[[], _Seen]) -> _Seen:
-        """In a thread; whoever stops waiting waits for its end all the same."""
+    async def beside(self, work: Callable[[], _Seen]) -> _Seen:
+        """Work in one of the threads; whoever stops waiting waits for its end all the same."""
         async with self.threads:
             working = asyncio.ensure_future(asyncio.to_thread(work))
             try:

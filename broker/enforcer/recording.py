@@ -304,8 +304,11 @@ def _reached(invocation: Invocation, considered: Considered) -> tuple[Marks, ...
     """What a no to this is remembered by: as it is, and as it was asked."""
     if considered.tool is None:
         return ()
-    forms = (invocation.call, *([invocation.asked] if invocation.asked else []))
-    return tuple(marks(considered.tool.manifest, form)[: limits.TARGETS_MAX] for form in forms)
+    manifest = considered.tool.manifest
+    reached = [considered.reached or marks(manifest, invocation.call)]
+    if invocation.asked is not None:
+        reached.append(marks(manifest, invocation.asked))
+    return tuple(one[: limits.TARGETS_MAX] for one in reached)
 
 
 def _alike(invocation: Invocation, plan: Suspend, caller: Caller, considered: Considered) -> str:
