@@ -123,7 +123,10 @@ class OwnWork:
             del self._shares[share]
         # Perhaps nobody waits any more: what an operator must know of is said here too.
         error = None if task.cancelled() else task.exception()
-        if error is not None and _is_news(error):
+        if isinstance(error, OutcomeUnstored):
+            # Of the database's making, not of ours: which call it is says more than where it was.
+            _log.error("outcome_unstored", why=str(error), **error.metadata)
+        elif error is not None and _is_defect(error):
             _log.error("work_failed", error=type(error).__name__, exc_info=error)
 
 
@@ -136,5 +139,5 @@ async def _is_set(event: asyncio.Event) -> None:
     await event.wait()
 
 
-def _is_news(error: BaseException) -> bool:
-    return not isinstance(error, BrokerError) or isinstance(error, Defect | OutcomeUnstored)
+def _is_defect(error: BaseException) -> bool:
+    return not isinstance(error, BrokerError) or isinstance(error, Defect)

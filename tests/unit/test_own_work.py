@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import structlog.testing
 
-from broker.core.errors import Defect, LimitExceeded, RunnerUnavailable
+from broker.core.errors import Defect, LimitExceeded, OutcomeUnstored, RunnerUnavailable
 from broker.own_work import OwnWork
 
 
@@ -85,3 +85,20 @@ async def test_what_fails_while_nobody_waits_is_in_the_log(error: Exception):
         await asyncio.gather(*own.tasks, return_exceptions=True)
         await asyncio.sleep(0)
     assert [line["event"] for line in said] == ["work_failed"]
+
+
+async def test_an_outcome_that_is_not_stored_is_told_by_its_call_and_in_one_line():
+    """An outage of the database is no defect: at night a traceback for each call hides what is."""
+    own = OwnWork()
+
+    async def fail() -> None:
+        raise OutcomeUnstored("Ended by somebody else.", metadata={"invocation": "invocations/1"})
+
+    with structlog.testing.capture_logs() as said:
+        own.start(fail())
+        await asyncio.gather(*own.tasks, return_exceptions=True)
+        await asyncio.sleep(0)
+    (line,) = said
+    assert "exc_info" not in line
+    assert (line["event"], line["log_level"]) == ("outcome_unstored", "error")
+    assert (line["why"], line["invocation"]) == ("Ended by somebody else.", "invocations/1")
