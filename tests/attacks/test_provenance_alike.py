@@ -23,10 +23,15 @@ class Counted(Effort):
     """How often something is looked for."""
 
     looks = 0
+    glances = 0
 
     def spend(self, read: int) -> None:
         self.looks += 1
         super().spend(read)
+
+    def glance(self) -> None:
+        self.glances += 1
+        super().glance()
 
 
 def read(*, labels: Labels = SECRET, codes: int = len(CODES)) -> Memory:
@@ -66,6 +71,17 @@ def test_a_call_of_texts_that_are_all_alike_is_looked_at_so_far_and_no_further()
     assert effort.is_spent
     assert effort.looks <= EFFORT_BYTES_MAX // 1_024 + 1
     # What was not looked at to the end is taken for the worst.
+    assert {(one.source, one.carries) for one in found.values()} == {("untrusted_result", "secret")}
+
+
+def test_a_text_that_grows_as_it_is_looked_for_is_cut_up_no_further_than_so():
+    """Ask with a letter that stands for eighteen, and have read many of it: all of it is likely."""
+    memory, effort = Memory(is_clean=True), Counted()
+    letter = "\ufdfa"
+    content = json.dumps(letter * 100_000).encode()
+    memory.see(Sighting(position=1, invocation="invocations/x", labels=SECRET, content=content))
+    found = traced(memory, effort, *(letter * (65_000 + n) for n in range(5))).origins
+    assert effort.glances <= EFFORT_BYTES_MAX // 256 + 1
     assert {(one.source, one.carries) for one in found.values()} == {("untrusted_result", "secret")}
 
 

@@ -22,6 +22,7 @@ _SHORT_STEP: Final = 2
 _READ_AT_ONCE_BYTES: Final = 2 * BLOCK_BYTES  # so much is read whole
 _TRIED: Final = 24  # places of what is looked for
 _BEYOND: Final = _TRIED + GRAM  # what begins in a block may end in the next, as far as it is tried
+_WHOLE_TIMES: Final = 8  # as much as reading it, all of a needle costs to be cut up
 _BLOCKS: Final = 64  # are told apart; of more, every one after so many shares a bit
 _ANYWHERE: Final = (1 << _BLOCKS) - 1
 _COARSE: Final = 8  # are told apart by what is written down of eight bytes
@@ -114,7 +115,7 @@ class Blocks:
             number = after + 1
         return -1
 
-    def likely(self, needle: bytes) -> Iterator[int]:
+    def likely(self, needle: bytes, effort: Effort) -> Iterator[int]:
         """Where pieces of a needle begin that may stand at a place of which eights are written.
 
         A piece has three eights, four apart: one of them begins at a multiple of three. The others
@@ -122,7 +123,9 @@ class Blocks:
 
         Args:
             needle: `GRAM` bytes and two steps at least.
+            effort: with none left there are no more.
         """
+        effort.spend(_WHOLE_TIMES * len(needle))
         slots, count = self._long, len(self._long)
         offsets = range(0, len(needle) - GRAM + 1, 3)
         grams = memoryview(b"".join([needle[at : at + GRAM] for at in offsets])).cast("Q")
@@ -130,12 +133,16 @@ class Blocks:
         last = len(needle) - GRAM - 2 * STEP
         begins: set[int] = set()
         for at in there:
+            effort.glance()
+            if effort.is_spent:
+                return
             before = self._both(needle, at - STEP, at) if at >= STEP else 0
             after = self._both(needle, at, at + STEP) if at <= last + STEP else 0
             begins.update((at - 2 * STEP,) if before and at >= 2 * STEP else ())
             begins.update((at - STEP,) if before & after else ())
             begins.update((at,) if after and at <= last else ())
         for begin in sorted(begins):
+            effort.glance()
             if self._coarse(needle[begin : begin + GRAM + 2 * STEP], 0):
                 yield begin
 

@@ -10,6 +10,7 @@ from typing import Final
 EFFORT_BYTES_MAX: Final = 64 * 1024 * 1024
 """For one call: a fifth of a second, or so."""
 _LOOK_BYTES: Final = 1_024  # that each look counts for, however little it reads
+_GLANCE_BYTES: Final = 256
 
 
 @dataclass(slots=True)
@@ -30,3 +31,7 @@ class Effort:
     def spend(self, read: int) -> None:
         """One look, and the bytes that it has read."""
         self.left -= max(read, 0) + _LOOK_BYTES
+
+    def glance(self) -> None:
+        """Whether a look is worth while."""
+        self.left -= _GLANCE_BYTES

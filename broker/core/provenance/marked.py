@@ -60,7 +60,7 @@ class Marked:
             return set(islice(self.holders(needle, effort), TOLD_MAX)), not effort.is_spent
         found: set[int] = set()
         looked_up, past = 0, 0
-        for offset in self._blocks.likely(needle):
+        for offset in self._blocks.likely(needle, effort):
             if offset < past:
                 continue
             if looked_up == _LOOKED_UP_MAX or effort.is_spent:
