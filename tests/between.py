@@ -19,6 +19,7 @@ from tests.replay.running import Loop
 _SOCKET = ".s.PGSQL.5432"
 _NOTIFICATION = b"A"  # PostgreSQL, Frontend/Backend Protocol, Message Formats
 _PART_BYTES = 1 << 16
+_TURNS = 3  # of the loop, until what was begun in it is under way
 
 
 @dataclass(kw_only=True)
@@ -61,22 +62,27 @@ class Between:
         task = asyncio.current_task()
         assert task is not None
         self.tasks.add(task)
+        try:
+            # Ended from outside it ends as it does by itself: streams say so of what is cancelled.
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._both_ways(here, back)
+        finally:
+            back.close()
+            self.tasks.discard(task)
+
+    async def _both_ways(self, here: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         there, on = await asyncio.open_unix_connection(str(self.server.directory / _SOCKET))
         ways = [
             asyncio.ensure_future(self._forth(here, on)),
             asyncio.ensure_future(self._back(there, back)),
         ]
-        # Ended from outside it ends as it does by itself: streams say so of what is cancelled.
-        with contextlib.suppress(asyncio.CancelledError):
+        try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
-        for writer in (on, back):
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-        self.tasks.discard(task)
+        finally:
+            on.close()
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
 
     async def _forth(self, here: asyncio.StreamReader, on: asyncio.StreamWriter) -> None:
         while part := await here.read(_PART_BYTES):
@@ -117,4 +123,8 @@ def between(server: Server) -> Iterator[Between]:
 
 async def _end(listening: asyncio.Server, made: Between) -> None:
     listening.close()
+    for _ in range(_TURNS):  # whoever was let in last begins
+        await asyncio.sleep(0)
     await made.end()
+    for _ in range(_TURNS):  # what was closed is closed
+        await asyncio.sleep(0)

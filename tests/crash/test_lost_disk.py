@@ -50,7 +50,10 @@ def restart(stack: Stack, *around: str) -> None:
 
 
 def inside(stack: Stack, *command: str) -> None:
-    """Run a command where the broker sees what it does."""
+    """Run a command where the broker sees what it does.
+
+    What is unmounted goes at once, though the broker may look for its files just then.
+    """
     assert stack.broker is not None
     where = ("nsenter", "--target", str(stack.broker.pid), "--mount", "--")
     subprocess.run([*where, *command], check=True, timeout=START_S)
@@ -60,14 +63,14 @@ def inside(stack: Stack, *command: str) -> None:
 def read_only(stack: Stack) -> Iterator[None]:
     inside(stack, "sh", "-c", READ_ONLY, str(stack.state))
     yield
-    inside(stack, "umount", str(stack.state))
+    inside(stack, "umount", "--lazy", str(stack.state))
 
 
 @contextlib.contextmanager
 def gone(stack: Stack) -> Iterator[None]:
     inside(stack, "mount", "-t", "tmpfs", "none", str(stack.state))
     yield
-    inside(stack, "umount", str(stack.state))
+    inside(stack, "umount", "--lazy", str(stack.state))
 
 
 def pay(stack: Stack, order: str) -> SyncOutcome:
