@@ -63,9 +63,10 @@ class Between:
         assert task is not None
         self.tasks.add(task)
         try:
-            # Ended from outside it ends as it does by itself: streams say so of what is cancelled.
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._both_ways(here, back)
+            await self._both_ways(here, back)
+        except asyncio.CancelledError:
+            # It ends as it does by itself, since streams say so of what is cancelled; and at once.
+            back.transport.abort()
         finally:
             back.close()
             self.tasks.discard(task)
@@ -79,7 +80,7 @@ class Between:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            on.close()
+            on.transport.abort()
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)

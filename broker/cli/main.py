@@ -133,10 +133,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepare() -> None:
-    """What a terminal cannot show is escaped, and gRPC's own log keeps out of ours."""
+    """What a terminal cannot show is escaped; gRPC's own log keeps out of ours.
+
+    Nothing that is forked here goes on with gRPC, so its handlers of forks are not wanted either.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 
 def _fail(message: str, findings: Sequence[str], code: ExitCode) -> int:

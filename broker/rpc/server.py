@@ -58,9 +58,8 @@ from broker.v1 import (
 HANDSHAKE_S: Final = 5.0
 """For a connection to say that it is one."""
 
-STOP_S: Final = HANDSHAKE_S + 2.0
-"""For whoever is connected to end. Whoever has not said enough to be a connection has ended before:
-gRPC 1.78 reads memory that it has given back where it stops while such a one is there."""
+STOP_S: Final = 7.0
+"""For whoever is connected to end."""
 
 OPTIONS: Final[Sequence[tuple[str, Any]]] = (
     ("grpc.so_reuseport", 0),
