@@ -7,6 +7,7 @@ A proxy on a socket in a directory of its own. It can keep to itself what others
 import asyncio
 import contextlib
 import shutil
+import socket
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from tests.replay.running import Loop
 _SOCKET = ".s.PGSQL.5432"
 _NOTIFICATION = b"A"  # PostgreSQL, Frontend/Backend Protocol, Message Formats
 _PART_BYTES = 1 << 16
-_TURNS = 3  # of the loop, until what was begun in it is under way
+_TURNS = 3  # of the loop, until what was ended in it is closed
 
 
 @dataclass(kw_only=True)
@@ -56,20 +57,25 @@ class Between:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
-    async def pass_on(self, here: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
-        """One connection, until either side ends it."""
-        task = asyncio.current_task()
-        assert task is not None
+    def let_in(self, listening: socket.socket) -> None:
+        """Whoever has come."""
+        came, _ = listening.accept()
+        task = asyncio.create_task(self.pass_on(came))
         self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        # Where it was ended before it began, nobody else closes it.
+        task.add_done_callback(lambda _: came.close())
+
+    async def pass_on(self, came: socket.socket) -> None:
+        """One connection, until either side ends it."""
+        here, back = await asyncio.open_unix_connection(sock=came)
         try:
             await self._both_ways(here, back)
-        except asyncio.CancelledError:
-            # It ends as it does by itself, since streams say so of what is cancelled; and at once.
-            back.transport.abort()
         finally:
-            back.close()
-            self.tasks.discard(task)
+            back.transport.abort()
 
     async def _both_ways(self, here: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         there, on = await asyncio.open_unix_connection(str(self.server.directory / _SOCKET))
@@ -113,19 +119,22 @@ def between(server: Server) -> Iterator[Between]:
     try:
         with Loop() as loop:
             made = Between(directory=directory, server=server, loop=loop)
-            listening = loop.run(asyncio.start_unix_server(made.pass_on, str(directory / _SOCKET)))
-            try:
-                yield made
-            finally:
-                loop.run(_end(listening, made))
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(str(directory / _SOCKET))
+                listening.listen()
+                loop.run(_begin(listening, made))
+                try:
+                    yield made
+                finally:
+                    loop.run(_end(listening, made))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-async def _end(listening: asyncio.Server, made: Between) -> None:
-    listening.close()
-    for _ in range(_TURNS):  # whoever was let in last begins
-        await asyncio.sleep(0)
+async def _begin(listening: socket.socket, made: Between) -> None:
+    asyncio.get_running_loop().add_reader(listening, made.let_in, listening)
+
+
+async def _end(listening: socket.socket, made: Between) -> None:
+    asyncio.get_running_loop().remove_reader(listening)
     await made.end()
-    for _ in range(_TURNS):  # what was closed is closed
-        await asyncio.sleep(0)

@@ -9,8 +9,9 @@ and that is all: what is heard is a topic and a name, checked for their form, an
 """
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final, cast
 
 import psycopg
@@ -93,9 +94,7 @@ class Listening:
         """Do it on a connection, and on another one whenever that is lost."""
         while True:
             try:
-                async with asyncio.timeout(STORE_DEADLINE_S):
-                    connection = await _connect(self._url)
-                async with connection:
+                async with _connected(self._url) as connection:
                     await work(connection)
             except Exception as error:  # noqa: BLE001 - without it every name would come late
                 _log.warning("events_not_relayed", why=str(error) or type(error).__name__)
@@ -154,15 +153,19 @@ class Listening:
                 self._hear(cast("Topic", topic), name)
 
 
-async def _connect(url: str) -> psycopg.AsyncConnection[Any]:
+@contextlib.asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     """A connection as the store's; what it tells need not be on the disk."""
     parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
     arguments, options = postgres.engine(url).dialect.create_connect_args(parsed)
-    connection = await psycopg.AsyncConnection.connect(
-        *arguments, **{**options, **postgres.KEEPALIVE}, autocommit=True
-    )
-    await connection.execute("SET synchronous_commit = off")
-    return connection
+    async with asyncio.timeout(STORE_DEADLINE_S):
+        connection = await psycopg.AsyncConnection.connect(
+            *arguments, **{**options, **postgres.KEEPALIVE}, autocommit=True
+        )
+    async with connection:
+        async with asyncio.timeout(STORE_DEADLINE_S):
+            await connection.execute("SET synchronous_commit = off")
+        yield connection
 
 
 def _payloads(broker: str, names: tuple[_Said, ...]) -> Iterator[str]:
