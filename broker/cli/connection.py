@@ -7,6 +7,7 @@ question has a deadline. What gRPC answers becomes one sentence and an exit code
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from broker.token_files import token_path
 from broker.v1.admin_pb2_grpc import AdminServiceStub
 from broker.v1.review_pb2_grpc import ReviewServiceStub
 
+AGAIN_AFTER_S: Final = (0.2, 1.0)
+"""Until a read that nobody answered is asked again: a broker that starts or is busy is not away."""
 DEADLINE_S: Final = 30.0
 ACTIVATE_DEADLINE_S: Final = 180.0
 
@@ -75,10 +78,15 @@ class Line(Generic[S]):
         Raises:
             CommandFailed: there is no answer, or the answer is no.
         """
-        try:
-            return rpc(request, metadata=self._metadata(), timeout=deadline_s)
-        except grpc.RpcError as error:
-            raise self._failed(error) from error
+        pauses = iter(AGAIN_AFTER_S if _only_reads(request) else ())
+        while True:
+            try:
+                return rpc(request, metadata=self._metadata(), timeout=deadline_s)
+            except grpc.RpcError as error:
+                pause_s = next(pauses, None)
+                if pause_s is None or not _is_unanswered(error):
+                    raise self._failed(error) from error
+            time.sleep(pause_s)
 
     def follow(
         self,
@@ -204,6 +212,15 @@ def failure_of(error: grpc.RpcError, *, address: str, token: Token) -> CommandFa
             )
         case _:
             return CommandFailed(told or f"The broker answered {code.name}.")
+
+
+def _only_reads(request: Message) -> bool:
+    return request.DESCRIPTOR.name.startswith(("Get", "List"))  # AIP-131, AIP-132
+
+
+def _is_unanswered(error: grpc.RpcError) -> bool:
+    code, _, reason = _parts(error)
+    return code is grpc.StatusCode.UNAVAILABLE and not reason
 
 
 def _parts(error: grpc.RpcError) -> tuple[grpc.StatusCode, str, str]:

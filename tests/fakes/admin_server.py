@@ -40,13 +40,15 @@ class FakeServices:
         token = dict(context.invocation_metadata()).get("authorization", "")
         self.asked.append((method, request, str(token)))
         answer = self.answers.get(method)
+        if callable(answer):
+            answer = answer(request)
         if isinstance(answer, Refusal):
             if answer.reason:
                 context.set_trailing_metadata((("callbroker-reason", answer.reason),))
             context.abort(answer.code, answer.message)
         if answer is None:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, f"the test has no answer to {method}")
-        return answer(request) if callable(answer) else answer
+        return answer
 
 
 def _servicer(base: type, services: FakeServices) -> Any:

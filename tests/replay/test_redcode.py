@@ -31,6 +31,7 @@ from tests.supplied_images import tool_of
 FOLDER = os.environ.get(VARIABLE)
 TOOLS = {"bash": ("run_shell", "script"), "python": ("run_python", "code")}
 AT_ONCE = 4
+UNSEEN_MAX = 7  # one in a hundred
 DEADLINE_S = 3.0
 UIDS = range(900_000_000, 900_001_000)  # of no other node on this machine
 NEIGHBOUR = "callbroker.test.neighbour=1"
@@ -128,8 +129,13 @@ def recorded(folder: Path) -> list[Mapping[str, Any]]:
 async def run_all(
     address: str, items: list[Mapping[str, Any]], images: Mapping[str, str]
 ) -> tuple[Counter[str], float]:
-    """How many ended how; seconds that it took."""
+    """How many ended how; seconds that it took.
+
+    On a machine that is busy the engine may be too late to say how one ended: that one is put once
+    more, and what is said then counts.
+    """
     ended: Counter[str] = Counter()
+    unseen: list[Mapping[str, Any]] = []
     waiting = list(reversed(items))
     begun_s = time.monotonic()
     async with NodeClient(address) as node, asyncio.TaskGroup() as group:
@@ -143,6 +149,11 @@ async def run_all(
                     images[item["language"]], given, deadline_s=DEADLINE_S, wait_s=30.0
                 )
                 assert not isinstance(result, Turned), result
+                may_be_put_again = item not in unseen and len(unseen) < UNSEEN_MAX
+                if result.ending == pb.ENDING_UNKNOWN and may_be_put_again:
+                    unseen.append(item)
+                    waiting.insert(0, item)
+                    continue
                 ended[ENDINGS.get(result.ending, f"{result.ending} {result.code}")] += 1
 
         for _ in range(AT_ONCE):

@@ -120,6 +120,26 @@ def test_a_broker_that_does_not_answer_is_exit_code_3(
     assert ran.err.startswith("callbroker: The broker at 127.0.0.1:1 does not answer.")
 
 
+def test_what_only_reads_is_asked_again_where_the_line_broke(
+    run: Run, services: FakeServices
+) -> None:
+    line_broke = Refusal(code=grpc.StatusCode.UNAVAILABLE, message="Socket closed", reason="")
+    answers = [line_broke, line_broke, review_pb2.ListHoldsResponse()]
+    services.answers["ListHolds"] = lambda _: answers.pop(0)
+    assert run("holds", "list").out == "Nothing waits for a person.\n"
+    assert not answers
+
+
+def test_what_changes_something_is_never_asked_again_by_itself(
+    run: Run, services: FakeServices
+) -> None:
+    """Have a change happen twice, by losing the answer to the first."""
+    line_broke = Refusal(code=grpc.StatusCode.UNAVAILABLE, message="Socket closed", reason="")
+    services.answers["CreateFreeze"] = line_broke
+    assert run("freeze", "all", "--reason", "look").code == ExitCode.UNREACHABLE
+    assert len(services.asked) == 1
+
+
 def test_tokens_do_not_leave_this_machine_in_the_clear(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
