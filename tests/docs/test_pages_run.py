@@ -18,9 +18,18 @@ WITH_CONTAINERS = {ROOT / "docs" / "sandboxes.md"}
 
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_the_page_says_what_is_printed(page: Path, tmp_path: Path, request: pytest.FixtureRequest):
-    names = Names()
+    """Twice at most: where a machine stands still for seconds a desk says so, and no page does."""
     engine = request.getfixturevalue("desk_engine") if page in WITH_CONTAINERS else "none"
-    with serving(tmp_path, engine=engine) as desk:
+    try:
+        _read(page, tmp_path / "once", engine=engine)
+    except AssertionError:
+        _read(page, tmp_path / "again", engine=engine)
+
+
+def _read(page: Path, directory: Path, *, engine: str) -> None:
+    names = Names()
+    directory.mkdir()
+    with serving(directory, engine=engine) as desk:
         for block in blocks(page):
             for step in steps(block) if block.kind == "console" else []:
                 _check(step, desk, names, where=f"{name_of(page)}:{step.line}")
