@@ -18,14 +18,15 @@ from tests.strangers import EVIL, ask, mediated, office
 from tests.world import World
 
 BLANKS = 30_000
-WITHIN_S = 5.0
-"""What took no tenth of a second took half a minute: a slow machine is neither."""
+TIMES_MAX = 10
+"""What another text of this length takes; what was slow took some seventy times that."""
 SLOW = {
     "blanks": f"Meet me at noon.{' ' * BLANKS}Bye.",
     "brackets": f"Meet me at noon.{'(' * BLANKS}Bye.",
     "lines": f"Meet me at noon.{chr(10) * BLANKS}Bye.",
     "dots": f"From dot to dot.{'[ ' * (BLANKS // 2)}Bye.",
 }
+HARMLESS = f"Meet me at noon. {'See you. ' * (BLANKS // 9)}Bye."
 DIGITS = {"nines": f"&#{'9' * 5_000};", "zeros": f"&#{'0' * 5_000}65;"}
 
 
@@ -48,14 +49,24 @@ async def source_of(w: World, asked: Any) -> str:
 async def test_a_mail_of_blanks_does_not_stop_the_broker(tmp_path: Path, text: str):
     """Write a mail that is mostly blanks, behind one word between signs: whoever reads it has the
     whole broker try, from each blank anew, whether another such word follows."""
-    async with office(tmp_path) as w:
+    harmless, hostile = tmp_path / "harmless", tmp_path / "hostile"
+    harmless.mkdir()
+    hostile.mkdir()
+    harmless_s, hostile_s = await processor_s(harmless, HARMLESS), await processor_s(hostile, text)
+    assert hostile_s < TIMES_MAX * harmless_s
+
+
+async def processor_s(directory: Path, text: str) -> float:
+    """What reading this, and paying whom it names, takes."""
+    async with office(directory) as w:
         caller = await mediated(w)
         told(w, text)
-        started_s = time.perf_counter()
+        begun_s = time.process_time()
         await ask(w, caller, "read_mail")
         await ask(w, caller, "pay", to=EVIL, note=text)
-        assert time.perf_counter() - started_s < WITHIN_S
+        took_s = time.process_time() - begun_s
         assert await source_of(w, "/to") not in TRUSTED
+        return took_s
 
 
 @pytest.mark.parametrize("text", DIGITS.values(), ids=DIGITS)
