@@ -48,8 +48,13 @@ class NodeClient:
     async def run(
         self, image: str, given: Mapping[str, Any] | bytes = b"{}", **how: Any
     ) -> pb.Result:
-        """One run that is not refused."""
-        ended = await self.attempt(image, given, **how)
+        """One run that is not refused, but where the engine is too busy to answer for a moment."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                ended = await self.attempt(image, given, **how)
+                if not isinstance(ended, Turned) or ended.reason != "ENGINE_UNAVAILABLE":
+                    break
+                await asyncio.sleep(POLL_S)
         assert isinstance(ended, pb.Result), ended
         return ended
 
