@@ -67,7 +67,7 @@ async def test_a_read_that_takes_too_long_is_given_up(tmp_path: Path, session: s
     def slow(_: Database) -> None:
         gate.wait(20.0)
 
-    with reading(tmp_path, deadline_s=0.05) as readers:
+    with reading(tmp_path, deadline_s=1.0) as readers:
         with pytest.raises(StoreUnavailable):
             await readers.ask(slow)
         # The others are not kept waiting by it.
