@@ -83,7 +83,7 @@ async def test_a_host_that_drips_does_not_hold_the_run(tmp_path, begins: bytes):
         host.script = dripping
         begun = time.perf_counter()
         assert await tool.refused(host.url("/")) in {"EGRESS_TOO_LATE", "EGRESS_CUT"}
-        assert time.perf_counter() - begun < 20  # it would never end
+        assert time.perf_counter() - begun < 3
         ((request,), _) = await tool.gate.close()
         async with asyncio.timeout(10):
             await host.hung_up.wait()
@@ -227,7 +227,7 @@ async def test_what_is_under_way_at_the_answer_is_cut(tmp_path):
                 await asyncio.sleep(0.005)
         begun = time.perf_counter()
         ((request,), _) = await tool.gate.close()
-        assert time.perf_counter() - begun < 10  # it would never end
+        assert time.perf_counter() - begun < 1
         async with asyncio.timeout(10):
             await host.hung_up.wait()
             assert await asked == "EGRESS_CUT"
