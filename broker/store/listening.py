@@ -158,12 +158,12 @@ async def _connected(url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     """A connection as the store's; what it tells need not be on the disk."""
     parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
     arguments, options = postgres.engine(url).dialect.create_connect_args(parsed)
-    async with asyncio.timeout(STORE_DEADLINE_S):
-        connection = await psycopg.AsyncConnection.connect(
-            *arguments, **{**options, **postgres.KEEPALIVE}, autocommit=True
-        )
-    async with connection:
+    async with contextlib.AsyncExitStack() as closing:
         async with asyncio.timeout(STORE_DEADLINE_S):
+            connection = await psycopg.AsyncConnection.connect(
+                *arguments, **{**options, **postgres.KEEPALIVE}, autocommit=True
+            )
+            await closing.enter_async_context(connection)
             await connection.execute("SET synchronous_commit = off")
         yield connection
 
