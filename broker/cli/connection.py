@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -21,12 +22,13 @@ from broker.cli.failures import CommandFailed, ExitCode
 from broker.config import CONFIG_NAME, config_path
 from broker.sdk.configuration import settings_from
 from broker.sdk.errors import PlaintextRefused
+from broker.sdk.patience import pauses
 from broker.token_files import token_path
 from broker.v1.admin_pb2_grpc import AdminServiceStub
 from broker.v1.review_pb2_grpc import ReviewServiceStub
 
-AGAIN_AFTER_S: Final = (0.2, 1.0)
-"""Until a read that nobody answered is asked again: a broker that starts or is busy is not away."""
+REPETITIONS_MAX: Final = 4
+"""Of a read that nobody answered, within about a second: a broker that is busy is not away."""
 DEADLINE_S: Final = 30.0
 ACTIVATE_DEADLINE_S: Final = 180.0
 
@@ -73,18 +75,20 @@ class Line(Generic[S]):
         *,
         deadline_s: float = DEADLINE_S,
     ) -> A:
-        """Ask one question.
+        """Ask one question, and again what only reads; the deadline is for all of it together.
 
         Raises:
             CommandFailed: there is no answer, or the answer is no.
         """
-        pauses = iter(AGAIN_AFTER_S if _only_reads(request) else ())
+        end = time.monotonic() + deadline_s
+        again = islice(pauses(), REPETITIONS_MAX if _only_reads(request) else 0)
         while True:
+            left_s = end - time.monotonic()
             try:
-                return rpc(request, metadata=self._metadata(), timeout=deadline_s)
+                return rpc(request, metadata=self._metadata(), timeout=left_s)
             except grpc.RpcError as error:
-                pause_s = next(pauses, None)
-                if pause_s is None or not _is_unanswered(error):
+                pause_s = next(again, deadline_s)  # without another time it is over
+                if time.monotonic() + pause_s >= end or not _is_unanswered(error):
                     raise self._failed(error) from error
             time.sleep(pause_s)
 
@@ -181,14 +185,14 @@ def open_channel(address: str) -> grpc.Channel:
 
 def failure_of(error: grpc.RpcError, *, address: str, token: Token) -> CommandFailed:
     """What an RPC's error means to whoever typed the command."""
+    if _is_unanswered(error):
+        return CommandFailed(
+            f"The broker at {address} does not answer. `callbroker serve` starts one; "
+            "CALLBROKER_ADDRESS says where it is.",
+            exit_code=ExitCode.UNREACHABLE,
+        )
     code, told, reason = _parts(error)
     match code:
-        case grpc.StatusCode.UNAVAILABLE if not reason:
-            return CommandFailed(
-                f"The broker at {address} does not answer. `callbroker serve` starts one; "
-                "CALLBROKER_ADDRESS says where it is.",
-                exit_code=ExitCode.UNREACHABLE,
-            )
         case grpc.StatusCode.UNAVAILABLE:
             return CommandFailed(
                 told, exit_code=ExitCode.UNREACHABLE, findings=_PAGES.get(reason, ())
